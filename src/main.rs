@@ -1,1 +1,3 @@
-fn main(){}
+//! The `sluicegate` program: hands over to [`sluicegate::cli`].
+
+fn main() {}

@@ -1,0 +1,95 @@
+//! What is known, or believed, of a lane before the first answer.
+
+use std::time::Duration;
+
+/// How a provider counts a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Counting {
+    /// A level that refills continuously.
+    #[default]
+    Bucket,
+    /// The sum over the last window.
+    Sliding,
+    /// Windows with a fixed end.
+    Fixed,
+}
+
+/// What a provider charges for a request, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Charging {
+    /// The larger of the output bound and its estimate of the prompt; never refunded.
+    Max,
+    /// Estimate and output bound at admission; corrected to the actual use at the end.
+    #[default]
+    Refund,
+    /// The estimate at admission, the output when it is known.
+    Later,
+    /// Input and output in quotas of their own; the output when it is known.
+    Split,
+}
+
+/// How a provider estimates the tokens of a prompt at admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Estimator {
+    /// By its tokenizer.
+    #[default]
+    Tokens,
+    /// Characters divided by four.
+    Chars4,
+    /// The larger of both.
+    Max,
+}
+
+/// The quotas of a lane, as configured; `None` is learned from the provider's answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneSettings {
+    /// Requests per minute.
+    pub requests_per_minute: Option<u64>,
+    /// Tokens per minute.
+    pub tokens_per_minute: Option<u64>,
+    /// Requests per day.
+    pub requests_per_day: Option<u64>,
+    /// Tokens per day.
+    pub tokens_per_day: Option<u64>,
+    /// Input tokens per minute, where the provider counts them apart.
+    pub input_tokens_per_minute: Option<u64>,
+    /// Output tokens per minute, where the provider counts them apart.
+    pub output_tokens_per_minute: Option<u64>,
+    /// Images per minute.
+    pub images_per_minute: Option<u64>,
+    /// Requests under way at one time.
+    pub concurrency: Option<u64>,
+    /// The length of a "minute": 60 s but in tests.
+    pub minute: Duration,
+    /// The length of a "day": 86,400 s but in tests.
+    pub day: Duration,
+    /// How the provider counts.
+    pub counting: Counting,
+    /// What it charges.
+    pub charging: Charging,
+    /// How it estimates prompts.
+    pub estimator: Estimator,
+    /// What it charges for an absent output bound; `None`: what outputs were so far is reserved.
+    pub absent_max: Option<u64>,
+}
+
+impl Default for LaneSettings {
+    fn default() -> Self {
+        Self {
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            requests_per_day: None,
+            tokens_per_day: None,
+            input_tokens_per_minute: None,
+            output_tokens_per_minute: None,
+            images_per_minute: None,
+            concurrency: None,
+            minute: Duration::from_secs(60),
+            day: Duration::from_secs(86_400),
+            counting: Counting::default(),
+            charging: Charging::default(),
+            estimator: Estimator::default(),
+            absent_max: None,
+        }
+    }
+}

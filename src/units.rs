@@ -1,0 +1,24 @@
+//! Names the quantities and identities that every other module speaks of.
+//!
+//! # What this module owns
+//!
+//! Counts ([`Tokens`], [`Requests`]), money ([`PicoUsd`]), what a response reports
+//! ([`Usage`]), names that must not be mixed up ([`AccountName`], [`ModelName`], ...) and
+//! [`Secret`], a text that cannot be printed by accident.
+//!
+//! # What this module does not do
+//!
+//! It holds no state, reads no clock and knows no provider.
+//!
+//! # Invariants
+//!
+//! 1. Sums saturate: no count ever wraps around.
+//! 2. No `Debug` or `Display` shows a secret.
+
+mod name;
+mod quantity;
+mod secret;
+
+pub use self::name::{AccountName, AppName, KeyLabel, ModelName, Name, RequestId};
+pub use self::quantity::{PicoUsd, Requests, Tokens, Usage};
+pub use self::secret::Secret;

@@ -1,0 +1,113 @@
+//! Names as types of their own, so that an account is never passed where a model is meant.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// A name of one kind; cloning it copies a pointer.
+///
+/// `Kind` is a marker: two names of different kinds are different types.
+pub struct Name<Kind> {
+    text: Arc<str>,
+    kind: PhantomData<fn() -> Kind>,
+}
+
+/// The name of an account: an organisation or project that owns quotas.
+pub type AccountName = Name<kind::Account>;
+/// The name of an app: a program that sends requests through the proxy.
+pub type AppName = Name<kind::App>;
+/// The label of an upstream key, fit to be shown: never the key itself.
+pub type KeyLabel = Name<kind::Key>;
+/// The name of a model, as the client wrote it.
+pub type ModelName = Name<kind::Model>;
+/// The id which the proxy gives a request, in answers and in logs.
+pub type RequestId = Name<kind::Request>;
+
+/// Markers that keep the kinds of [`Name`] apart.
+pub mod kind {
+    /// Marks [`AccountName`](super::AccountName).
+    #[derive(Debug)]
+    pub enum Account {}
+    /// Marks [`AppName`](super::AppName).
+    #[derive(Debug)]
+    pub enum App {}
+    /// Marks [`KeyLabel`](super::KeyLabel).
+    #[derive(Debug)]
+    pub enum Key {}
+    /// Marks [`ModelName`](super::ModelName).
+    #[derive(Debug)]
+    pub enum Model {}
+    /// Marks [`RequestId`](super::RequestId).
+    #[derive(Debug)]
+    pub enum Request {}
+}
+
+impl<Kind> Name<Kind> {
+    /// Creates a name from its text.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self { text: text.into(), kind: PhantomData }
+    }
+
+    /// Returns the text of the name.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<Kind> Clone for Name<Kind> {
+    fn clone(&self) -> Self {
+        Self { text: Arc::clone(&self.text), kind: PhantomData }
+    }
+}
+
+impl<Kind> PartialEq for Name<Kind> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl<Kind> Eq for Name<Kind> {}
+
+impl<Kind> PartialOrd for Name<Kind> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<Kind> Ord for Name<Kind> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl<Kind> Hash for Name<Kind> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl<Kind> Borrow<str> for Name<Kind> {
+    fn borrow(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<Kind> fmt::Debug for Name<Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.text, f)
+    }
+}
+
+impl<Kind> fmt::Display for Name<Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl<Kind> From<&str> for Name<Kind> {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}

@@ -1,0 +1,1 @@
+//! Holds the import arrows and the file sizes.
