@@ -1,1 +1,156 @@
-//! Holds the import arrows and the file sizes.
+//! Holds the import arrows between the modules, what each layer may say, and the file sizes.
+//!
+//! Owns the table of modules ([`RULES`]); reading the sources is [`source`], judging them is
+//! [`judge`], and [`planted`] shows that every kind of violation is seen. The sources are parsed,
+//! so that inline, grouped, renamed, re-exported and `super` paths count, also in macros and
+//! attributes; only an item marked `#[cfg(test)]` is left out, never the rest of its file.
+//!
+//! Invariant: an arrow goes from a module to a lower layer, or within a layer where the table
+//! names it; all arrows together have no circle.
+
+#![expect(clippy::expect_used, reason = "a test binary: helpers outside test functions fail so")]
+
+use std::{fs, path::Path};
+
+#[path = "architecture/judge.rs"]
+mod judge;
+#[path = "architecture/planted.rs"]
+mod planted;
+#[path = "architecture/source.rs"]
+mod source;
+
+use judge::{Layer, Rule, layering_problems, source_problems, table_problems};
+use source::Sources;
+
+use Layer::{Effects, Pure, Shells, Spine, Vocabulary};
+
+/// What no module below the shells says: the environment is an argument, words go through a log.
+const NO_SHELL: &[&str] =
+    &["std::env", "println", "eprintln", "print", "eprint", "dbg", "std::process"];
+
+/// What the pure cores do not say on top: they neither wait, nor look at a clock, nor act.
+const NO_EFFECT: &[&str] = &[
+    ".await",
+    "Instant::now",
+    "SystemTime",
+    "spawn",
+    "tracing",
+    "tokio", // `tokio::time::Instant`, a type, is the exception that the judge makes.
+    "hyper",
+    "rand::rng",
+    "std::env",
+    "std::fs",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "ToSocketAddrs",
+    "std::thread",
+    "std::process",
+    "println",
+    "eprintln",
+    "print",
+    "eprint",
+    "dbg",
+];
+
+#[rustfmt::skip] // One module a line: the table is read by columns.
+const RULES: &[Rule] = &[
+    Rule { layer: Vocabulary, module: "units",     may_import: &[], must_not_say: NO_EFFECT },
+    Rule { layer: Vocabulary, module: "clock",     may_import: &["units"], must_not_say: NO_SHELL },
+    Rule { layer: Pure,       module: "catalog",   may_import: &["units"], must_not_say: NO_EFFECT },
+    Rule { layer: Pure,       module: "call",      may_import: &["units"], must_not_say: NO_EFFECT },
+    Rule { layer: Pure,       module: "count",     may_import: &["units", "call", "catalog"], must_not_say: NO_EFFECT },
+    Rule { layer: Pure,       module: "limit",     may_import: &["units", "clock", "count"], must_not_say: NO_EFFECT },
+    Rule { layer: Pure,       module: "config",    may_import: &["units", "limit", "catalog"], must_not_say: NO_EFFECT },
+    Rule { layer: Pure,       module: "auth",      may_import: &["units", "config"], must_not_say: NO_EFFECT },
+    Rule { layer: Pure,       module: "line",      may_import: &["units", "limit"], must_not_say: NO_EFFECT },
+    Rule { layer: Effects,    module: "telemetry", may_import: &["units", "clock", "config"], must_not_say: NO_SHELL },
+    Rule { layer: Effects,    module: "upstream",  may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth"], must_not_say: NO_SHELL },
+    Rule { layer: Effects,    module: "admit",     may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth", "line", "upstream"], must_not_say: NO_SHELL },
+    Rule { layer: Effects,    module: "settle",    may_import: &["units", "clock", "count", "limit", "admit"], must_not_say: NO_SHELL },
+    Rule { layer: Effects,    module: "relay",     may_import: &["units", "clock", "call", "count", "settle"], must_not_say: NO_SHELL },
+    Rule { layer: Spine,      module: "proxy",     may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth", "line", "upstream", "admit", "settle", "relay", "telemetry"], must_not_say: NO_SHELL },
+    Rule { layer: Shells,     module: "admin",     may_import: &["units", "clock", "catalog", "limit", "config", "line", "upstream", "admit", "telemetry", "proxy"], must_not_say: NO_SHELL },
+    Rule { layer: Shells,     module: "server",    may_import: &["units", "clock", "catalog", "count", "limit", "config", "auth", "line", "upstream", "admit", "settle", "relay", "telemetry", "proxy", "admin"], must_not_say: NO_SHELL },
+    Rule { layer: Shells,     module: "simulate",  may_import: &["units", "clock", "catalog", "call", "count"], must_not_say: NO_SHELL },
+    Rule { layer: Shells,     module: "demo",      may_import: &["units", "clock", "catalog", "config", "limit", "simulate", "server"], must_not_say: &["tracing"] },
+    Rule { layer: Shells,     module: "cli",       may_import: &["units", "clock", "catalog", "config", "limit", "upstream", "telemetry", "admin", "server", "simulate", "demo"], must_not_say: &[] },
+    Rule { layer: Shells,     module: "main",      may_import: &["cli"], must_not_say: &[] },
+];
+
+/// Lines of a hand-written file of `src`, its test items left out.
+const MOST_LINES: usize = 400;
+
+#[test]
+fn modules_import_and_say_only_what_they_may() {
+    let problems = source_problems(RULES, &sources());
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn the_arrows_of_the_table_go_down_and_never_in_a_circle() {
+    let problems = layering_problems(RULES);
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let problems = sources().too_long(MOST_LINES);
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn every_folder_or_file_beside_lib_rs_is_a_module_of_the_table() {
+    let problems = sources().unknown_roots(RULES);
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn the_map_in_lib_rs_names_the_modules_of_the_table() {
+    let lib = read("src/lib.rs");
+    let map: String = lib.lines().filter_map(|line| line.strip_prefix("//! ")).fold(
+        String::new(),
+        |mut map, line| {
+            map.push_str(line);
+            map.push('\n');
+            map
+        },
+    );
+    let problems = table_problems(RULES, &map, &["main"]);
+    assert!(problems.is_empty(), "src/lib.rs:\n{}", problems.join("\n"));
+}
+
+#[test]
+fn the_map_in_architecture_md_names_the_modules_of_the_table() {
+    let Ok(paper) = fs::read_to_string(root().join("ARCHITECTURE.md")) else { return };
+    let problems = table_problems(RULES, &paper, &["main"]);
+    assert!(problems.is_empty(), "ARCHITECTURE.md:\n{}", problems.join("\n"));
+}
+
+/// Returns the sources of this crate, read from disk.
+fn sources() -> Sources {
+    let mut sources = Sources::default();
+    add_folder(&mut sources, &root().join("src"));
+    sources
+}
+
+fn add_folder(sources: &mut Sources, folder: &Path) {
+    for entry in fs::read_dir(folder).expect("a readable source folder") {
+        let path = entry.expect("a readable folder entry").path();
+        if path.is_dir() {
+            add_folder(sources, &path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root()).expect("a file below the root");
+            let text = fs::read_to_string(&path).expect("a readable source file");
+            sources.add(&name.to_string_lossy(), &text);
+        }
+    }
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).expect(name)
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
