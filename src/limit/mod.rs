@@ -149,7 +149,7 @@ impl Lane {
 
     /// Compares what the answer says with what was predicted when its request was sent, and corrects
     /// levels and limits. `now` is when the answer's headers came.
-    pub fn observe(&mut self, _debit: &Debit, _hint: &Hint, _now: Instant) {}
+    pub fn observe(&mut self, _debit: &mut Debit, _hint: &Hint, _now: Instant) {}
 
     /// Closes the debit of a request that the provider refused: its tokens are credited, its request
     /// stays debited.
