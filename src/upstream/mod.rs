@@ -1,1 +1,50 @@
-//! Placeholder of `upstream`.
+//! Reaches the provider: who pays, with which key, in what words, over which connection.
+//!
+//! # What this module owns
+//!
+//! - [`Fleet`]: accounts, their keys and the health of both; says which key a request is sent with.
+//! - [`outgoing`] and [`returning`]: the request's head as the provider gets it, the answer's head as
+//!   the client gets it.
+//! - [`hint`] and [`classify`]: what a provider's headers and error bodies say of its limits.
+//! - [`Client`]: connections to the provider, TLS, forward proxies; [`probe`] tries one key.
+//!
+//! # What this module does not do
+//!
+//! It counts no tokens and holds no quota ([`crate::limit`]), lets nobody wait ([`crate::admit`])
+//! and repeats no request: [`SendError`] says what may be repeated, its caller decides.
+//!
+//! # Invariants
+//!
+//! 1. All but [`Client`] and [`probe`] is pure: `now` and randomness are arguments.
+//! 2. A client's own credential never goes to a provider beside ours, and no key of ours is sent
+//!    for a client that brings its own.
+//! 3. The last usable key is never taken out: its answers are passed on, and it is probed.
+//! 4. No `Debug` or `Display` shows a secret.
+
+mod body;
+mod classify;
+mod client;
+mod connect;
+mod credential;
+mod environment;
+mod fleet;
+mod guests;
+mod health;
+mod hint;
+mod probe;
+mod request;
+mod shards;
+mod verdicts;
+
+pub use self::body::Body;
+pub use self::classify::{Finding, Verdict, classify};
+pub use self::client::{Client, ClientError, SendError};
+pub use self::credential::{Authorization, ClientKey, Credential};
+pub use self::environment::NetworkEnvironment;
+pub use self::fleet::{
+    AccountId, AdoptError, Adopted, Change, Fleet, FleetError, KeyId, Lent, Standing,
+};
+pub use self::hint::hint;
+pub use self::probe::probe;
+pub use self::request::{Reading, RequestError, outgoing, returning};
+pub use self::shards::Answer;

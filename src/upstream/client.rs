@@ -1,0 +1,199 @@
+//! Sends requests to the provider and says what may be done when no answer comes.
+
+use std::error::Error as _;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::header::PROXY_AUTHORIZATION;
+use http::uri::Scheme;
+use http::{Request, Response};
+use hyper_util::client::legacy::{self, Builder, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::body::{Body, Progress};
+use super::connect::Connector;
+use super::environment::NetworkEnvironment;
+use super::shards::{Answer, Shards};
+use crate::config::TimeoutSettings;
+
+/// Connections to the provider, kept alive and shared. Cloning it copies pointers.
+#[derive(Clone)]
+pub struct Client {
+    pools: Vec<legacy::Client<Connector, Body>>,
+    connector: Connector,
+    shards: Shards,
+    response: Duration,
+}
+
+impl Client {
+    /// Creates a client that reaches the provider as `environment` says; connects nowhere yet.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ClientError::Proxy`] for a forward proxy that cannot be used, and
+    /// [`ClientError::Roots`] where the named extra roots cannot be opened.
+    pub fn new(
+        timeouts: &TimeoutSettings,
+        environment: NetworkEnvironment,
+    ) -> Result<Self, ClientError> {
+        let connector = Connector::new(timeouts.connect, environment)?;
+        let builder = builder();
+        let pools = (0..POOLS).map(|_| builder.build(connector.clone())).collect();
+        Ok(Self { pools, connector, shards: Shards::new(POOLS), response: timeouts.response })
+    }
+
+    /// Sends `request` and waits for the head of its answer.
+    ///
+    /// Dropping the future, or the answer's body, cancels the request.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`SendError`], which says whether the provider may have seen the request.
+    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Answer>, SendError> {
+        if let Some(value) = self.connector.proxy_authorization(request.uri()) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, value);
+        }
+        let upload = request.body().progress();
+        let is_tls = request.uri().scheme() == Some(&Scheme::HTTPS);
+        let place = is_tls.then(|| self.shards.take());
+        let index = place.as_ref().map_or(0, |place| place.index());
+        let Some(pool) = self.pools.get(index) else { return Err(SendError::NotSent(None)) };
+        let answer = self.answer(pool.request(request), upload).await?;
+        Ok(answer.map(|incoming| Answer::new(incoming, place)))
+    }
+
+    /// Waits for the head of an answer; while an upload moves, the time does not run out.
+    async fn answer(
+        &self,
+        mut sent: ResponseFuture,
+        upload: Option<Progress>,
+    ) -> Result<Response<hyper::body::Incoming>, SendError> {
+        let mut mark = None;
+        loop {
+            match timeout(self.response, &mut sent).await {
+                Ok(answered) => {
+                    return answered.map_err(|error| SendError::from_hyper(error, upload.as_ref()));
+                }
+                Err(_) => {
+                    let seen = upload.as_ref().map(Progress::mark);
+                    if seen.is_none() || seen == mark {
+                        return Err(SendError::TimedOut);
+                    }
+                    mark = seen;
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("response", &self.response).finish_non_exhaustive()
+    }
+}
+
+/// Why a client cannot be made.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The forward proxy cannot be used. Its address may hold a password and is not shown.
+    #[error("`{variable}` is not the address of an `http` proxy, such as `http://host:3128`")]
+    Proxy {
+        /// The environment variable.
+        variable: &'static str,
+    },
+
+    /// The extra roots cannot be opened.
+    #[error("cannot open the extra roots {}", path.display())]
+    Roots {
+        /// What `SSL_CERT_FILE` or `SSL_CERT_DIR` names.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Why no answer came, by what the caller may do.
+///
+/// What is kept of the cause is where it broke, never a header or a body.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// The provider never saw the request: it may go again, anywhere.
+    #[error("the provider cannot be reached")]
+    NotSent(#[source] Option<BoxError>),
+
+    /// The provider may have seen the request and broke off: it may go again if doing it twice does
+    /// no harm.
+    #[error("the provider broke off before its answer")]
+    NoAnswer(#[source] BoxError),
+
+    /// The provider did not answer in time; it may still be at work on the request.
+    #[error("the provider did not answer in time")]
+    TimedOut,
+
+    /// The client broke off its upload: there is nobody to answer.
+    #[error("the client broke off its upload")]
+    Upload,
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl SendError {
+    /// Tells whether the provider cannot have seen the request.
+    pub fn is_never_sent(&self) -> bool {
+        matches!(self, Self::NotSent(_))
+    }
+
+    fn from_hyper(error: legacy::Error, upload: Option<&Progress>) -> Self {
+        if upload.is_some_and(Progress::is_broken) {
+            return Self::Upload;
+        }
+        if error.is_connect() || is_refused(&error) {
+            return Self::NotSent(Some(Box::new(error)));
+        }
+        Self::NoAnswer(Box::new(error))
+    }
+}
+
+/// Tells whether the connection was closed before the request went out on it, or the provider
+/// turned the stream away unread.
+fn is_refused(error: &legacy::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(this) = cause {
+        if this.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
+        }
+        cause = this.source();
+    }
+    false
+}
+
+fn builder() -> Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MOST_IDLE)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(PING_EVERY)
+        .http2_keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+/// Pools of an `https` upstream: with 100 streams each, enough for thousands at one time.
+const POOLS: usize = 32;
+/// Idle connections that are kept: as many as a burst of thousands of requests leaves behind.
+const MOST_IDLE: usize = 4_096;
+/// Below the time after which front ends commonly close (75 s in nginx, read 2026-11-21).
+const IDLE: Duration = Duration::from_secs(60);
+/// What one answer may have under way. All streams of a connection together stay below the
+/// connection's window, so that clients which read slowly hold up nobody else's answer.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 100 * STREAM_WINDOW;
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);

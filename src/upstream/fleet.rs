@@ -1,0 +1,387 @@
+//! The accounts of one upstream, their keys, and the health of both.
+//!
+//! # What this module owns
+//!
+//! Which key the next request of an account is sent with, and what an answer means for the key and
+//! for its account: rejected keys and empty accounts are taken out, failing ones rest; each has its
+//! own way back.
+//!
+//! # What this module does not do
+//!
+//! It reads no clock, waits for nothing and knows no quota: rate limits are the lane's
+//! ([`crate::limit`]), and choosing among accounts by headroom is its caller's.
+//!
+//! # Invariants
+//!
+//! 1. The last usable key is never taken out: [`Change::LastUsable`] says that its answers are to
+//!    be passed on.
+//! 2. A client's own key is used for that client only; its refusals take nothing out.
+
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::credential::{Authorization, ClientKey, Credential};
+use super::guests::Guests;
+use super::health::{Fitness, Health};
+use crate::config::{AccountSettings, UpstreamSettings};
+use crate::units::{AccountName, KeyLabel};
+
+/// Accounts, keys and their health.
+#[derive(Debug)]
+pub struct Fleet {
+    pub(super) accounts: Vec<Account>,
+    pub(super) keys: Vec<Key>,
+    guests: Guests,
+    /// How many keys were lent so far.
+    lent: u64,
+}
+
+/// An account, configured or a client's own. Ids are never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(u64);
+
+/// A key; a client's own key has the number of its account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId(u64);
+
+/// A key on loan for one request.
+#[derive(Debug)]
+#[must_use = "report what became of the request, or release the key; else it counts as busy"]
+pub struct Lent {
+    account: AccountId,
+    key: KeyId,
+    credential: Credential,
+    at: Instant,
+}
+
+/// What a client's own key got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopted {
+    /// The account, held until [`Fleet::leave`].
+    pub account: AccountId,
+    /// An idle account that is forgotten to make room; its lanes can go.
+    pub evicted: Option<AccountId>,
+}
+
+/// How an account stands; the better, the smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It can be used.
+    Ready,
+    /// It can be used, for want of another; it failed before.
+    Doubtful,
+    /// It rested; one request may try it.
+    Trial,
+    /// It rests until then.
+    Resting(Instant),
+    /// A trial or a probe is awaited.
+    Out,
+}
+
+/// What a report changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing that anybody has to know.
+    Unchanged,
+    /// Nothing is left to use instead: the key stays, pass the provider's answer on.
+    LastUsable,
+    /// The key is out until a probe succeeds; others may be used.
+    KeyOut(KeyId),
+    /// The account has no quota left; it is tried again later.
+    AccountOut(AccountId),
+    /// The account rests.
+    Resting {
+        /// Which account.
+        account: AccountId,
+        /// When one request may try it.
+        until: Instant,
+    },
+    /// The account can be used again: ring the line.
+    Back(AccountId),
+    /// The keys of `from` turned out to be another account's: their requests draw from the lanes
+    /// of `into`, and `from` lends no more.
+    Merged {
+        /// The account that ends.
+        from: AccountId,
+        /// The account that goes on.
+        into: AccountId,
+    },
+}
+
+/// Why a fleet cannot be made.
+#[derive(Debug, Error)]
+pub enum FleetError {
+    /// A key, organisation or project holds a character that no header may have.
+    #[error("key `{0}`, or its account's organization or project, does not fit into a header")]
+    Credential(KeyLabel),
+}
+
+/// Why a client's key cannot be an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AdoptError {
+    /// All accounts that can be remembered have requests here.
+    #[error("too many keys are in use at one time")]
+    Full,
+    /// The key is far longer than any provider's.
+    #[error("the key is too long")]
+    TooLong,
+}
+
+impl Fleet {
+    /// Creates the fleet of `upstream`, all ready.
+    ///
+    /// Without accounts it is in client's-key mode: see [`adopt`](Self::adopt).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`FleetError::Credential`] where a key cannot stand in a header.
+    pub fn new(upstream: &UpstreamSettings) -> Result<Self, FleetError> {
+        let mut fleet = Self {
+            accounts: Vec::with_capacity(upstream.accounts.len()),
+            keys: Vec::new(),
+            guests: Guests::new(),
+            lent: 0,
+        };
+        for (id, settings) in (0..).map(AccountId).zip(&upstream.accounts) {
+            fleet.accounts.push(Account::new(settings));
+            fleet.add_keys(id, settings)?;
+        }
+        Ok(fleet)
+    }
+
+    /// Tells whether each client brings its own key.
+    pub fn is_clients_own(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// Returns the configured accounts, in the order of the configuration.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountId> + use<> {
+        (0..self.accounts.len() as u64).map(AccountId)
+    }
+
+    /// Returns the name of an account; a client's account is named by its label.
+    pub fn name(&self, account: AccountId) -> Option<AccountName> {
+        if let Some(own) = self.account(account) {
+            return Some(own.name.clone());
+        }
+        self.guests.label(account).map(|label| AccountName::new(label.as_str()))
+    }
+
+    /// Returns how `account` stands at `now`.
+    pub fn standing(&self, account: AccountId, now: Instant) -> Standing {
+        let Some(own) = self.account(account) else {
+            return self.guests.label(account).map_or(Standing::Out, |_| Standing::Ready);
+        };
+        let keys = self.keys.iter().filter(|key| key.account == account && key.health.is_in());
+        let Some(key) = keys.map(|key| key.health.fitness(now)).min() else {
+            return Standing::Out;
+        };
+        match key.max(own.quota.fitness(now)).max(own.service.fitness(now)) {
+            Fitness::Ready => Standing::Ready,
+            Fitness::Doubtful => Standing::Doubtful,
+            Fitness::Due => Standing::Trial,
+            Fitness::Later(until) => Standing::Resting(until),
+            Fitness::OnTrial => Standing::Out,
+        }
+    }
+
+    /// Returns when a key of `account` can be lent, at the earliest; `None` where that hangs on
+    /// what a trial or a probe says.
+    pub fn ready_at(&self, account: AccountId, now: Instant) -> Option<Instant> {
+        match self.standing(account, now) {
+            Standing::Ready | Standing::Doubtful | Standing::Trial => Some(now),
+            Standing::Resting(until) => Some(until),
+            Standing::Out => None,
+        }
+    }
+
+    /// Lends a key of `account` for one request: a healthy one with the fewest requests in flight,
+    /// among these the one lent longest ago. `None` where [`standing`](Self::standing) says so.
+    ///
+    /// Each loan ends with [`report`](Self::report) or [`release`](Self::release).
+    pub fn lend(&mut self, account: AccountId, now: Instant) -> Option<Lent> {
+        if !matches!(
+            self.standing(account, now),
+            Standing::Ready | Standing::Doubtful | Standing::Trial
+        ) {
+            return None;
+        }
+        if let Some(label) = self.guests.label(account) {
+            let credential =
+                Credential { label: label.clone(), authorization: Authorization::Client };
+            return Some(Lent { account, key: KeyId(account.0), credential, at: now });
+        }
+        let keys = (0..).zip(&mut self.keys);
+        let fit = keys.filter(|(_, key)| key.account == account && key.health.is_in());
+        let (id, key) =
+            fit.min_by_key(|(_, key)| (key.health.fitness(now), key.in_flight, key.last_lent))?;
+        self.lent += 1;
+        key.last_lent = self.lent;
+        key.in_flight += 1;
+        let credential = key.credential.clone();
+        if let Some(own) = self.account_mut(account) {
+            own.quota.begin(now);
+            own.service.begin(now);
+        }
+        Some(Lent { account, key: KeyId(id), credential, at: now })
+    }
+
+    /// Takes back a key whose request was never sent, or of which nothing became known.
+    pub fn release(&mut self, lent: Lent, now: Instant) {
+        if let Some(account) = self.take_back(&lent) {
+            account.quota.abandon(lent.at, now);
+            account.service.abandon(lent.at, now);
+        }
+    }
+
+    /// Finds or makes the account of a client's own key, and holds it for one request, from before
+    /// it waits until after its answer: then call [`leave`](Self::leave), once.
+    ///
+    /// At most 1,000 are remembered; the idle one that came longest ago makes room.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`AdoptError::Full`] when none of them is idle, [`AdoptError::TooLong`] for a key of
+    /// more than 4 KiB. Nothing is held then.
+    pub fn adopt(&mut self, key: &ClientKey) -> Result<Adopted, AdoptError> {
+        self.guests.adopt(key)
+    }
+
+    /// Ends a hold of [`adopt`](Self::adopt). A configured account is left alone.
+    pub fn leave(&mut self, account: AccountId) {
+        self.guests.leave(account);
+    }
+
+    pub(super) fn account(&self, id: AccountId) -> Option<&Account> {
+        self.accounts.get(usize::try_from(id.0).ok()?)
+    }
+
+    pub(super) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        self.accounts.get_mut(usize::try_from(id.0).ok()?)
+    }
+
+    pub(super) fn key(&self, id: KeyId) -> Option<&Key> {
+        self.keys.get(usize::try_from(id.0).ok()?)
+    }
+
+    pub(super) fn key_mut(&mut self, id: KeyId) -> Option<&mut Key> {
+        self.keys.get_mut(usize::try_from(id.0).ok()?)
+    }
+
+    /// Ends the loan; returns the account that the key belongs to now, `None` for a client's own.
+    pub(super) fn take_back(&mut self, lent: &Lent) -> Option<&mut Account> {
+        let key = self.key_mut(lent.key)?;
+        key.in_flight = key.in_flight.saturating_sub(1);
+        let account = key.account;
+        self.account_mut(account)
+    }
+
+    fn add_keys(
+        &mut self,
+        account: AccountId,
+        settings: &AccountSettings,
+    ) -> Result<(), FleetError> {
+        for key in &settings.keys {
+            let (organization, project) =
+                (settings.organization.as_deref(), settings.project.as_deref());
+            let authorization = Authorization::ours(&key.secret, organization, project)
+                .ok_or_else(|| FleetError::Credential(key.label.clone()))?;
+            let credential = Credential { label: key.label.clone(), authorization };
+            self.keys.push(Key::new(account, credential));
+        }
+        Ok(())
+    }
+}
+
+impl Lent {
+    /// Returns the account that pays. A merge may have moved the key since.
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// Returns the key.
+    pub fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// Returns what the request is to be sent with.
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// Returns when the key was lent.
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
+}
+
+impl AccountId {
+    pub(super) const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns which of the configured accounts it is, `None` for a client's own.
+    pub fn configured(self) -> Option<usize> {
+        usize::try_from(self.0).ok().filter(|_| self.0 < super::guests::FIRST_GUEST)
+    }
+}
+
+impl KeyId {
+    pub(super) const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// A configured account.
+#[derive(Debug)]
+pub(super) struct Account {
+    name: AccountName,
+    /// Whether it has quota.
+    pub(super) quota: Health,
+    /// Whether it answers.
+    pub(super) service: Health,
+    /// Whether the configuration names its project.
+    pub(super) has_project: bool,
+    /// As the provider's answers name it: organisation and project.
+    pub(super) seen_as: Option<Identity>,
+}
+
+impl Account {
+    fn new(settings: &AccountSettings) -> Self {
+        Self {
+            name: settings.name.clone(),
+            quota: Health::ready(),
+            service: Health::ready(),
+            has_project: settings.project.is_some(),
+            seen_as: None,
+        }
+    }
+}
+
+/// An organisation and project, as a provider's answers name them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) organization: String,
+    pub(super) project: Option<String>,
+}
+
+/// A configured key.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) account: AccountId,
+    pub(super) credential: Credential,
+    /// Whether the provider accepts it.
+    pub(super) health: Health,
+    /// Whether a probe of it is under way.
+    pub(super) is_probed: bool,
+    in_flight: u64,
+    /// The higher, the later it was lent.
+    last_lent: u64,
+}
+
+impl Key {
+    fn new(account: AccountId, credential: Credential) -> Self {
+        let health = Health::ready();
+        Self { account, credential, health, is_probed: false, in_flight: 0, last_lent: 0 }
+    }
+}

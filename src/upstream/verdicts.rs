@@ -1,0 +1,275 @@
+//! What an answer means for the key it was sent with and for that key's account.
+//!
+//! Verdicts come from requests ([`Fleet::report`]) and from probes ([`Fleet::probed`]). A rejected
+//! key comes back by a probe; an account without quota or one that fails, by a trial: listing models
+//! succeeds without quota, so only a real request can tell.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use super::classify::{Finding, Verdict};
+use super::credential::Credential;
+use super::fleet::{Account, AccountId, Change, Fleet, Identity, KeyId, Lent};
+use super::health::Schedule;
+
+/// For what is out until somebody acts: a revoked key, an empty account.
+const OUTAGE: Schedule =
+    Schedule { first: Duration::from_secs(30), longest: Duration::from_secs(600) };
+/// For a provider that fails or asks to be spared.
+const FAILURE: Schedule =
+    Schedule { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
+/// Server errors in a row after which an account rests while another is there.
+const FAILURES_TO_REST: u32 = 3;
+/// The longest rest that a provider's `retry-after` brings about.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+/// When a report comes, and the randomness for its jitter.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    begun: Instant,
+    now: Instant,
+    jitter: f64,
+}
+
+impl Fleet {
+    /// Takes back a key and notes what became of its request; `jitter` is random in 0..1.
+    ///
+    /// What was lent before the key or account changed last does not speak of its present state, so
+    /// that requests which fail together count once.
+    pub fn report(&mut self, lent: Lent, finding: &Finding, now: Instant, jitter: f64) -> Change {
+        let at = Moment { begun: lent.at(), now, jitter };
+        if self.take_back(&lent).is_none() {
+            return Change::Unchanged;
+        }
+        let Some(id) = self.key(lent.key()).map(|key| key.account) else {
+            return Change::Unchanged;
+        };
+        let change = match finding.verdict {
+            Verdict::KeyRejected => self.key_failed(lent.key(), at),
+            Verdict::OutOfQuota => self.quota_failed(id, at),
+            Verdict::SlowDown | Verdict::Overloaded => {
+                self.spare(id, finding.retry_after.unwrap_or_default(), at)
+            }
+            Verdict::ServerError | Verdict::Unreachable => self.service_failed(id, at),
+            Verdict::Fine | Verdict::RateLimited | Verdict::TooLarge | Verdict::BadRequest => {
+                Change::Unchanged
+            }
+        };
+        match self.note_successes(lent.key(), id, finding.verdict, at) {
+            Change::Unchanged => change,
+            back if change == Change::Unchanged => back,
+            _ => change,
+        }
+    }
+
+    /// Returns the keys that are to be probed now, and counts them as being probed: each is to be
+    /// answered with [`probed`](Self::probed).
+    pub fn probes_due(&mut self, now: Instant) -> Vec<(KeyId, Credential)> {
+        let keys = (0..).map(KeyId::new).zip(&mut self.keys);
+        let due = keys
+            .filter(|(_, key)| !key.is_probed && key.health.probe_at().is_some_and(|at| at <= now));
+        due.map(|(id, key)| {
+            key.is_probed = true;
+            (id, key.credential.clone())
+        })
+        .collect()
+    }
+
+    /// Returns when [`probes_due`](Self::probes_due) should be asked next; `None` while no key is
+    /// out. Look again after every [`Change`].
+    pub fn next_probe_at(&self) -> Option<Instant> {
+        let waiting = self.keys.iter().filter(|key| !key.is_probed);
+        waiting.filter_map(|key| key.health.probe_at()).min()
+    }
+
+    /// Notes what a probe of `key` said; `jitter` is random in 0..1.
+    pub fn probed(&mut self, key: KeyId, verdict: Verdict, now: Instant, jitter: f64) -> Change {
+        let at = Moment { begun: now, now, jitter };
+        let Some(probed) = self.key_mut(key) else { return Change::Unchanged };
+        probed.is_probed = false;
+        if probed.health.is_ready() {
+            return Change::Unchanged;
+        }
+        match verdict {
+            Verdict::KeyRejected => self.key_failed(key, at),
+            Verdict::Overloaded | Verdict::ServerError | Verdict::Unreachable => {
+                let again = now + OUTAGE.rest(1, jitter);
+                if probed.health.is_in() {
+                    probed.health.doubt(again, now);
+                } else {
+                    probed.health.rest(again, now);
+                }
+                Change::Unchanged
+            }
+            _ => {
+                probed.health.readmit(now);
+                Change::Back(probed.account)
+            }
+        }
+    }
+
+    /// Notes the organisation and project that an answer of `key` names. Accounts that turn out to
+    /// be the same one are merged: they draw from the same quotas.
+    pub fn observe(&mut self, key: KeyId, answer: &HeaderMap) -> Change {
+        let text = |name: &str| answer.get(name).and_then(|value| value.to_str().ok());
+        let Some(organization) = text("openai-organization").filter(|text| !text.is_empty()) else {
+            return Change::Unchanged;
+        };
+        let project = text("openai-project");
+        let Some(id) = self.key(key).map(|key| key.account) else { return Change::Unchanged };
+        let Some(account) = self.account_mut(id) else { return Change::Unchanged };
+        if account.is_seen_as(organization, project) {
+            return Change::Unchanged;
+        }
+        account.seen_as = Some(Identity {
+            organization: organization.to_owned(),
+            project: project.map(ToOwned::to_owned),
+        });
+        if project.is_none() && account.has_project {
+            return Change::Unchanged;
+        }
+        let same = self.accounts().find(|&other| {
+            other != id
+                && self.has_keys(other)
+                && self.account(other).is_some_and(|other| {
+                    other.is_seen_as(organization, project)
+                        && (project.is_some() || !other.has_project)
+                })
+        });
+        same.map_or(Change::Unchanged, |same| self.merge(id.max(same), id.min(same)))
+    }
+
+    fn merge(&mut self, from: AccountId, into: AccountId) -> Change {
+        for key in self.keys.iter_mut().filter(|key| key.account == from) {
+            key.account = into;
+        }
+        Change::Merged { from, into }
+    }
+
+    /// Notes what a verdict shows to be in order.
+    fn note_successes(
+        &mut self,
+        key: KeyId,
+        id: AccountId,
+        verdict: Verdict,
+        at: Moment,
+    ) -> Change {
+        let accepts_key = matches!(
+            verdict,
+            Verdict::Fine | Verdict::RateLimited | Verdict::TooLarge | Verdict::OutOfQuota
+        );
+        let serves = !matches!(
+            verdict,
+            Verdict::SlowDown | Verdict::Overloaded | Verdict::ServerError | Verdict::Unreachable
+        );
+        let mut is_back = false;
+        if accepts_key && let Some(key) = self.key_mut(key) {
+            is_back |= key.health.succeed(at.begun, at.now);
+        }
+        if let Some(account) = self.account_mut(id) {
+            if serves {
+                is_back |= account.service.succeed(at.begun, at.now);
+            }
+            match verdict {
+                Verdict::Fine => is_back |= account.quota.succeed(at.begun, at.now),
+                Verdict::OutOfQuota => {}
+                _ => account.quota.abandon(at.begun, at.now),
+            }
+        }
+        if is_back { Change::Back(id) } else { Change::Unchanged }
+    }
+
+    fn key_failed(&mut self, id: KeyId, at: Moment) -> Change {
+        let is_last = !self.has_other_key(id);
+        let Some(key) = self.key_mut(id) else { return Change::Unchanged };
+        let Some(failures) = key.health.count_failure(at.begun) else {
+            return if is_last { Change::LastUsable } else { Change::Unchanged };
+        };
+        let until = at.now + OUTAGE.rest(failures, at.jitter);
+        if is_last && key.health.is_in() {
+            key.health.doubt(until, at.now);
+            return Change::LastUsable;
+        }
+        key.health.rest(until, at.now);
+        Change::KeyOut(id)
+    }
+
+    fn quota_failed(&mut self, id: AccountId, at: Moment) -> Change {
+        let is_last = !self.has_other_account(id, |_| true);
+        let Some(account) = self.account_mut(id) else { return Change::Unchanged };
+        let Some(failures) = account.quota.count_failure(at.begun) else {
+            return if is_last { Change::LastUsable } else { Change::Unchanged };
+        };
+        let until = at.now + OUTAGE.rest(failures, at.jitter);
+        if is_last && account.quota.is_in() {
+            account.quota.doubt(until, at.now);
+            return Change::LastUsable;
+        }
+        account.quota.rest(until, at.now);
+        Change::AccountOut(id)
+    }
+
+    /// Lets an account rest that asked for it, whether or not there is another.
+    fn spare(&mut self, id: AccountId, wanted: Duration, at: Moment) -> Change {
+        let Some(account) = self.account_mut(id) else { return Change::Unchanged };
+        let Some(failures) = account.service.count_failure(at.begun) else {
+            return Change::Unchanged;
+        };
+        let rest = FAILURE.rest(failures, at.jitter).max(wanted.min(LONGEST_REST));
+        let until = at.now + rest;
+        account.service.rest(until, at.now);
+        Change::Resting { account: id, until }
+    }
+
+    /// Lets an account rest after several failures in a row, if there is another one that works.
+    fn service_failed(&mut self, id: AccountId, at: Moment) -> Change {
+        let is_last = !self.has_other_account(id, |other| other.service.is_ready());
+        let Some(account) = self.account_mut(id) else { return Change::Unchanged };
+        let Some(failures) = account.service.count_failure(at.begun) else {
+            return Change::Unchanged;
+        };
+        let over = failures.saturating_sub(FAILURES_TO_REST - 1);
+        if over == 0 && account.service.is_in() {
+            return Change::Unchanged;
+        }
+        let until = at.now + FAILURE.rest(over.max(1), at.jitter);
+        if is_last {
+            account.service.doubt(until, at.now);
+            return Change::LastUsable;
+        }
+        account.service.rest(until, at.now);
+        Change::Resting { account: id, until }
+    }
+
+    fn has_other_key(&self, id: KeyId) -> bool {
+        (0..).map(KeyId::new).zip(&self.keys).any(|(other, key)| {
+            other != id
+                && key.health.is_in()
+                && self.account(key.account).is_some_and(|account| account.quota.is_in())
+        })
+    }
+
+    fn has_other_account(&self, id: AccountId, works: impl Fn(&Account) -> bool) -> bool {
+        self.keys.iter().any(|key| {
+            key.account != id
+                && key.health.is_in()
+                && self
+                    .account(key.account)
+                    .is_some_and(|account| account.quota.is_in() && works(account))
+        })
+    }
+
+    fn has_keys(&self, id: AccountId) -> bool {
+        self.keys.iter().any(|key| key.account == id)
+    }
+}
+
+impl Account {
+    fn is_seen_as(&self, organization: &str, project: Option<&str>) -> bool {
+        self.seen_as.as_ref().is_some_and(|seen| {
+            seen.organization == organization && seen.project.as_deref() == project
+        })
+    }
+}
