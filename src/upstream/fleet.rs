@@ -46,7 +46,7 @@ pub struct KeyId(u64);
 
 /// A key on loan for one request.
 #[derive(Debug)]
-#[must_use = "report what became of the request, or release the key; else it counts as busy"]
+#[must_use = "a key that is never released counts as busy"]
 pub struct Lent {
     account: AccountId,
     key: KeyId,
@@ -108,6 +108,13 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Tells whether the line has to look again: other keys than before can be lent.
+    pub fn opens_or_closes(self) -> bool {
+        !matches!(self, Self::Unchanged | Self::LastUsable)
+    }
+}
+
 /// Why a fleet cannot be made.
 #[derive(Debug, Error)]
 pub enum FleetError {
@@ -155,8 +162,8 @@ impl Fleet {
     }
 
     /// Returns the configured accounts, in the order of the configuration.
-    pub fn accounts(&self) -> impl Iterator<Item = AccountId> + use<> {
-        (0..self.accounts.len() as u64).map(AccountId)
+    pub fn accounts(&self) -> Vec<AccountId> {
+        (0..self.accounts.len() as u64).map(AccountId).collect()
     }
 
     /// Returns the name of an account; a client's account is named by its label.
@@ -185,20 +192,11 @@ impl Fleet {
         }
     }
 
-    /// Returns when a key of `account` can be lent, at the earliest; `None` where that hangs on
-    /// what a trial or a probe says.
-    pub fn ready_at(&self, account: AccountId, now: Instant) -> Option<Instant> {
-        match self.standing(account, now) {
-            Standing::Ready | Standing::Doubtful | Standing::Trial => Some(now),
-            Standing::Resting(until) => Some(until),
-            Standing::Out => None,
-        }
-    }
-
     /// Lends a key of `account` for one request: a healthy one with the fewest requests in flight,
     /// among these the one lent longest ago. `None` where [`standing`](Self::standing) says so.
     ///
-    /// Each loan ends with [`report`](Self::report) or [`release`](Self::release).
+    /// Each loan ends with [`release`](Self::release); what the answer's head says goes to
+    /// [`report`](Self::report) before.
     pub fn lend(&mut self, account: AccountId, now: Instant) -> Option<Lent> {
         if !matches!(
             self.standing(account, now),
@@ -226,9 +224,12 @@ impl Fleet {
         Some(Lent { account, key: KeyId(id), credential, at: now })
     }
 
-    /// Takes back a key whose request was never sent, or of which nothing became known.
+    /// Takes back a key whose request has ended, or was never sent.
     pub fn release(&mut self, lent: Lent, now: Instant) {
-        if let Some(account) = self.take_back(&lent) {
+        let Some(key) = self.key_mut(lent.key) else { return };
+        key.in_flight = key.in_flight.saturating_sub(1);
+        let account = key.account;
+        if let Some(account) = self.account_mut(account) {
             account.quota.abandon(lent.at, now);
             account.service.abandon(lent.at, now);
         }
@@ -266,14 +267,6 @@ impl Fleet {
 
     pub(super) fn key_mut(&mut self, id: KeyId) -> Option<&mut Key> {
         self.keys.get_mut(usize::try_from(id.0).ok()?)
-    }
-
-    /// Ends the loan; returns the account that the key belongs to now, `None` for a client's own.
-    pub(super) fn take_back(&mut self, lent: &Lent) -> Option<&mut Account> {
-        let key = self.key_mut(lent.key)?;
-        key.in_flight = key.in_flight.saturating_sub(1);
-        let account = key.account;
-        self.account_mut(account)
     }
 
     fn add_keys(

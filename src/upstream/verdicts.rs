@@ -34,15 +34,12 @@ struct Moment {
 }
 
 impl Fleet {
-    /// Takes back a key and notes what became of its request; `jitter` is random in 0..1.
+    /// Notes what became of a request; `jitter` is random in 0..1. The key stays lent.
     ///
     /// What was lent before the key or account changed last does not speak of its present state, so
     /// that requests which fail together count once.
-    pub fn report(&mut self, lent: Lent, finding: &Finding, now: Instant, jitter: f64) -> Change {
+    pub fn report(&mut self, lent: &Lent, finding: &Finding, now: Instant, jitter: f64) -> Change {
         let at = Moment { begun: lent.at(), now, jitter };
-        if self.take_back(&lent).is_none() {
-            return Change::Unchanged;
-        }
         let Some(id) = self.key(lent.key()).map(|key| key.account) else {
             return Change::Unchanged;
         };
@@ -130,7 +127,7 @@ impl Fleet {
         if project.is_none() && account.has_project {
             return Change::Unchanged;
         }
-        let same = self.accounts().find(|&other| {
+        let same = self.accounts().into_iter().find(|&other| {
             other != id
                 && self.has_keys(other)
                 && self.account(other).is_some_and(|other| {
