@@ -1,11 +1,19 @@
-//! The checked settings: what the rest of the program may rely on.
+//! Holds the checked settings: what the rest of the program may rely on.
+//!
+//! # Invariants
+//!
+//! 1. There is at least one upstream; no limit, duration or size is zero; names are unique and can
+//!    stand in a header.
+//! 2. Where apps have keys, every upstream has a key of its own.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
 
+use super::pattern::ModelPattern;
 use crate::limit::LaneSettings;
 use crate::units::{AccountName, AppName, KeyLabel, Secret};
 
@@ -26,6 +34,29 @@ pub struct Settings {
     pub line: LineSettings,
     /// Times after which something is given up.
     pub timeouts: TimeoutSettings,
+}
+
+impl Settings {
+    /// Tells whose keys are used.
+    pub fn mode(&self) -> Mode<'_> {
+        Mode { upstreams: &self.upstreams }
+    }
+}
+
+/// Whose keys are used, in words for the start of the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Mode<'a> {
+    upstreams: &'a [UpstreamSettings],
+}
+
+impl fmt::Display for Mode<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, upstream) in self.upstreams.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{}", upstream.mode())?;
+        }
+        Ok(())
+    }
 }
 
 /// Sockets and what a client may ask of them.
@@ -65,6 +96,47 @@ pub struct UpstreamSettings {
     pub accounts: Vec<AccountSettings>,
     /// Limits of every account, first match counts.
     pub limits: Vec<LimitRule>,
+}
+
+impl UpstreamSettings {
+    /// Returns the limit group of `model` in `account` and the settings of its lane.
+    ///
+    /// The account's rules come before the upstream's, and the first match counts. The group is the
+    /// pattern where its models share a lane, else the model itself. Without a match everything is
+    /// learned.
+    pub fn lane_settings(&self, account: &AccountName, model: &str) -> (String, LaneSettings) {
+        let account = self.accounts.iter().find(|known| known.name == *account);
+        let own = account.map_or(&[][..], |account| &account.limits);
+        match own.iter().chain(&self.limits).find(|rule| rule.models.matches(model)) {
+            Some(rule) if rule.shared => (rule.models.as_str().to_owned(), rule.lane.clone()),
+            Some(rule) => (model.to_owned(), rule.lane.clone()),
+            None => (model.to_owned(), LaneSettings::default()),
+        }
+    }
+
+    /// Tells in words whose keys are used.
+    fn mode(&self) -> String {
+        let keys: Vec<&str> = self
+            .accounts
+            .iter()
+            .flat_map(|account| &account.keys)
+            .map(|key| key.label.as_str())
+            .collect();
+        if keys.is_empty() {
+            return format!(
+                "client's keys: each client's own key is passed on to {}",
+                self.base_url
+            );
+        }
+        let plural =
+            |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+        let source = match keys[..] {
+            [only] => format!(" from {}", only.strip_prefix("env:").unwrap_or(only)),
+            _ => format!(" ({})", keys.join(", ")),
+        };
+        let (accounts, keys) = (plural(self.accounts.len(), "account"), plural(keys.len(), "key"));
+        format!("{accounts}, {keys}{source}")
+    }
 }
 
 /// How a provider speaks of limits.
@@ -108,22 +180,6 @@ pub struct LimitRule {
     pub shared: bool,
     /// The limits.
     pub lane: LaneSettings,
-}
-
-/// A model name in which `*` stands for any text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelPattern(pub(super) String);
-
-impl ModelPattern {
-    /// Returns the pattern as written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Tells whether `model` is meant.
-    pub fn matches(&self, _model: &str) -> bool {
-        true
-    }
 }
 
 /// A program that may send requests.

@@ -1,0 +1,210 @@
+//! Turns the written tree into settings, and checks what spans several keys.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::problem::{Origin, Problem, Warning};
+use super::section::{Check, Located, Section};
+use super::settings::{LineSettings, LogFormat, ServerSettings, Settings, TimeoutSettings};
+use super::upstreams::{apps, upstreams};
+use super::values::{AtLeastOne, BaseUrl, Bytes};
+
+/// Reads everything; `None` only if `check` has a problem to show for it.
+pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Settings> {
+    let data_dir = data_dir(&mut root, check);
+    let server = server(root.table("server", check), check);
+    let log = log(root.table("log", check), check);
+    let line = line(root.table("line", check), check);
+    let timeouts = timeouts(root.table("timeouts", check), check);
+    let upstreams = upstreams(&mut root, check);
+    let apps = apps(&mut root, check);
+    root.finish(check);
+
+    let (server, upstreams) = (server?, upstreams?);
+    check_addresses(&server, !apps.is_empty(), check);
+    for upstream in &upstreams {
+        check_target(&upstream.url, &server.listen, check);
+        if let (true, true, Some(app)) =
+            (upstream.settings.accounts.is_empty(), !apps.is_empty(), apps.first())
+        {
+            check.problem(Problem::Missing {
+                origin: app.origin.clone(),
+                key: "upstreams.accounts".to_owned(),
+                rule: "apps have keys of their own, so there is none to pass on: give the upstream a key".into(),
+            });
+        }
+    }
+    Some(Settings {
+        server: server.settings(),
+        data_dir: data_dir?,
+        log: log?,
+        upstreams: upstreams.into_iter().map(|upstream| upstream.settings).collect(),
+        apps: apps.into_iter().map(|app| app.value).collect(),
+        line: line?,
+        timeouts: timeouts?,
+    })
+}
+
+/// Resolves a path that a file names: relative to that file.
+pub(super) fn resolve(path: &str, origin: &Origin) -> PathBuf {
+    match origin {
+        Origin::File { path: file, .. } => file.parent().unwrap_or(Path::new("")).join(path),
+        _ => PathBuf::from(path),
+    }
+}
+
+/// Notes a path that would name a folder `~`, which nobody means.
+pub(super) fn check_home(path: &Located<String>, key: String, check: &mut Check<'_>) {
+    if path.value.starts_with('~') {
+        check.problem(Problem::Value {
+            origin: path.origin.clone(),
+            key,
+            found: format!("{:?}", path.value),
+            rule: "`~` is not expanded here: write the whole path".into(),
+        });
+    }
+}
+
+/// The server's settings while origins are still needed.
+struct Server {
+    listen: Located<SocketAddr>,
+    admin: Located<SocketAddr>,
+    max_body: usize,
+    max_connections: usize,
+}
+
+impl Server {
+    fn settings(self) -> ServerSettings {
+        let Self { listen, admin, max_body, max_connections } = self;
+        ServerSettings { listen: listen.value, admin: admin.value, max_body, max_connections }
+    }
+}
+
+fn data_dir(root: &mut Section, check: &mut Check<'_>) -> Option<PathBuf> {
+    if let Some(given) = root.take::<String>("data_dir", check) {
+        check_home(&given, root.path_of("data_dir"), check);
+        return Some(resolve(&given.value, &given.origin));
+    }
+    let folder = check.outside.data_dir.clone();
+    if folder.is_none() {
+        check.problem(Problem::Missing {
+            origin: Origin::Default,
+            key: "data_dir".to_owned(),
+            rule: "this user has no home folder: name a folder, also with --data-dir".into(),
+        });
+    }
+    folder
+}
+
+fn server(mut section: Section, check: &mut Check<'_>) -> Option<Server> {
+    let listen = section.require("listen", check);
+    let admin = section.require("admin", check);
+    let max_body = section.require::<Bytes>("max_body", check);
+    let max_connections = count(&mut section, "max_connections", check);
+    section.finish(check);
+    Some(Server {
+        listen: listen?,
+        admin: admin?,
+        max_body: max_body?.value.0,
+        max_connections: max_connections?,
+    })
+}
+
+fn log(mut section: Section, check: &mut Check<'_>) -> Option<LogFormat> {
+    let format = section.require("format", check);
+    section.finish(check);
+    Some(format?.value)
+}
+
+fn line(mut section: Section, check: &mut Check<'_>) -> Option<LineSettings> {
+    let max_wait = section.require::<Duration>("max_wait", check);
+    let max_waiting = count(&mut section, "max_waiting", check);
+    let max_waiting_bytes = section.require::<Bytes>("max_waiting_bytes", check);
+    let on_disconnect = section.require("on_disconnect", check);
+    section.finish(check);
+    Some(LineSettings {
+        max_wait: max_wait?.value,
+        max_waiting: max_waiting?,
+        max_waiting_bytes: max_waiting_bytes?.value.0,
+        on_disconnect: on_disconnect?.value,
+    })
+}
+
+fn timeouts(mut section: Section, check: &mut Check<'_>) -> Option<TimeoutSettings> {
+    let mut duration = |key| section.require::<Duration>(key, check).map(|given| given.value);
+    let connect = duration("connect");
+    let response = duration("response");
+    let idle = duration("idle");
+    let drain = duration("drain");
+    let client = duration("client");
+    section.finish(check);
+    Some(TimeoutSettings {
+        connect: connect?,
+        response: response?,
+        idle: idle?,
+        drain: drain?,
+        client: client?,
+    })
+}
+
+fn count(section: &mut Section, key: &str, check: &mut Check<'_>) -> Option<usize> {
+    let given = section.require::<AtLeastOne>(key, check)?;
+    Some(usize::try_from(given.value.0).unwrap_or(usize::MAX))
+}
+
+/// Checks that the listeners do not collide and that nobody beyond this machine gets in unasked.
+fn check_addresses(server: &Server, apps: bool, check: &mut Check<'_>) {
+    let (listen, admin) = (&server.listen, &server.admin);
+    let mut wrong = |key: &str, address: &Located<SocketAddr>, rule: &'static str| {
+        check.problem(Problem::Value {
+            origin: address.origin.clone(),
+            key: key.to_owned(),
+            found: format!("\"{}\"", address.value),
+            rule: rule.into(),
+        });
+    };
+    let same_host = listen.value.ip() == admin.value.ip()
+        || listen.value.ip().is_unspecified()
+        || admin.value.ip().is_unspecified();
+    if listen.value.port() == admin.value.port() && listen.value.port() != 0 && same_host {
+        wrong("server.admin", admin, "must differ from `server.listen`");
+    }
+    if !listen.value.ip().is_loopback() && !apps {
+        wrong(
+            "server.listen",
+            listen,
+            "other machines could spend your quota: give each program a key under `[[apps]]`, or \
+             listen on 127.0.0.1",
+        );
+    }
+    if !admin.value.ip().is_loopback() {
+        wrong(
+            "server.admin",
+            admin,
+            "it shows everything and asks for no key: it must be on this machine, such as \
+             \"127.0.0.1:8485\"",
+        );
+    }
+}
+
+/// Checks that requests do not come back to where they came in, nor cross a network in the clear.
+fn check_target(url: &Located<BaseUrl>, listen: &Located<SocketAddr>, check: &mut Check<'_>) {
+    let BaseUrl(uri) = &url.value;
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let address = host.parse::<std::net::IpAddr>().ok();
+    let here = host == "localhost" || address.is_some_and(|ip| ip.is_loopback());
+    let secure = uri.scheme_str() == Some("https");
+    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    if port == listen.value.port() && (here || address == Some(listen.value.ip())) {
+        check.problem(Problem::Value {
+            origin: url.origin.clone(),
+            key: "upstreams.base_url".to_owned(),
+            found: format!("\"{uri}\""),
+            rule: "this is where sluicegate itself listens: name the provider".into(),
+        });
+    }
+    if !secure && !here {
+        check.warnings.push(Warning::Cleartext { origin: url.origin.clone() });
+    }
+}

@@ -1,0 +1,302 @@
+//! Reads upstreams with their accounts, keys and limits, and apps.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::check::{check_home, resolve};
+use super::pattern::ModelPattern;
+use super::problem::{Origin, Problem, Warning};
+use super::raw::RawValue;
+use super::section::{Check, Located, Section};
+use super::settings::{AccountSettings, AppSettings, KeySettings, LimitRule, UpstreamSettings};
+use super::values::{AtLeastOne, BaseUrl, Label};
+use crate::limit::LaneSettings;
+use crate::units::{AccountName, AppName, KeyLabel, Secret};
+
+/// An upstream with the place where its URL stands.
+pub(super) struct Addressed {
+    /// The upstream.
+    pub(super) settings: UpstreamSettings,
+    /// Its URL.
+    pub(super) url: Located<BaseUrl>,
+}
+
+/// Reads `[[upstreams]]`.
+pub(super) fn upstreams(root: &mut Section, check: &mut Check<'_>) -> Option<Vec<Addressed>> {
+    let sections = root.tables("upstreams", check)?;
+    let rule = "this version knows exactly one upstream";
+    if let Some(second) = sections.get(1) {
+        let found = format!("a list of {}", sections.len());
+        check.problem(value(second.origin(), "upstreams".to_owned(), found, rule));
+    } else if sections.is_empty() {
+        check.problem(value(root.origin(), "upstreams".to_owned(), "empty".to_owned(), rule));
+    }
+    sections.into_iter().map(|section| upstream(section, check)).collect()
+}
+
+/// Reads `[[apps]]`.
+pub(super) fn apps(root: &mut Section, check: &mut Check<'_>) -> Vec<Located<AppSettings>> {
+    let mut names = Unique::default();
+    let mut keys = BTreeSet::new();
+    let mut apps = Vec::new();
+    for mut section in root.tables("apps", check).unwrap_or_default() {
+        let origin = section.origin().clone();
+        let name = section.require::<Label>("name", check);
+        if let Some(name) = &name {
+            names.add(&name.value.0, &section.path_of("name"), &name.origin, check);
+        }
+        let given = secret(&mut section, check);
+        let path = section.path_of("key");
+        section.finish(check);
+        let (Some(name), Some(given)) = (name, given) else { continue };
+        if !keys.insert(given.secret.expose().to_owned()) {
+            let rule = "another app has the same key, so they could not be told apart";
+            check.problem(value(&given.origin, path, "***".to_owned(), rule));
+        }
+        let app = AppSettings { name: AppName::new(name.value.0), key: given.secret };
+        apps.push(Located { value: app, origin });
+    }
+    apps
+}
+
+fn upstream(mut section: Section, check: &mut Check<'_>) -> Option<Addressed> {
+    let name = section.require::<Label>("name", check);
+    let url = section.require::<BaseUrl>("base_url", check);
+    let dialect = section.require("dialect", check);
+    let (mut names, mut labels) = (Unique::default(), Unique::default());
+    let mut accounts = Vec::new();
+    for account_section in section.tables("accounts", check).unwrap_or_default() {
+        accounts.extend(account(account_section, (&mut names, &mut labels), check));
+    }
+    let limits = limits(&mut section, check);
+    section.finish(check);
+    let url = url?;
+    let settings = UpstreamSettings {
+        name: name?.value.0,
+        base_url: url.value.0.clone(),
+        dialect: dialect?.value,
+        accounts,
+        limits,
+    };
+    Some(Addressed { settings, url })
+}
+
+fn account(
+    mut section: Section,
+    (names, labels): (&mut Unique, &mut Unique),
+    check: &mut Check<'_>,
+) -> Option<AccountSettings> {
+    let name = section.require::<Label>("name", check);
+    if let Some(name) = &name {
+        names.add(&name.value.0, &section.path_of("name"), &name.origin, check);
+    }
+    let organization = section.take::<Label>("organization", check);
+    let project = section.take::<Label>("project", check);
+    let (path, origin) = (section.path_of("keys"), section.origin().clone());
+    let sections = section.tables("keys", check).unwrap_or_default();
+    if sections.is_empty() {
+        let rule = "an account needs at least one key".into();
+        check.problem(Problem::Missing { origin, key: path, rule });
+    }
+    let mut keys = Vec::new();
+    for key_section in sections {
+        keys.extend(key(key_section, labels, check));
+    }
+    let limits = limits(&mut section, check);
+    section.finish(check);
+    Some(AccountSettings {
+        name: AccountName::new(name?.value.0),
+        keys,
+        organization: organization.map(|given| given.value.0),
+        project: project.map(|given| given.value.0),
+        limits,
+    })
+}
+
+fn key(mut section: Section, labels: &mut Unique, check: &mut Check<'_>) -> Option<KeySettings> {
+    let label = section.take::<Label>("label", check);
+    let path = section.path_of("label");
+    let given = secret(&mut section, check);
+    section.finish(check);
+    let given = given?;
+    let (label, origin) = match label {
+        Some(Located { value: Label(label), origin }) => (label, origin),
+        None => (given.source, given.origin),
+    };
+    labels.add(&label, &path, &origin, check);
+    Some(KeySettings { label: KeyLabel::new(label), secret: given.secret })
+}
+
+fn limits(section: &mut Section, check: &mut Check<'_>) -> Vec<LimitRule> {
+    let mut patterns = Unique::default();
+    let mut rules = Vec::new();
+    for mut section in section.tables("limits", check).unwrap_or_default() {
+        let models = section.require::<ModelPattern>("models", check);
+        if let Some(models) = &models {
+            patterns.add(models.value.as_str(), &section.path_of("models"), &models.origin, check);
+        }
+        let shared = section.take("shared", check).is_some_and(|given| given.value);
+        let lane = lane(&mut section, check);
+        section.finish(check);
+        rules.extend(models.map(|models| LimitRule { models: models.value, shared, lane }));
+    }
+    rules
+}
+
+fn lane(section: &mut Section, check: &mut Check<'_>) -> LaneSettings {
+    let mut limit = |key| section.take::<AtLeastOne>(key, check).map(|given| given.value.0);
+    let base = LaneSettings {
+        requests_per_minute: limit("requests_per_minute"),
+        tokens_per_minute: limit("tokens_per_minute"),
+        requests_per_day: limit("requests_per_day"),
+        tokens_per_day: limit("tokens_per_day"),
+        input_tokens_per_minute: limit("input_tokens_per_minute"),
+        output_tokens_per_minute: limit("output_tokens_per_minute"),
+        images_per_minute: limit("images_per_minute"),
+        concurrency: limit("concurrency"),
+        ..LaneSettings::default()
+    };
+    LaneSettings {
+        minute: section.take("minute", check).map_or(base.minute, |given| given.value),
+        day: section.take("day", check).map_or(base.day, |given| given.value),
+        counting: section.take("counting", check).map_or(base.counting, |given| given.value),
+        charging: section.take("charging", check).map_or(base.charging, |given| given.value),
+        estimator: section.take("estimator", check).map_or(base.estimator, |given| given.value),
+        absent_max: section.take("absent_max", check).map(|given| given.value),
+        ..base
+    }
+}
+
+/// A key, with the place that names it and words for where it was found.
+struct Given {
+    secret: Secret,
+    source: String,
+    origin: Origin,
+}
+
+/// Reads one of `env`, `file` and `key`.
+fn secret(section: &mut Section, check: &mut Check<'_>) -> Option<Given> {
+    let env = section.take::<String>("env", check);
+    let file = section.take::<String>("file", check);
+    let inline = section.take::<String>("key", check);
+    let given = match (env, file, inline) {
+        (Some(variable), None, None) => from_environment(&variable, section, check),
+        (None, Some(path), None) => from_file(&path, section, check),
+        (None, None, Some(Located { value: text, origin })) => {
+            let key = section.path_of("key");
+            check.warnings.push(Warning::InlineKey { origin: origin.clone(), key });
+            Some((text, "inline".to_owned(), "key", origin))
+        }
+        (None, None, None) => {
+            check.problem(Problem::Missing {
+                origin: section.origin().clone(),
+                key: section.path_of("env"),
+                rule: "a key comes from one of `env`, `file` and `key`".into(),
+            });
+            None
+        }
+        _ => {
+            let rule = "a key comes from only one of `env`, `file` and `key`";
+            let found = "one of several".to_owned();
+            check.problem(value(section.origin(), section.path_of("key"), found, rule));
+            None
+        }
+    };
+    let (text, source, key, origin) = given?;
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let rule = "a key must be one word of printable ASCII characters";
+        check.problem(value(&origin, section.path_of(key), "not such a text".to_owned(), rule));
+        return None;
+    }
+    Some(Given { secret: Secret::new(text), source, origin })
+}
+
+/// What was found: text, source in words, name of the setting, place.
+type Found = (String, String, &'static str, Origin);
+
+fn from_environment(
+    variable: &Located<String>,
+    section: &Section,
+    check: &mut Check<'_>,
+) -> Option<Found> {
+    let Located { value: name, origin } = variable;
+    let shown = RawValue::Text(name.clone()).shown("env");
+    let usable = !name.contains(['=', '\0']);
+    let text = if usable { (check.outside.env)(name) } else { None };
+    match text.map(|text| text.into_string()) {
+        Some(Ok(text)) if !text.trim().is_empty() => {
+            Some((text.trim().to_owned(), label("env", name), "env", origin.clone()))
+        }
+        Some(Err(_)) => {
+            let rule = "this environment variable does not hold a text";
+            check.problem(value(origin, section.path_of("env"), shown, rule));
+            None
+        }
+        _ => {
+            let rule = "this environment variable is not set, or is empty: it must hold the key";
+            check.problem(value(origin, section.path_of("env"), shown, rule));
+            None
+        }
+    }
+}
+
+fn from_file(given: &Located<String>, section: &Section, check: &mut Check<'_>) -> Option<Found> {
+    check_home(given, section.path_of("file"), check);
+    let path = resolve(&given.value, &given.origin);
+    let shown = RawValue::Text(given.value.clone()).shown("file");
+    let file = (check.outside.read)(&path);
+    let mut wrong = |rule: String| {
+        check.problem(Problem::Value {
+            origin: given.origin.clone(),
+            key: section.path_of("file"),
+            found: shown.clone(),
+            rule: rule.into(),
+        });
+    };
+    let file = match file {
+        Ok(file) => file,
+        Err(error) => {
+            wrong(format!("this file cannot be read ({error}): it must hold the key"));
+            return None;
+        }
+    };
+    let text = file.text.trim();
+    if text.is_empty() {
+        wrong("this file is empty: it must hold the key".to_owned());
+        return None;
+    }
+    if file.open_to_others {
+        check
+            .warnings
+            .push(Warning::ReadableKeyFile { origin: given.origin.clone(), path: path.clone() });
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    Some((text.to_owned(), label("file", &name), "file", given.origin.clone()))
+}
+
+/// Makes a label out of the place where a key was found.
+fn label(kind: &str, name: &str) -> String {
+    let name: String = name.chars().filter(|c| matches!(c, '!'..='~')).take(58).collect();
+    format!("{kind}:{name}")
+}
+
+/// Names that must differ from each other.
+#[derive(Default)]
+struct Unique(BTreeSet<String>);
+
+impl Unique {
+    fn add(&mut self, name: &str, key: &str, origin: &Origin, check: &mut Check<'_>) {
+        if !self.0.insert(name.to_owned()) {
+            let rule = "another one has the same: they must differ";
+            check.problem(value(origin, key.to_owned(), shown(&name), rule));
+        }
+    }
+}
+
+fn shown(name: &dyn fmt::Debug) -> String {
+    format!("{name:?}")
+}
+
+fn value(origin: &Origin, key: String, found: String, rule: &'static str) -> Problem {
+    Problem::Value { origin: origin.clone(), key, found, rule: rule.into() }
+}
