@@ -1,1 +1,2 @@
-//! Placeholder of `simulate`.
+//! The simulated provider: OpenAI's wire with real limits, for demos, tests and dry runs.
+pub mod engine;
