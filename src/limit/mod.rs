@@ -1,6 +1,7 @@
 //! Decides whether a request may go now, and if not, when.
 
 mod settings;
+mod words;
 
 use std::time::Duration;
 
@@ -160,6 +161,12 @@ impl Lane {
 
     /// Closes a debit whose use will never be known: the estimate stays debited.
     pub fn keep(&mut self, _debit: Debit, _now: Instant) {}
+
+    /// Returns the quota that is too small for `demand` ever to fit, with its limit and what the
+    /// demand would be charged; `None` if it can fit.
+    pub fn oversize(&self, _demand: &Demand) -> Option<(QuotaKind, u64, u64)> {
+        None
+    }
 
     /// Returns what the provider would charge for `demand`, in tokens.
     pub fn charge(&self, _demand: &Demand) -> Tokens {

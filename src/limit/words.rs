@@ -1,0 +1,49 @@
+//! The words for quotas, in messages, metrics and logs.
+
+use super::QuotaKind;
+
+impl QuotaKind {
+    /// Returns the short label for metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::RequestsPerMinute => "rpm",
+            Self::TokensPerMinute => "tpm",
+            Self::RequestsPerDay => "rpd",
+            Self::TokensPerDay => "tpd",
+            Self::InputTokensPerMinute => "input_tpm",
+            Self::OutputTokensPerMinute => "output_tpm",
+            Self::ImagesPerMinute => "ipm",
+            Self::Concurrency => "concurrency",
+            Self::FirstContact => "first_contact",
+        }
+    }
+
+    /// Returns what is counted.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::TokensPerMinute | Self::TokensPerDay => "tokens",
+            Self::InputTokensPerMinute => "input tokens",
+            Self::OutputTokensPerMinute => "output tokens",
+            Self::ImagesPerMinute => "images",
+            Self::RequestsPerMinute
+            | Self::RequestsPerDay
+            | Self::Concurrency
+            | Self::FirstContact => "requests",
+        }
+    }
+
+    /// Returns the quota in full, fit to stand after a number or in brackets.
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::RequestsPerMinute => "requests per minute",
+            Self::TokensPerMinute => "tokens per minute",
+            Self::RequestsPerDay => "requests per day",
+            Self::TokensPerDay => "tokens per day",
+            Self::InputTokensPerMinute => "input tokens per minute",
+            Self::OutputTokensPerMinute => "output tokens per minute",
+            Self::ImagesPerMinute => "images per minute",
+            Self::Concurrency => "requests at one time",
+            Self::FirstContact => "requests before the provider's first answer",
+        }
+    }
+}
