@@ -35,4 +35,8 @@ impl Unsettled {
 
     /// Replaces the estimate by `usage`, everywhere.
     pub fn settle(self, _usage: &Usage, _ending: Ending) {}
+
+    /// Leaves the estimate debited, because what was used will never be known or is the estimate
+    /// itself, and books `ending`.
+    pub fn keep(self, _ending: Ending) {}
 }
