@@ -1,15 +1,75 @@
-//! Tells limits and books the same number: the only place where a request under way is closed.
+//! Tells limits and metrics the same number: the only place where a request under way is closed.
+//!
+//! # What this module owns
+//!
+//! [`Unsettled`], the obligation to say how a request ended. It carries the debit and all that the
+//! log line needs, from the moment the request is sent until its answer is over.
+//!
+//! # What this module does not do
+//!
+//! It reads no answers: [`crate::relay`] does, and tells the usage here.
+//!
+//! # Invariants
+//!
+//! 1. Every request that was sent is settled once, and leaves one log line.
+//! 2. What the buckets are told is what is counted.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::admit::InFlight;
+use crate::catalog::{self, ModelFacts};
 use crate::count::Demand;
-use crate::units::Usage;
+use crate::limit::QuotaKind;
+use crate::telemetry::{Metrics, RequestLine, Series};
+use crate::units::{AppName, KeyLabel, ModelName, PicoUsd, RequestId, Tokens, Usage};
 
 /// A request under way whose true cost is not yet known.
 ///
-/// Dropping it keeps the estimate debited and books the ending `Lost`.
+/// Dropping it keeps the estimate debited and logs the ending `lost`.
 #[derive(Debug)]
 #[must_use = "an unsettled request stays debited at its estimate"]
 pub struct Unsettled {
-    demand: Demand,
+    /// Empty once it was settled.
+    in_flight: Option<InFlight>,
+    record: Record,
+    books: Books,
+}
+
+/// What is known of a request besides its debit.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The id under which the client is answered.
+    pub id: RequestId,
+    /// Who asked.
+    pub app: AppName,
+    /// The model; empty for paths that have none.
+    pub model: ModelName,
+    /// What is known of the model.
+    pub facts: ModelFacts,
+    /// What the request was expected to cost.
+    pub demand: Demand,
+    /// When it arrived.
+    pub arrived: Instant,
+    /// How long it waited in line.
+    pub queued: Duration,
+    /// The quota that it waited for.
+    pub waited_for: Option<QuotaKind>,
+    /// The label of the key that it was sent with.
+    pub key: Option<KeyLabel>,
+    /// The status that the client gets.
+    pub status: u16,
+}
+
+/// Where settled requests are counted.
+#[derive(Debug, Clone)]
+pub struct Books {
+    /// All metrics.
+    pub metrics: Metrics,
+    /// Those of the request's app and model.
+    pub series: Arc<Series>,
 }
 
 /// How a request ended.
@@ -19,6 +79,8 @@ pub enum Ending {
     Reported,
     /// The whole answer came without usage; it was counted.
     Counted,
+    /// The provider refused or failed the request; nothing was used.
+    Refused,
     /// The client hung up in the middle.
     ClientGone,
     /// The provider broke off in the middle.
@@ -27,16 +89,102 @@ pub enum Ending {
     Lost,
 }
 
+impl Ending {
+    /// Returns the word for logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Counted => "counted",
+            Self::Refused => "refused",
+            Self::ClientGone => "client_gone",
+            Self::UpstreamCut => "upstream_cut",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 impl Unsettled {
+    /// Takes over the debit of a request whose answer is about to be relayed.
+    pub const fn new(in_flight: InFlight, record: Record, books: Books) -> Self {
+        Self { in_flight: Some(in_flight), record, books }
+    }
+
     /// Returns what the request was expected to cost.
-    pub fn demand(&self) -> &Demand {
-        &self.demand
+    pub const fn demand(&self) -> &Demand {
+        &self.record.demand
+    }
+
+    /// Returns what is known of the request.
+    pub const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Returns what `usage` costs at the catalog's prices; nothing where the price is unknown.
+    pub fn cost(&self, usage: &Usage) -> PicoUsd {
+        catalog::price(&self.record.facts, usage).unwrap_or_default()
     }
 
     /// Replaces the estimate by `usage`, everywhere.
-    pub fn settle(self, _usage: &Usage, _ending: Ending) {}
+    pub fn settle(mut self, usage: &Usage, ending: Ending) {
+        let now = Instant::now();
+        if let Some(in_flight) = self.in_flight.take() {
+            in_flight.settle(usage, now);
+        }
+        let cost = self.cost(usage);
+        let counted = self.record.demand.input;
+        self.books.metrics.settled(&self.books.series, counted, usage, cost);
+        self.close(usage, ending, now);
+    }
 
-    /// Leaves the estimate debited, because what was used will never be known or is the estimate
-    /// itself, and books `ending`.
-    pub fn keep(self, _ending: Ending) {}
+    /// Closes a request which the provider refused or failed: its tokens are credited, its request
+    /// stays debited.
+    pub fn refused(mut self) {
+        let now = Instant::now();
+        if let Some(in_flight) = self.in_flight.take() {
+            in_flight.refused(now);
+        }
+        self.close(&Usage::default(), Ending::Refused, now);
+    }
+
+    fn close(&self, usage: &Usage, ending: Ending, now: Instant) {
+        let record = &self.record;
+        record.log(usage, ending.label(), now);
+        let total = now.saturating_duration_since(record.arrived);
+        let series = &self.books.series;
+        self.books.metrics.answered(series, record.status, record.queued, total);
+    }
+}
+
+impl Record {
+    /// Writes the log line of the request.
+    pub fn log(&self, usage: &Usage, ending: &'static str, now: Instant) {
+        RequestLine {
+            id: &self.id,
+            app: &self.app,
+            model: &self.model,
+            status: self.status,
+            queued: self.queued,
+            waited_for: self.waited_for,
+            input: usage.input,
+            output: usage.output,
+            key: self.key.as_ref(),
+            ending,
+            total: now.saturating_duration_since(self.arrived),
+        }
+        .write();
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        // What is still in flight keeps its whole debit when it is dropped.
+        let Some(in_flight) = self.in_flight.take() else { return };
+        drop(in_flight);
+        let demand = &self.record.demand;
+        let output = demand.output_bound.unwrap_or(Tokens::ZERO);
+        let usage = Usage { input: demand.input, output, ..Usage::default() };
+        let cost = self.cost(&usage);
+        self.books.metrics.settled(&self.books.series, demand.input, &usage, cost);
+        self.close(&usage, Ending::Lost, Instant::now());
+    }
 }

@@ -19,6 +19,6 @@ mod name;
 mod quantity;
 mod secret;
 
-pub use self::name::{AccountName, AppName, KeyLabel, ModelName, Name, RequestId};
+pub use self::name::{AccountName, AppName, KeyLabel, ModelName, Name, RequestId, kind};
 pub use self::quantity::{PicoUsd, Requests, Tokens, Usage};
 pub use self::secret::Secret;

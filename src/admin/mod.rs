@@ -1,1 +1,89 @@
-//! Placeholder of `admin`.
+//! Shows people and monitors what goes on, on a listener of its own.
+//!
+//! # What this module owns
+//!
+//! The routes of the admin listener: `/healthz` (the process lives), `/readyz` (requests are taken, and some key is
+//! usable), `/metrics` (OpenMetrics text) and `/line` (lanes, and who waits for what).
+//!
+//! # What this module does not do
+//!
+//! It changes nothing, and holds no socket: [`crate::server`] does.
+
+mod line;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+
+use crate::admit::Admission;
+use crate::telemetry::Metrics;
+
+/// Answers requests of people and monitors. Cloning it shares everything.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    admission: Admission,
+    metrics: Metrics,
+}
+
+impl Admin {
+    /// Creates the answers out of what the proxy counts.
+    pub const fn new(admission: Admission, metrics: Metrics) -> Self {
+        Self { admission, metrics }
+    }
+
+    /// Returns the answer to a request; its body is not read. `stopping` tells whether the proxy
+    /// takes new requests.
+    pub fn answer<B>(&self, request: &Request<B>, stopping: bool) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return answer;
+        }
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => self.ready(stopping),
+            "/metrics" => {
+                let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                typed(StatusCode::OK, content_type, self.metrics_text())
+            }
+            "/line" => {
+                typed(StatusCode::OK, "application/json", line::json(&self.admission.snapshot()))
+            }
+            _ => text(StatusCode::NOT_FOUND, "no such page: /healthz, /readyz, /metrics, /line\n"),
+        }
+    }
+
+    fn ready(&self, stopping: bool) -> Response<Full<Bytes>> {
+        if stopping {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+        }
+        if !self.admission.has_usable_key() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "no usable key\n");
+        }
+        text(StatusCode::OK, "ready\n")
+    }
+
+    /// Returns the counters, with the gauges of this moment before the end mark.
+    fn metrics_text(&self) -> String {
+        let mut text = self.metrics.render();
+        let end = text.rfind("# EOF").unwrap_or(text.len());
+        text.insert_str(end, &line::gauges(&self.admission.snapshot()));
+        text
+    }
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    typed(status, "text/plain; charset=utf-8", body)
+}
+
+fn typed(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

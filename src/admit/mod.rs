@@ -1,1 +1,273 @@
-//! Placeholder of `admit`.
+//! Lets requests go when every quota has room, and makes them wait when not.
+//!
+//! # What this module owns
+//!
+//! [`Admission`]: the lanes, the lines before them and the keys, behind one short lock, so that
+//! waiting in line, debiting and picking a key are one atomic step. It hands out a [`Reservation`],
+//! which becomes an [`InFlight`] when the request is sent.
+//!
+//! # What this module does not do
+//!
+//! It sends nothing and reads no answers. What fits is decided in [`crate::limit`], who goes first in
+//! [`crate::line`], which key is fit in [`crate::upstream`]; here they are driven with a clock.
+//!
+//! # Invariants
+//!
+//! 1. Every reservation ends once: cancelled, settled, refused or kept, whatever its owner does.
+//! 2. Nobody polls: a line is looked at when something changed, or when its lane said it would.
+//! 3. The lock is never held across an await, and nothing is called that takes it again.
+
+mod closing;
+mod patience;
+mod refusal;
+mod reservation;
+mod routes;
+mod snapshot;
+mod state;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+pub use self::refusal::Refusal;
+pub use self::reservation::{InFlight, Reservation};
+use self::routes::PoolId;
+pub use self::snapshot::{LaneSnapshot, LineSnapshot, MOST_SHOWN, Snapshot, WaiterSnapshot};
+use self::state::{Grant, Hold, State, Ticket};
+use crate::config::{LineSettings, UpstreamSettings};
+use crate::count::Demand;
+use crate::line::{Backlog, Place};
+use crate::units::ModelName;
+use crate::upstream::{AccountId, ClientKey, Fleet, FleetError};
+
+/// Admits requests to one upstream. Cloning it shares the state.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    shared: Arc<Shared>,
+}
+
+/// What a request asks to be admitted for.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The client's own key, where each client uses its own.
+    pub own_key: Option<ClientKey>,
+    /// The model; an empty name for paths that have none.
+    pub model: ModelName,
+    /// What it may cost.
+    pub demand: Demand,
+    /// How many bytes it holds while it waits.
+    pub bytes: usize,
+    /// The latest moment at which its turn is of use.
+    pub deadline: Instant,
+    /// Its old place, on a retry.
+    pub place: Option<Place>,
+    /// The account that just failed it: others are tried first.
+    pub avoid: Option<AccountId>,
+}
+
+impl Admission {
+    /// Creates the admission to `upstream` and starts the task that looks again when a lane said so.
+    ///
+    /// The task ends with the last handle. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`FleetError`] where a configured key cannot stand in a header.
+    pub fn start(upstream: &UpstreamSettings, line: &LineSettings) -> Result<Self, FleetError> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(upstream)?),
+            line: line.clone(),
+            sooner: Arc::new(Notify::new()),
+        });
+        tokio::spawn(look_again(Arc::downgrade(&shared)));
+        Ok(Self { shared })
+    }
+
+    /// Waits until every quota has room, debits them and picks a key.
+    ///
+    /// Without a line and with room this takes one short lock and never yields.
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`Refusal`]: at once if the request can never fit or the line is full, at the
+    /// deadline otherwise. Nothing is debited then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the line at once; what was debited is credited.
+    pub async fn acquire(&self, ask: Ask) -> Result<Reservation, Refusal> {
+        let now = Instant::now();
+        let mut waiting = match self.try_acquire(ask, now)? {
+            Attempt::Granted(reservation) => return Ok(*reservation),
+            Attempt::Waiting(waiting) => waiting,
+        };
+        match timeout_at(waiting.deadline, &mut waiting.outcome).await {
+            Ok(Ok(outcome)) => {
+                waiting.left = true;
+                outcome.map(|grant| Reservation::new(Arc::clone(&self.shared), grant))
+            }
+            Ok(Err(_)) => Err(Refusal::Stopping),
+            Err(_) => waiting.give_up(now),
+        }
+    }
+
+    /// Runs `act` with the fleet, then looks at all lines again: keys may have come back.
+    pub fn with_fleet<T>(&self, act: impl FnOnce(&mut Fleet) -> T) -> T {
+        self.shared.with(|state| {
+            let result = act(&mut state.fleet);
+            state.serve_all(Instant::now());
+            result
+        })
+    }
+
+    fn try_acquire(&self, ask: Ask, now: Instant) -> Result<Attempt, Refusal> {
+        self.shared.with(|state| {
+            let owner = ask.own_key.as_ref().map(|key| state.adopt(key)).transpose()?;
+            let attempt = self.try_pool(state, owner, ask, now);
+            if let (Err(_), Some(owner)) = (&attempt, owner) {
+                state.fleet.leave(owner);
+            }
+            attempt
+        })
+    }
+
+    fn try_pool(
+        &self,
+        state: &mut State,
+        owner: Option<AccountId>,
+        ask: Ask,
+        now: Instant,
+    ) -> Result<Attempt, Refusal> {
+        let pool = state.route(owner, &ask.model, now);
+        let place = ask.place.unwrap_or_else(|| state.arrive());
+        if state.is_clear(pool) {
+            match state.try_grant(pool, &ask.demand, (place, ask.avoid), now) {
+                Ok(grant) => {
+                    let reservation = Reservation::new(Arc::clone(&self.shared), grant);
+                    return Ok(Attempt::Granted(Box::new(reservation)));
+                }
+                Err(Hold::TooLarge { quota, limit, wanted }) => {
+                    return Err(Refusal::TooLarge { model: ask.model, quota, limit, wanted });
+                }
+                Err(Hold::Until(..)) => {}
+            }
+        } else if let Some(refusal) = state.oversize(pool, &ask.demand) {
+            return Err(refusal);
+        }
+        let line = &self.shared.line;
+        let bytes = state.waiting_bytes.saturating_add(ask.bytes);
+        if state.waiting >= line.max_waiting || bytes > line.max_waiting_bytes {
+            return Err(state.refuse_full(pool, &ask.demand, now));
+        }
+        state.waiting_bytes = bytes;
+        let (sender, outcome) = oneshot::channel();
+        let waiting = Waiting {
+            shared: Arc::clone(&self.shared),
+            pool,
+            place,
+            cost: state.cost(pool, &ask.demand),
+            bytes: ask.bytes,
+            deadline: ask.deadline,
+            outcome,
+            left: false,
+        };
+        let Ask { demand, avoid, .. } = ask;
+        let ticket = Ticket { owner, demand, avoid, place, since: now, outcome: sender };
+        state.join(pool, ticket, now);
+        Ok(Attempt::Waiting(waiting))
+    }
+}
+
+enum Attempt {
+    Granted(Box<Reservation>),
+    Waiting(Waiting),
+}
+
+/// A place in a line, left when dropped.
+#[derive(Debug)]
+struct Waiting {
+    shared: Arc<Shared>,
+    pool: PoolId,
+    place: Place,
+    cost: Backlog,
+    bytes: usize,
+    deadline: Instant,
+    outcome: oneshot::Receiver<Result<Grant, Refusal>>,
+    /// Whether the outcome was taken.
+    left: bool,
+}
+
+impl Waiting {
+    /// Leaves the line because the time is up; takes the grant if it came at this very moment.
+    fn give_up(mut self, since: Instant) -> Result<Reservation, Refusal> {
+        let now = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        let outcome = shared.with(|state| match self.outcome.try_recv() {
+            Ok(outcome) => {
+                self.left = true;
+                outcome
+            }
+            Err(_) => Err(state.refuse_late(self.pool, (self.place, self.cost), since, now)),
+        });
+        outcome.map(|grant| Reservation::new(shared, grant))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.outcome.close();
+        let late = if self.left { None } else { self.outcome.try_recv().ok().and_then(Result::ok) };
+        let (pool, place, left, bytes) = (self.pool, self.place, self.left, self.bytes);
+        self.shared.with(|state| {
+            let now = Instant::now();
+            state.waiting_bytes = state.waiting_bytes.saturating_sub(bytes);
+            if let Some(grant) = late {
+                state.cancel(grant, now);
+            } else if !left {
+                state.withdraw(pool, place, now);
+            }
+        });
+    }
+}
+
+/// The state and what wakes the task that looks again.
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    line: LineSettings,
+    /// Rung when a look is due earlier than the task knows.
+    sooner: Arc<Notify>,
+}
+
+impl Shared {
+    /// Runs `act` under the lock. `act` must not call anything that takes it again.
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = state.next_look();
+        let result = act(&mut state);
+        let after = state.next_look();
+        drop(state);
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+            self.sooner.notify_one();
+        }
+        result
+    }
+}
+
+/// Looks at the lines whenever one of their lanes said so, until the last handle is gone.
+async fn look_again(shared: std::sync::Weak<Shared>) {
+    loop {
+        let Some(strong) = shared.upgrade() else { return };
+        let next = strong.with(|state| state.serve_due(Instant::now()));
+        let sooner = Arc::clone(&strong.sooner);
+        drop(strong);
+        // Without anything to wait for, the task still wakes to see whether it is needed.
+        let until = next.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
+        tokio::select! {
+            () = sooner.notified() => {}
+            () = sleep_until(until) => {}
+        }
+    }
+}

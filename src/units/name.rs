@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// `Kind` is a marker: two names of different kinds are different types.
 pub struct Name<Kind> {
     text: Arc<str>,
-    kind: PhantomData<fn() -> Kind>,
+    kind: PhantomData<Kind>,
 }
 
 /// The name of an account: an organisation or project that owns quotas.

@@ -1,0 +1,133 @@
+//! `/line`: lanes and lines as JSON, and as gauges.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::admit::{LaneSnapshot, LineSnapshot, Snapshot};
+use crate::limit::QuotaKind;
+
+/// Returns `snapshot` as JSON; times are in milliseconds, and say so in their names.
+pub(super) fn json(snapshot: &Snapshot) -> String {
+    let page = Page {
+        waiting: snapshot.waiting,
+        waiting_bytes: snapshot.waiting_bytes,
+        lines: snapshot.lines.iter().map(LineView::of).collect(),
+        lanes: snapshot.lanes.iter().map(LaneView::of).collect(),
+    };
+    // Plain numbers and texts cannot fail to be written.
+    serde_json::to_string_pretty(&page).unwrap_or_default()
+}
+
+/// Returns `snapshot` as OpenMetrics gauges.
+pub(super) fn gauges(snapshot: &Snapshot) -> String {
+    let mut text = String::from("# HELP sluicegate_waiting Requests that wait in line.\n");
+    text.push_str("# TYPE sluicegate_waiting gauge\n");
+    // Writing to a string cannot fail.
+    let _written = writeln!(text, "sluicegate_waiting {}", snapshot.waiting);
+    text.push_str("# HELP sluicegate_headroom What a quota could grant now.\n");
+    text.push_str("# TYPE sluicegate_headroom gauge\n");
+    for lane in &snapshot.lanes {
+        for level in &lane.levels {
+            let account = escaped(lane.account.as_str());
+            let (group, quota) = (escaped(&lane.group), level.quota.label());
+            let _written = writeln!(
+                text,
+                "sluicegate_headroom{{account=\"{account}\",group=\"{group}\",quota=\"{quota}\"}} {}",
+                level.headroom
+            );
+        }
+    }
+    text
+}
+
+fn escaped(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    waiting: usize,
+    waiting_bytes: usize,
+    lines: Vec<LineView<'a>>,
+    lanes: Vec<LaneView<'a>>,
+}
+
+#[derive(Serialize)]
+struct LineView<'a> {
+    model: &'a str,
+    waiting: usize,
+    tokens: u64,
+    waits_for: Option<&'static str>,
+    first: Vec<WaiterView>,
+}
+
+#[derive(Serialize)]
+struct WaiterView {
+    ahead: u64,
+    tokens: u64,
+    waited_ms: u64,
+    eta_ms: u64,
+}
+
+#[derive(Serialize)]
+struct LaneView<'a> {
+    account: &'a str,
+    group: &'a str,
+    open: usize,
+    quotas: Vec<QuotaView>,
+}
+
+#[derive(Serialize)]
+struct QuotaView {
+    quota: &'static str,
+    limit: Option<u64>,
+    headroom: i64,
+    reset_ms: u64,
+}
+
+impl<'a> LineView<'a> {
+    fn of(line: &'a LineSnapshot) -> Self {
+        Self {
+            model: line.model.as_str(),
+            waiting: line.waiting,
+            tokens: line.tokens,
+            waits_for: line.short_of.map(QuotaKind::label),
+            first: line
+                .first
+                .iter()
+                .map(|waiter| WaiterView {
+                    ahead: waiter.ahead,
+                    tokens: waiter.tokens,
+                    waited_ms: millis(waiter.waited),
+                    eta_ms: millis(waiter.expected),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl<'a> LaneView<'a> {
+    fn of(lane: &'a LaneSnapshot) -> Self {
+        Self {
+            account: lane.account.as_str(),
+            group: &lane.group,
+            open: lane.open,
+            quotas: lane
+                .levels
+                .iter()
+                .map(|level| QuotaView {
+                    quota: level.quota.label(),
+                    limit: level.limit,
+                    headroom: level.headroom,
+                    reset_ms: millis(level.reset),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,106 @@
+//! What becomes of a granted request: sent, answered, and closed in one of four ways.
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use super::refusal::Refusal;
+use super::routes::{LaneKey, PoolId};
+use super::state::{Grant, State};
+use crate::limit::{Debit, Hint, Lane, QuotaLevel};
+use crate::units::Usage;
+use crate::upstream::{AccountId, Change, ClientKey, Finding};
+
+impl State {
+    pub(super) fn sent(&mut self, grant: &mut Grant, now: Instant) {
+        if let Some(entry) = self.lanes.get_mut(&grant.lane) {
+            entry.lane.sent(&mut grant.debit, now);
+        }
+    }
+
+    pub(super) fn observe(
+        &mut self,
+        grant: &mut Grant,
+        hint: &Hint,
+        now: Instant,
+    ) -> Vec<QuotaLevel> {
+        let Some(entry) = self.lanes.get_mut(&grant.lane) else { return Vec::new() };
+        entry.lane.observe(&mut grant.debit, hint, now);
+        let levels = entry.lane.levels(now);
+        self.ring(&grant.lane, now);
+        levels
+    }
+
+    pub(super) fn report(
+        &mut self,
+        grant: &Grant,
+        (finding, headers): (&Finding, &HeaderMap),
+        now: Instant,
+    ) -> Change {
+        let change = self.fleet.report(&grant.lent, finding, now, rand::random());
+        let merged = self.fleet.observe(grant.lent.key(), headers);
+        if change.opens_or_closes() || merged.opens_or_closes() {
+            self.serve_all(now);
+        }
+        change
+    }
+
+    /// Finds or makes the account of a client's own key, and holds it.
+    pub(super) fn adopt(&mut self, key: &ClientKey) -> Result<AccountId, Refusal> {
+        let adopted = self.fleet.adopt(key).map_err(Refusal::OwnKey)?;
+        if let Some(evicted) = adopted.evicted {
+            self.forget_account(evicted);
+        }
+        Ok(adopted.account)
+    }
+
+    pub(super) fn cancel(&mut self, grant: Grant, now: Instant) {
+        self.close(grant, now, |lane, debit| lane.cancel(debit));
+    }
+
+    pub(super) fn keep(&mut self, grant: Grant, now: Instant) {
+        self.close(grant, now, |lane, debit| lane.keep(debit, now));
+    }
+
+    pub(super) fn refused(&mut self, grant: Grant, now: Instant) {
+        self.close(grant, now, |lane, debit| lane.refused(debit, now));
+    }
+
+    pub(super) fn settle(&mut self, grant: Grant, usage: &Usage, now: Instant) {
+        self.close(grant, now, |lane, debit| lane.settle(debit, usage, now));
+    }
+
+    fn close(&mut self, grant: Grant, now: Instant, end: impl FnOnce(&mut Lane, Debit)) {
+        let lane = self.undo(grant, now, end);
+        self.ring(&lane, now);
+    }
+
+    /// Closes a debit without serving anybody, and returns its lane.
+    pub(super) fn undo(
+        &mut self,
+        grant: Grant,
+        now: Instant,
+        end: impl FnOnce(&mut Lane, Debit),
+    ) -> LaneKey {
+        self.fleet.release(grant.lent, now);
+        self.fleet.leave(grant.lane.account);
+        if let Some(entry) = self.lanes.get_mut(&grant.lane) {
+            entry.open = entry.open.saturating_sub(1);
+            end(&mut entry.lane, grant.debit);
+        }
+        grant.lane
+    }
+
+    /// Serves the pools of a lane: its level changed.
+    fn ring(&mut self, lane: &LaneKey, now: Instant) {
+        let Some(entry) = self.lanes.get(lane) else { return };
+        let busy: Vec<PoolId> = entry
+            .pools
+            .iter()
+            .copied()
+            .filter(|pool| self.pools.get(pool).is_some_and(|pool| !pool.line.is_empty()))
+            .collect();
+        for pool in busy {
+            self.serve(pool, now);
+        }
+    }
+}

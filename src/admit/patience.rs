@@ -1,0 +1,82 @@
+//! What is told to those who cannot go: when their turn would have come.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::refusal::Refusal;
+use super::routes::PoolId;
+use super::state::State;
+use crate::count::Demand;
+use crate::line::{Backlog, Place};
+use crate::units::ModelName;
+
+impl State {
+    /// Returns the refusal of a request that no lane of `pool` can ever grant.
+    pub(super) fn oversize(&self, pool: PoolId, demand: &Demand) -> Option<Refusal> {
+        let entry = self.pools.get(&pool)?;
+        let mut largest = None;
+        for lane in entry.lanes.iter().filter_map(|key| self.lanes.get(key)) {
+            largest = Some(lane.lane.oversize(demand)?);
+        }
+        let (quota, limit, wanted) = largest?;
+        Some(Refusal::TooLarge { model: entry.model.clone(), quota, limit, wanted })
+    }
+
+    /// Returns the refusal of a request that finds the line full.
+    pub(super) fn refuse_full(&mut self, pool: PoolId, demand: &Demand, now: Instant) -> Refusal {
+        let cost = self.cost(pool, demand);
+        let waiting = self.waiting;
+        let (model, ahead, expected) = match self.pools.get(&pool) {
+            Some(entry) => (entry.model.clone(), entry.line.len() as u64, entry.line.backlog()),
+            None => (ModelName::new(""), 0, Backlog::default()),
+        };
+        let expected = self.promise(pool, expected.plus(cost), cost, now);
+        Refusal::LineFull { model, waiting, ahead, expected }
+    }
+
+    /// Takes a request whose time is up out of the line and tells when its turn would have come.
+    pub(super) fn refuse_late(
+        &mut self,
+        pool: PoolId,
+        (place, cost): (Place, Backlog),
+        since: Instant,
+        now: Instant,
+    ) -> Refusal {
+        let waited = now.saturating_duration_since(since);
+        let (model, short_of, ahead) = match self.pools.get_mut(&pool) {
+            Some(entry) => (entry.model.clone(), entry.short_of, entry.line.ahead_of(place, now)),
+            None => (ModelName::new(""), None, Backlog::default()),
+        };
+        self.withdraw(pool, place, now);
+        let expected = self.promise(pool, ahead.plus(cost), cost, now);
+        let ahead = ahead.requests.count();
+        Refusal::TimeIsUp { model, short_of, waited, ahead, expected }
+    }
+
+    /// Tells when `backlog` will have gone, and remembers that `cost` was told so.
+    fn promise(&mut self, pool: PoolId, backlog: Backlog, cost: Backlog, now: Instant) -> Duration {
+        let until = self.expected(pool, backlog, now);
+        if let Some(entry) = self.pools.get_mut(&pool) {
+            entry.line.promise(cost, until);
+        }
+        until.saturating_duration_since(now)
+    }
+
+    /// Returns when the turn of a request of `cost` behind `ahead` is expected: all lanes of the
+    /// pool work off the line together.
+    pub(super) fn expected(&self, pool: PoolId, backlog: Backlog, now: Instant) -> Instant {
+        let Some(entry) = self.pools.get(&pool) else { return now };
+        let per_second: f64 = entry
+            .lanes
+            .iter()
+            .filter_map(|key| self.lanes.get(key))
+            .map(|entry| {
+                let at = entry.lane.eta(backlog.requests.count(), backlog.tokens, now);
+                1.0 / at.saturating_duration_since(now).as_secs_f64().max(0.001)
+            })
+            .sum();
+        let seconds = if per_second > 0.0 { (1.0 / per_second).min(86_400.0) } else { 59.0 };
+        now + Duration::from_secs_f64(seconds)
+    }
+}

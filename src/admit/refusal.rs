@@ -1,0 +1,104 @@
+//! Why a request was not admitted, and when it would be worth coming back.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::limit::QuotaKind;
+use crate::units::ModelName;
+use crate::upstream::AdoptError;
+
+/// Why a request was not admitted. Nothing is debited in any case.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// The request can never fit: waiting cannot help.
+    #[error(
+        "the request needs {wanted} {}, but the limit of `{model}` is {limit} {}",
+        quota.unit(), quota.phrase()
+    )]
+    TooLarge {
+        /// The model asked for.
+        model: ModelName,
+        /// The quota that is too small.
+        quota: QuotaKind,
+        /// Its limit.
+        limit: u64,
+        /// What the request would be charged.
+        wanted: u64,
+    },
+
+    /// The request waited as long as it may, and its turn had not come.
+    #[error(
+        "the request waited {} ms in line for `{model}`{} and its turn has not come; about {} more \
+         stand before it",
+        waited.as_millis(), short_of_phrase(*short_of), ahead
+    )]
+    TimeIsUp {
+        /// The model asked for.
+        model: ModelName,
+        /// The quota it waited for, where known.
+        short_of: Option<QuotaKind>,
+        /// How long it waited.
+        waited: Duration,
+        /// How many requests stand before it.
+        ahead: u64,
+        /// When its turn is expected, from now.
+        expected: Duration,
+    },
+
+    /// As many wait as may: nobody else can join the line.
+    #[error("the line is full: {waiting} requests wait already, of which {ahead} for `{model}`")]
+    LineFull {
+        /// The model asked for.
+        model: ModelName,
+        /// How many wait in all.
+        waiting: usize,
+        /// How many of them for the same model.
+        ahead: u64,
+        /// When the turn of one more would come, from now.
+        expected: Duration,
+    },
+
+    /// The client's own key cannot be an account.
+    #[error("{0}")]
+    OwnKey(AdoptError),
+
+    /// The program is stopping and takes nothing new.
+    #[error("sluicegate is stopping and takes no new requests")]
+    Stopping,
+}
+
+impl Refusal {
+    /// Tells whether the same request may succeed later.
+    pub const fn is_worth_retrying(&self) -> bool {
+        !matches!(self, Self::TooLarge { .. } | Self::OwnKey(AdoptError::TooLong))
+    }
+
+    /// Returns how long the caller should stay away: its place in the line, within 1 to 59 s.
+    ///
+    /// A longer time would be ignored: openai-python 1.x and openai-node 4 and 5 treat more than
+    /// 60 s as no time at all and come back within half a second (measured 2026-11-21).
+    pub fn retry_after(&self) -> Duration {
+        let expected = match self {
+            Self::TooLarge { .. } => Duration::ZERO,
+            Self::TimeIsUp { expected, .. } | Self::LineFull { expected, .. } => *expected,
+            Self::OwnKey(_) | Self::Stopping => Duration::from_secs(2),
+        };
+        expected.clamp(Self::SHORTEST, Self::LONGEST)
+    }
+
+    /// Returns when the turn of the request is expected, from now; `None` where that is unknown.
+    pub const fn expected_wait(&self) -> Option<Duration> {
+        match self {
+            Self::TimeIsUp { expected, .. } | Self::LineFull { expected, .. } => Some(*expected),
+            Self::TooLarge { .. } | Self::OwnKey(_) | Self::Stopping => None,
+        }
+    }
+
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(59);
+}
+
+fn short_of_phrase(quota: Option<QuotaKind>) -> String {
+    quota.map(|quota| format!(" ({})", quota.phrase())).unwrap_or_default()
+}

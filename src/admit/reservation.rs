@@ -1,0 +1,127 @@
+//! What a granted request holds: first a reservation, then a place in flight.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::state::Grant;
+use crate::limit::{Hint, QuotaKind, QuotaLevel};
+use crate::line::Place;
+use crate::units::Usage;
+use crate::upstream::{AccountId, Change, Credential, Finding};
+
+/// A debit whose request has not been sent yet.
+///
+/// Dropping it credits everything back, so a client that hangs up, an early return and a panic
+/// cost nothing. Call [`commit`](Self::commit) when the provider may have seen the request.
+#[derive(Debug)]
+#[must_use = "dropping a reservation gives everything back at once"]
+pub struct Reservation {
+    open: Open,
+    place: Place,
+    waited_for: Option<QuotaKind>,
+}
+
+impl Reservation {
+    pub(super) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
+        let (place, waited_for) = (grant.place, grant.waited_for);
+        Self { open: Open { shared, grant: Some(grant), unsent: true }, place, waited_for }
+    }
+
+    /// Returns the key to send the request with; `None` only after a bug that was logged.
+    pub fn credential(&self) -> Option<&Credential> {
+        self.open.grant.as_ref().map(|grant| grant.lent.credential())
+    }
+
+    /// Returns the account that is debited.
+    pub fn account(&self) -> Option<AccountId> {
+        self.open.grant.as_ref().map(|grant| grant.lane.account)
+    }
+
+    /// Returns the place of the request, which a retry takes again.
+    pub const fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Returns the quota that the request waited for; `None` if it did not wait.
+    pub const fn waited_for(&self) -> Option<QuotaKind> {
+        self.waited_for
+    }
+
+    /// Marks the request as sent at `now`, after which a drop credits nothing.
+    pub fn commit(mut self, now: Instant) -> InFlight {
+        self.open.unsent = false;
+        if let Some(grant) = &mut self.open.grant {
+            self.open.shared.with(|state| state.sent(grant, now));
+        }
+        InFlight { open: self.open }
+    }
+}
+
+/// A debit whose request is under way, so that its true cost is not yet known.
+///
+/// Dropping it keeps the whole debit: the provider may have counted a request whose answer was
+/// lost, and guessing low is how a shared quota is overrun.
+#[derive(Debug)]
+#[must_use = "an unsettled request stays debited at its estimate"]
+pub struct InFlight {
+    open: Open,
+}
+
+impl InFlight {
+    /// Compares what the answer says with what was predicted, and returns the state of the lane's
+    /// quotas after that. `now` is when the answer's headers came.
+    pub fn observe(&mut self, hint: &Hint, now: Instant) -> Vec<QuotaLevel> {
+        let Some(grant) = &mut self.open.grant else { return Vec::new() };
+        self.open.shared.with(|state| state.observe(grant, hint, now))
+    }
+
+    /// Tells the fleet how the key fared, and what the answer's head says of its owner.
+    pub fn report(&self, finding: &Finding, headers: &HeaderMap, now: Instant) -> Change {
+        let Some(grant) = &self.open.grant else { return Change::Unchanged };
+        self.open.shared.with(|state| state.report(grant, (finding, headers), now))
+    }
+
+    /// Closes the request as never sent: the connection failed before the provider saw it.
+    pub fn unsent(mut self) {
+        self.open.unsent = true;
+    }
+
+    /// Closes the request as refused by the provider: its tokens are credited, its request stays
+    /// debited.
+    pub fn refused(mut self, now: Instant) {
+        if let Some(grant) = self.open.grant.take() {
+            self.open.shared.with(|state| state.refused(grant, now));
+        }
+    }
+
+    /// Replaces the estimate by the usage which the answer reported.
+    pub fn settle(mut self, usage: &Usage, now: Instant) {
+        if let Some(grant) = self.open.grant.take() {
+            self.open.shared.with(|state| state.settle(grant, usage, now));
+        }
+    }
+}
+
+/// The one place where a debit is closed, however its owner ends.
+#[derive(Debug)]
+struct Open {
+    shared: Arc<Shared>,
+    /// Empty once it was closed.
+    grant: Option<Grant>,
+    /// Whether the provider cannot have seen the request.
+    unsent: bool,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let Some(grant) = self.grant.take() else { return };
+        let unsent = self.unsent;
+        self.shared.with(|state| {
+            let now = Instant::now();
+            if unsent { state.cancel(grant, now) } else { state.keep(grant, now) }
+        });
+    }
+}
