@@ -24,9 +24,8 @@ use source::Sources;
 
 use Layer::{Effects, Pure, Shells, Spine, Vocabulary};
 
-/// What no module below the shells says: the environment is an argument, words go through a log.
-const NO_SHELL: &[&str] =
-    &["std::env", "println", "eprintln", "print", "eprint", "dbg", "std::process"];
+/// What no module but `cli`, `demo` and `main` says: words to a terminal are theirs.
+const NO_PRINT: &[&str] = &["println", "eprintln", "print", "eprint", "dbg", "std::process"];
 
 /// What the pure cores do not say on top: they neither wait, nor look at a clock, nor act.
 const NO_EFFECT: &[&str] = &[
@@ -56,7 +55,7 @@ const NO_EFFECT: &[&str] = &[
 #[rustfmt::skip] // One module a line: the table is read by columns.
 const RULES: &[Rule] = &[
     Rule { layer: Vocabulary, module: "units",     may_import: &[], must_not_say: NO_EFFECT },
-    Rule { layer: Vocabulary, module: "clock",     may_import: &["units"], must_not_say: NO_SHELL },
+    Rule { layer: Vocabulary, module: "clock",     may_import: &["units"], must_not_say: NO_PRINT },
     Rule { layer: Pure,       module: "catalog",   may_import: &["units"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "call",      may_import: &["units"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "count",     may_import: &["units", "call", "catalog"], must_not_say: NO_EFFECT },
@@ -64,15 +63,15 @@ const RULES: &[Rule] = &[
     Rule { layer: Pure,       module: "config",    may_import: &["units", "limit", "catalog"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "auth",      may_import: &["units", "config"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "line",      may_import: &["units", "limit"], must_not_say: NO_EFFECT },
-    Rule { layer: Effects,    module: "telemetry", may_import: &["units", "clock", "config"], must_not_say: NO_SHELL },
-    Rule { layer: Effects,    module: "upstream",  may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth"], must_not_say: NO_SHELL },
-    Rule { layer: Effects,    module: "admit",     may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth", "line", "upstream"], must_not_say: NO_SHELL },
-    Rule { layer: Effects,    module: "settle",    may_import: &["units", "clock", "count", "limit", "admit"], must_not_say: NO_SHELL },
-    Rule { layer: Effects,    module: "relay",     may_import: &["units", "clock", "call", "count", "settle"], must_not_say: NO_SHELL },
-    Rule { layer: Spine,      module: "proxy",     may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth", "line", "upstream", "admit", "settle", "relay", "telemetry"], must_not_say: NO_SHELL },
-    Rule { layer: Shells,     module: "admin",     may_import: &["units", "clock", "catalog", "limit", "config", "line", "upstream", "admit", "telemetry", "proxy"], must_not_say: NO_SHELL },
-    Rule { layer: Shells,     module: "server",    may_import: &["units", "clock", "catalog", "count", "limit", "config", "auth", "line", "upstream", "admit", "settle", "relay", "telemetry", "proxy", "admin"], must_not_say: NO_SHELL },
-    Rule { layer: Shells,     module: "simulate",  may_import: &["units", "clock", "catalog", "call", "count"], must_not_say: NO_SHELL },
+    Rule { layer: Effects,    module: "telemetry", may_import: &["units", "clock", "config"], must_not_say: NO_PRINT },
+    Rule { layer: Effects,    module: "upstream",  may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth"], must_not_say: NO_PRINT },
+    Rule { layer: Effects,    module: "admit",     may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth", "line", "upstream"], must_not_say: NO_PRINT },
+    Rule { layer: Effects,    module: "settle",    may_import: &["units", "clock", "count", "limit", "admit"], must_not_say: NO_PRINT },
+    Rule { layer: Effects,    module: "relay",     may_import: &["units", "clock", "catalog", "call", "count", "config", "settle"], must_not_say: NO_PRINT },
+    Rule { layer: Spine,      module: "proxy",     may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth", "line", "upstream", "admit", "settle", "relay", "telemetry"], must_not_say: NO_PRINT },
+    Rule { layer: Shells,     module: "admin",     may_import: &["units", "clock", "catalog", "limit", "config", "line", "upstream", "admit", "telemetry", "proxy"], must_not_say: NO_PRINT },
+    Rule { layer: Shells,     module: "server",    may_import: &["units", "clock", "catalog", "count", "limit", "config", "auth", "line", "upstream", "admit", "settle", "relay", "telemetry", "proxy", "admin"], must_not_say: NO_PRINT },
+    Rule { layer: Shells,     module: "simulate",  may_import: &["units", "clock", "catalog", "call", "count"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "demo",      may_import: &["units", "clock", "catalog", "config", "limit", "simulate", "server"], must_not_say: &["tracing"] },
     Rule { layer: Shells,     module: "cli",       may_import: &["units", "clock", "catalog", "config", "limit", "upstream", "telemetry", "admin", "server", "simulate", "demo"], must_not_say: &[] },
     Rule { layer: Shells,     module: "main",      may_import: &["cli"], must_not_say: &[] },
