@@ -378,3 +378,6 @@ impl Key {
         Self { account, credential, health, is_probed: false, in_flight: 0, last_lent: 0 }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@
 
 use http::header::{self, HeaderName};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Request, Uri, request, response};
+use http::{HeaderMap, HeaderValue, Request, Uri, Version, request, response};
 use thiserror::Error;
 
 use super::body::Body;
@@ -57,11 +57,11 @@ pub fn outgoing(
     Ok(request)
 }
 
-/// Takes out of an answer's head what belongs to the connection it came over.
+/// Takes out of an answer's head what belongs to the connection it came over. Its
+/// `content-length` is kept: drop it where the body is changed.
 pub fn returning(head: &mut response::Parts) {
     strip_connection(&mut head.headers);
-    head.version = http::Version::HTTP_11;
-    head.extensions.clear();
+    head.version = Version::HTTP_11;
 }
 
 fn sent_on(client: &HeaderMap, credential: &Credential, reading: Reading) -> HeaderMap {
@@ -104,8 +104,16 @@ fn join(base: &Uri, client: &Uri) -> Result<Uri, RequestError> {
         return Err(RequestError::Path);
     }
     let below = base.path().trim_end_matches('/');
-    let query = client.query().map_or_else(String::new, |query| format!("?{query}"));
-    let joined = PathAndQuery::try_from(format!("{below}{path}{query}"));
+    let query = client.query();
+    let length = below.len() + path.len() + query.map_or(0, |query| query.len() + 1);
+    let mut joined = String::with_capacity(length);
+    joined.push_str(below);
+    joined.push_str(path);
+    if let Some(query) = query {
+        joined.push('?');
+        joined.push_str(query);
+    }
+    let joined = PathAndQuery::try_from(joined);
     let mut parts = base.clone().into_parts();
     parts.path_and_query = Some(joined.map_err(|_| RequestError::Path)?);
     parts.scheme.get_or_insert(Scheme::HTTPS);
@@ -163,3 +171,152 @@ const CREDENTIALS: [&str; 6] =
 const ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
 const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{KeyLabel, Secret};
+
+    fn ours(organization: Option<&str>) -> Credential {
+        let secret = Secret::new("sk-ours");
+        let authorization = Authorization::ours(&secret, organization, None);
+        Credential {
+            label: KeyLabel::new("main"),
+            authorization: authorization.expect("fits into a header"),
+        }
+    }
+
+    fn clients() -> Credential {
+        Credential { label: KeyLabel::new("client"), authorization: Authorization::Client }
+    }
+
+    fn head(uri: &str, headers: &[(&str, &str)]) -> request::Parts {
+        let mut request = Request::builder().method("POST").uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    fn sent(head: &request::Parts, credential: &Credential, reading: Reading) -> Request<Body> {
+        let base = Uri::from_static("https://api.example/v1");
+        outgoing(head, &base, credential, reading, Body::empty()).expect("a URL")
+    }
+
+    fn lines(request: &Request<Body>) -> Vec<(&str, &str)> {
+        let headers = request.headers().iter();
+        headers.map(|(name, value)| (name.as_str(), value.to_str().expect("text"))).collect()
+    }
+
+    #[test]
+    fn paths_with_and_without_v1_meet_below_the_base() {
+        #[rustfmt::skip] // One case a line.
+        let cases = [
+            ("https://a.b/v1",       "/v1/chat/completions",   "https://a.b/v1/chat/completions"),
+            ("https://a.b/v1",       "/chat/completions",      "https://a.b/v1/chat/completions"),
+            ("https://a.b/v1/",      "/v1/models",             "https://a.b/v1/models"),
+            ("http://a.b:8000",      "/v1/models",             "http://a.b:8000/models"),
+            ("https://a.b/v1",       "/v1",                    "https://a.b/v1"),
+            ("https://a.b/v1",       "/v1beta/x",              "https://a.b/v1/v1beta/x"),
+            ("https://a.b/v1",       "/v1/files?a=%2F&b=c+d",  "https://a.b/v1/files?a=%2F&b=c+d"),
+            ("https://a.b/v1",       "/v1/a%20b//c/../d?",     "https://a.b/v1/a%20b//c/../d?"),
+            ("https://a.b/x/openai", "/v1/models",             "https://a.b/x/openai/models"),
+        ];
+        for (base, path, expected) in cases {
+            let base: Uri = base.parse().expect("a URL");
+            let request =
+                outgoing(&head(path, &[]), &base, &clients(), Reading::Opaque, Body::empty());
+            assert_eq!(request.expect("a URL").uri().to_string(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_no_path_is_refused() {
+        let base = Uri::from_static("https://a.b/v1");
+        let refused = outgoing(&head("*", &[]), &base, &clients(), Reading::Opaque, Body::empty());
+        assert_eq!(refused.err(), Some(RequestError::Path));
+    }
+
+    #[test]
+    fn where_we_pay_no_credential_of_the_clients_goes_along() {
+        let head = head(
+            "/v1/embeddings",
+            &[
+                ("authorization", "Bearer sk-app"),
+                ("x-api-key", "sk-app"),
+                ("cookie", "session=app"),
+                ("openai-organization", "org-app"),
+                ("openai-project", "proj-app"),
+                ("x-custom", "kept"),
+            ],
+        );
+        let request = sent(&head, &ours(Some("org-ours")), Reading::Opaque);
+        let expected = [
+            ("x-custom", "kept"),
+            ("authorization", "Bearer sk-ours"),
+            ("openai-organization", "org-ours"),
+        ];
+        assert_eq!(lines(&request), expected);
+    }
+
+    #[test]
+    fn where_the_client_pays_its_credentials_are_passed_on() {
+        let headers = [("authorization", "Bearer sk-app"), ("openai-organization", "org-app")];
+        let head = head("/v1/embeddings", &headers);
+        assert_eq!(lines(&sent(&head, &clients(), Reading::Opaque)), headers);
+    }
+
+    #[test]
+    fn what_belongs_to_a_connection_or_to_us_stays_here() {
+        let head = head(
+            "/v1/embeddings",
+            &[
+                ("host", "127.0.0.1:8484"),
+                ("connection", "keep-alive, X-Hop"),
+                ("x-hop", "1"),
+                ("keep-alive", "timeout=5"),
+                ("te", "trailers"),
+                ("transfer-encoding", "chunked"),
+                ("content-length", "7"),
+                ("expect", "100-continue"),
+                ("proxy-authorization", "Basic x"),
+                ("upgrade", "websocket"),
+                ("x-sluicegate-app", "indexer"),
+                ("user-agent", "OpenAI/Python 3.54.0"),
+                ("x-stainless-retry-count", "0"),
+                ("accept-encoding", "gzip, deflate"),
+            ],
+        );
+        let expected = [
+            ("user-agent", "OpenAI/Python 3.54.0"),
+            ("x-stainless-retry-count", "0"),
+            ("accept-encoding", "gzip, deflate"),
+        ];
+        assert_eq!(lines(&sent(&head, &clients(), Reading::Opaque)), expected);
+    }
+
+    #[test]
+    fn an_answer_that_is_metered_comes_uncompressed() {
+        let head = head("/v1/embeddings", &[("accept-encoding", "gzip, deflate")]);
+        let request = sent(&head, &clients(), Reading::Metered);
+        assert_eq!(lines(&request), [("accept-encoding", "identity")]);
+    }
+
+    #[test]
+    fn an_answer_keeps_all_but_what_belongs_to_its_connection() {
+        let answer = http::Response::builder()
+            .version(Version::HTTP_2)
+            .header("connection", "close, x-hop")
+            .header("x-hop", "1")
+            .header("transfer-encoding", "chunked")
+            .header("set-cookie", "a=1")
+            .header("set-cookie", "b=2")
+            .header("x-request-id", "req_1");
+        let mut head = answer.body(()).expect("an answer").into_parts().0;
+        returning(&mut head);
+        let names: Vec<&str> =
+            head.headers.iter().map(|(_, value)| value.to_str().expect("text")).collect();
+        assert_eq!(names, ["a=1", "b=2", "req_1"]);
+        assert_eq!(head.version, Version::HTTP_11);
+    }
+}
