@@ -126,6 +126,7 @@ pub fn load(flags: &Flags, outside: &Outside<'_>) -> Result<Loaded, ConfigError>
     let (problems, warnings) = check.finish();
     match settings {
         Some(settings) if problems.is_empty() => {
+            list_data_dir(&settings, &mut effective);
             let file = file.map(|(path, _)| path.to_path_buf());
             Ok(Loaded { settings, effective, warnings, file })
         }
@@ -172,6 +173,15 @@ fn complete_upstreams(table: &mut RawTable, upstream: &RawTable) {
             let over = std::mem::replace(given, upstream.clone());
             given.overlay(over);
         }
+    }
+}
+
+/// Lists the data folder first, if no text names it.
+fn list_data_dir(settings: &Settings, into: &mut Vec<Effective>) {
+    let key = "data_dir".to_owned();
+    if into.iter().all(|one| one.key != key) {
+        let value = format!("{:?}", settings.data_dir);
+        into.insert(0, Effective { key, value, origin: Origin::Default });
     }
 }
 

@@ -15,7 +15,10 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("cannot read the configuration {}", path.display())]
+    #[error(
+        "cannot read the configuration {} (`sluicegate check --defaults` prints one to begin with)",
+        path.display()
+    )]
     Read {
         /// The file asked for.
         path: PathBuf,

@@ -222,7 +222,7 @@ fn flags_and_variables_are_named_as_the_place() {
 fn a_file_that_was_asked_for_must_be_there() {
     let flags = Flags { config: Some("/nowhere.toml".into()), ..Flags::default() };
     let error = Machine::default().load(&flags).expect_err("no file").to_string();
-    assert_eq!(error, "cannot read the configuration /nowhere.toml");
+    assert!(error.starts_with("cannot read the configuration /nowhere.toml"), "{error}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub enum Authorization {
 
 impl Authorization {
     /// Creates the head of one of our own keys; `None` where a text cannot stand in a header.
-    pub(super) fn ours(
+    pub fn ours(
         secret: &Secret,
         organization: Option<&str>,
         project: Option<&str>,

@@ -45,6 +45,6 @@ pub use self::fleet::{
     AccountId, AdoptError, Adopted, Change, Fleet, FleetError, KeyId, Lent, Standing,
 };
 pub use self::hint::hint;
-pub use self::probe::probe;
+pub use self::probe::{probe, try_key};
 pub use self::request::{Reading, RequestError, outgoing, returning};
 pub use self::shards::Answer;

@@ -5,7 +5,7 @@ use http_body_util::{BodyExt, Limited};
 
 use super::body::Body;
 use super::classify::{Finding, Verdict, classify};
-use super::client::Client;
+use super::client::{Client, SendError};
 use super::credential::Credential;
 use super::request::{Reading, outgoing};
 
@@ -14,23 +14,34 @@ use super::request::{Reading, outgoing};
 /// It costs nothing at any known provider; it does not show whether the account has quota left.
 /// Dropping the future cancels the probe.
 pub async fn probe(client: &Client, base: &Uri, credential: &Credential) -> Finding {
+    try_key(client, base, credential).await.unwrap_or(Finding::of(Verdict::Unreachable))
+}
+
+/// Does the same and tells why no answer came.
+///
+/// # Errors
+///
+/// Returns a [`SendError`] where the provider did not answer.
+pub async fn try_key(
+    client: &Client,
+    base: &Uri,
+    credential: &Credential,
+) -> Result<Finding, SendError> {
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = Method::GET;
     head.uri = Uri::from_static("/models");
     head.headers = HeaderMap::new();
     let Ok(request) = outgoing(&head, base, credential, Reading::Metered, Body::empty()) else {
-        return Finding::of(Verdict::Unreachable);
+        return Err(SendError::NotSent(None));
     };
-    let Ok(answer) = client.send(request).await else {
-        return Finding::of(Verdict::Unreachable);
-    };
+    let answer = client.send(request).await?;
     let (head, body) = answer.into_parts();
     if head.status.is_success() {
-        return Finding::of(Verdict::Fine);
+        return Ok(Finding::of(Verdict::Fine));
     }
     let body = Limited::new(body, MOST_READ).collect().await;
     let bytes = body.map(|body| body.to_bytes()).unwrap_or_default();
-    classify(head.status, &head.headers, &bytes)
+    Ok(classify(head.status, &head.headers, &bytes))
 }
 
 /// The most of an error's body that is read.

@@ -1,1 +1,5 @@
-//! Tests of `it`.
+//! The joined parts: the real program and its listeners.
+
+#![expect(clippy::expect_used, reason = "a test binary: helpers outside test functions fail so")]
+
+mod cli;

@@ -1,0 +1,113 @@
+//! How the program ends, and how an error is told.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::io;
+
+use thiserror::Error;
+
+use crate::config::ConfigError;
+use crate::upstream::ClientError;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked for.
+    Done,
+    /// Something failed that has no code of its own.
+    Failed,
+    /// The command line cannot be understood (clap's own code).
+    Usage,
+    /// The configuration is wrong or cannot be read.
+    Config,
+    /// An address cannot be listened on.
+    Bind,
+    /// A key does not work.
+    Key,
+}
+
+impl Exit {
+    /// Returns the number that the system is told.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Config => 3,
+            Self::Bind => 4,
+            Self::Key => 5,
+        }
+    }
+}
+
+/// Why a command could not do what was asked for.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// The configuration was rejected.
+    #[error("cannot start")]
+    Config(#[from] ConfigError),
+
+    /// The provider cannot be reached the way the environment says.
+    #[error("cannot start")]
+    Client(#[from] ClientError),
+
+    /// An address cannot be listened on.
+    #[error("cannot start: cannot listen on {address}; choose another with {flag}")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The flag that changes it.
+        flag: &'static str,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl CliError {
+    /// Returns how the program ends with this error.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) | Self::Client(_) => Exit::Config,
+            Self::Bind { .. } => Exit::Bind,
+        }
+    }
+
+    /// Writes the error with its causes to standard error, and returns how the program ends.
+    pub(super) fn tell(&self) -> Exit {
+        eprintln!("sluicegate: {}", self.story());
+        self.exit()
+    }
+
+    /// Tells the error and, behind colons, what caused it.
+    fn story(&self) -> String {
+        let mut story = self.to_string();
+        let mut cause = self.source();
+        while let Some(this) = cause {
+            // Writing to a text cannot fail.
+            write!(story, ": {this}").unwrap_or_default();
+            cause = this.source();
+        }
+        story
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = ConfigError::Read { path: PathBuf::from("/a.toml"), source };
+        let story = CliError::from(error).story();
+        assert_eq!(
+            story,
+            "cannot start: cannot read the configuration /a.toml (`sluicegate check --defaults` \
+             prints one to begin with): permission denied"
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! `sluicegate serve`: the proxy itself.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::{CliError, Exit};
+use super::outside;
+use crate::config::{Flags, Loaded};
+
+/// What can be said on the command line; each wins over its environment variable and the file.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Where programs connect [default: 127.0.0.1:8484]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where people and monitors connect [default: 127.0.0.1:8485]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// The provider's base URL [default: https://api.openai.com/v1]
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Where what is learned is kept [default: a folder in your user's data folder]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// The configuration [default: sluicegate/config.toml in your user's config folder, if there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How log lines are written [default: text]
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    log: Option<String>,
+}
+
+impl ServeArgs {
+    /// Returns what was typed.
+    pub(super) fn flags(&self) -> Flags {
+        Flags {
+            listen: self.listen.clone(),
+            admin: self.admin.clone(),
+            upstream: self.upstream.clone(),
+            data_dir: self.data_dir.clone(),
+            config: self.config.clone(),
+            log: self.log.clone(),
+        }
+    }
+}
+
+/// Serves until it is told to stop.
+pub(super) async fn run(args: &ServeArgs) -> Result<Exit, CliError> {
+    let loaded = outside::load(&args.flags())?;
+    warn(&loaded);
+    eprintln!("{}", loaded.settings.mode());
+    Ok(Exit::Done)
+}
+
+/// Tells what works but should be changed.
+pub(super) fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+}

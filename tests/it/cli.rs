@@ -1,0 +1,219 @@
+//! The real program on the command line.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output};
+use std::thread;
+
+use sluicegate::cli::Exit;
+use tempfile::TempDir;
+
+/// Runs the program in an empty home, with nothing in its environment but `env`.
+fn sluicegate(args: &[&str], env: &[(&str, &str)], home: &TempDir) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sluicegate"))
+        .args(args)
+        .env_clear()
+        .env("HOME", home.path())
+        .envs(env.iter().copied())
+        .current_dir(home.path())
+        .output()
+        .expect("the program runs")
+}
+
+fn home() -> TempDir {
+    TempDir::new().expect("a folder")
+}
+
+/// Returns a home in which `name` holds `text`.
+fn home_with(name: &str, text: &str) -> TempDir {
+    let home = home();
+    let path = home.path().join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    std::fs::write(path, text).expect("a file");
+    home
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn expect(exit: Exit) -> Option<i32> {
+    Some(i32::from(exit.code()))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn help_names_flags_variables_and_every_exit_code() {
+    let output = sluicegate(&["--help"], &[], &home());
+    let help = text(&output.stdout);
+    assert_eq!(code(&output), expect(Exit::Done));
+    for word in
+        ["--listen", "--admin", "--upstream", "--data-dir", "--config", "--log", "OPENAI_API_KEY"]
+    {
+        assert!(help.contains(word), "{word} is missing in:\n{help}");
+    }
+    for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::Config, Exit::Bind, Exit::Key] {
+        assert!(
+            help.contains(&format!("\n  {}  ", exit.code())),
+            "{exit:?} is missing in:\n{help}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_flag_is_a_mistake_of_usage() {
+    let output = sluicegate(&["--frobnicate"], &[], &home());
+    assert_eq!(code(&output), expect(Exit::Usage));
+}
+
+#[test]
+fn flags_of_serve_stand_alone_and_behind_the_word() {
+    let bad = ["--listen", "nonsense"];
+    for args in [&bad[..], &["serve", "--listen", "nonsense"]] {
+        let output = sluicegate(args, &[], &home());
+        assert_eq!(code(&output), expect(Exit::Config));
+        let told = text(&output.stderr);
+        let start =
+            "sluicegate: cannot start: flag --listen: `server.listen` is \"nonsense\", but must";
+        assert!(told.starts_with(start), "{told}");
+    }
+}
+
+#[test]
+fn check_tells_every_mistake_with_its_place() {
+    let home =
+        home_with("my.toml", "[server]\nlisen = \"127.0.0.1:1\"\n\n[line]\nmax_wait = \"0s\"\n");
+    let output = sluicegate(&["check", "--config", "my.toml"], &[], &home);
+    assert_eq!(code(&output), expect(Exit::Config));
+    assert_eq!(text(&output.stdout), "");
+    let told = text(&output.stderr);
+    assert_eq!(
+        told,
+        "sluicegate: cannot start: the configuration has 2 problems\n\
+         \x20 my.toml:2: `server.lisen` is unknown; did you mean `server.listen`?\n\
+         \x20 my.toml:5: `line.max_wait` is \"0s\", but must be a duration from \"1ms\" to \"366d\", such as \
+         \"90s\" or \"1m30s\"\n"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_with_what_to_do() {
+    let output = sluicegate(&["check", "--config", "nowhere.toml"], &[], &home());
+    assert_eq!(code(&output), expect(Exit::Config));
+    let told = text(&output.stderr);
+    assert!(told.contains("nowhere.toml (`sluicegate check --defaults` prints one"), "{told}");
+    assert!(told.contains("No such file"), "{told}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_file_in_the_users_folder_counts_below_environment_and_flags() {
+    let file =
+        "[server]\nlisten = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\n[log]\nformat = \"json\"\n";
+    let home = home_with(".config/sluicegate/config.toml", file);
+    let env = [("SLUICEGATE_ADMIN", "127.0.0.1:3"), ("OPENAI_API_KEY", "sk-do-not-show")];
+    let output = sluicegate(&["check", "--log", "text"], &env, &home);
+    assert_eq!(code(&output), expect(Exit::Done), "{}", text(&output.stderr));
+    let listing = text(&output.stdout);
+    let line = |key: &str| {
+        let line = listing.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+        line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    let place = home.path().join(".config/sluicegate/config.toml");
+    assert_eq!(line("server.listen"), format!("\"127.0.0.1:1\" {}:2", place.display()));
+    assert_eq!(line("server.admin"), "\"127.0.0.1:3\" environment SLUICEGATE_ADMIN");
+    assert_eq!(line("log.format"), "\"text\" flag --log");
+    assert_eq!(line("line.on_disconnect"), "\"cancel\" default");
+    assert!(listing.contains("1 account, 1 key from OPENAI_API_KEY"), "{listing}");
+    assert!(!listing.contains("sk-do-not-show"), "{listing}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_file_that_others_can_read_is_used_with_a_warning() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let accounts =
+        "[[upstreams]]\n[[upstreams.accounts]]\nname = \"a\"\nkeys = [{ file = \"a.key\" }]\n";
+    let home = home_with("my.toml", accounts);
+    let key = home.path().join("a.key");
+    std::fs::write(&key, "sk-do-not-show\n").expect("a file");
+    for (mode, warned) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).expect("a mode");
+        let output = sluicegate(&["check", "--config", "my.toml"], &[], &home);
+        let (listing, told) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(code(&output), expect(Exit::Done), "{told}");
+        assert_eq!(told.contains("chmod 600"), warned, "{mode:o}: {told}");
+        assert!(!format!("{listing}{told}").contains("sk-do-not-show"), "{listing}{told}");
+    }
+}
+
+#[test]
+fn the_printed_defaults_are_a_valid_configuration() {
+    let output = sluicegate(&["check", "--defaults"], &[], &home());
+    assert_eq!(code(&output), expect(Exit::Done));
+    let home = home_with("printed.toml", &text(&output.stdout));
+    let output = sluicegate(&["check", "--config", "printed.toml"], &[], &home);
+    assert_eq!(code(&output), expect(Exit::Done), "{}", text(&output.stderr));
+}
+
+/// Answers `requests` lists of models: accepts the key `good`, refuses others.
+fn provider(requests: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for _ in 0..requests {
+            let (mut socket, _) = listener.accept().expect("a client");
+            let reader = BufReader::new(socket.try_clone().expect("a handle"));
+            let head: Vec<String> =
+                reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            let listed = head.first().is_some_and(|line| line.starts_with("GET /v1/models "));
+            let good =
+                head.iter().any(|line| line.eq_ignore_ascii_case("authorization: bearer good"));
+            let status = match (listed, good) {
+                (true, true) => "200 OK",
+                (true, false) => "401 Unauthorized",
+                (false, _) => "404 Not Found",
+            };
+            let answer =
+                format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}");
+            socket.write_all(answer.as_bytes()).expect("an answer is taken");
+        }
+    });
+    address
+}
+
+#[test]
+fn check_online_tries_each_key() {
+    let upstream = format!("http://{}/v1", provider(2));
+    let accounts = "[[upstreams]]\n[[upstreams.accounts]]\nname = \"main\"\n\
+                    keys = [{ label = \"one\", env = \"ONE\" }, { label = \"two\", env = \"TWO\" }]\n";
+    let home = home_with("my.toml", accounts);
+    let args = ["check", "--online", "--config", "my.toml", "--upstream", &upstream];
+    let output = sluicegate(&args, &[("ONE", "good"), ("TWO", "bad")], &home);
+    let listing = text(&output.stdout);
+    assert_eq!(code(&output), expect(Exit::Key), "{listing}{}", text(&output.stderr));
+    assert!(listing.contains("\nmain  one  ok\n"), "{listing}");
+    assert!(
+        listing.contains("\nmain  two  invalid: the provider does not accept it\n"),
+        "{listing}"
+    );
+}
+
+#[test]
+fn check_online_without_a_key_tells_whether_the_provider_is_there() {
+    let upstream = format!("http://{}/v1", provider(1));
+    let output = sluicegate(&["check", "--online", "--upstream", &upstream], &[], &home());
+    let listing = text(&output.stdout);
+    assert_eq!(code(&output), expect(Exit::Done), "{listing}{}", text(&output.stderr));
+    assert!(listing.contains("\nopenai  without a key  reachable\n"), "{listing}");
+
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let upstream = format!("http://{}/v1", nobody.expect("a port that is free again"));
+    let output = sluicegate(&["check", "--online", "--upstream", &upstream], &[], &home());
+    assert_eq!(code(&output), expect(Exit::Key));
+    assert!(text(&output.stdout).contains("unreachable: "), "{}", text(&output.stdout));
+}
