@@ -1,28 +1,52 @@
 //! Decides whether a request may go now, and if not, when.
+//!
+//! # What this module owns
+//!
+//! A [`Lane`]: the quotas that one account grants one limit group, each counted as the provider is
+//! believed to count it (`meter/`), debited as it is believed to charge (`charge`, `pool`), and held
+//! against what its answers say (`answer`, `quota`). A successful try hands out a [`Debit`], which
+//! carries all that a later correction needs.
+//!
+//! # What this module does not do
+//!
+//! It never waits, spawns, logs or reads a clock: every method takes `now`, so a test can play a day
+//! in a microsecond. It knows no headers (a [`Hint`] is free of any dialect), no keys and no line.
+//!
+//! # Invariants
+//!
+//! 1. All or nothing: a debit touches every quota or none.
+//! 2. A sliding or fixed window never grants more than its limit in any window at the provider, and
+//!    a bucket never more than its capacity and the refill, as long as no request takes longer to
+//!    get there than the lane's grace, and the provider is as configured.
+//! 3. A correction counts at the time of the debit, however late it comes: the level is never higher
+//!    than if the actual use had been known from the start.
+//! 4. A cancelled debit leaves nothing behind; a refused one its request.
+//! 5. No operation costs more with more requests under way.
+//! 6. Times that run backwards count as the latest time seen.
 
+mod answer;
+mod charge;
+mod contact;
+mod debit;
+mod hint;
+mod lane;
+mod meter;
+mod moment;
+mod pool;
+mod quota;
+mod route;
 mod settings;
+mod view;
 mod words;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use self::debit::Debit;
+pub use self::hint::{Hint, QuotaHint, RefusalHint};
+pub use self::lane::Lane;
 pub use self::settings::{Charging, Counting, Estimator, LaneSettings};
-use crate::count::Demand;
-use crate::units::{Tokens, Usage};
-
-/// The quotas that one account grants one limit group.
-#[derive(Debug)]
-pub struct Lane {
-    _todo: (),
-}
-
-/// A debit of every quota of a lane. It must be handed back to the lane that gave it, once.
-#[derive(Debug)]
-#[must_use = "a debit that is never closed keeps its slot and its tokens"]
-pub struct Debit {
-    _todo: (),
-}
 
 /// Why a request may not go now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,46 +97,6 @@ pub enum QuotaKind {
     FirstContact,
 }
 
-/// What an answer's headers or error body say of the provider's own counters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Hint {
-    /// Of requests.
-    pub requests: Option<QuotaHint>,
-    /// Of tokens.
-    pub tokens: Option<QuotaHint>,
-    /// When the provider says to come back.
-    pub retry_after: Option<Duration>,
-    /// How long the provider says it worked on the request; what is left of the round trip is the
-    /// network's.
-    pub processing: Option<Duration>,
-    /// "Limit L, Used U, Requested R" of a refusal.
-    pub refusal: Option<RefusalHint>,
-}
-
-/// What the headers say of one counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuotaHint {
-    /// The limit per window.
-    pub limit: u64,
-    /// What is left of it; floored by the provider.
-    pub remaining: Option<u64>,
-    /// Time until the counter is full again (bucket), or until the window ends (fixed).
-    pub reset: Option<Duration>,
-}
-
-/// The provider's own arithmetic, from the message of a 429.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RefusalHint {
-    /// Which counter refused, where the message says so.
-    pub quota: Option<QuotaKind>,
-    /// The limit.
-    pub limit: u64,
-    /// What was used of it; `None` in a "Request too large" message.
-    pub used: Option<u64>,
-    /// What the provider charges for the request.
-    pub requested: u64,
-}
-
 /// The state of one quota, for people and metrics.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QuotaLevel {
@@ -126,68 +110,19 @@ pub struct QuotaLevel {
     pub reset: Duration,
 }
 
-impl Lane {
-    /// Creates a lane whose quotas are full.
-    pub fn new(_settings: LaneSettings, _now: Instant) -> Self {
-        Self { _todo: () }
+impl QuotaKind {
+    /// Returns whether it counts input and output tokens together.
+    fn is_of_tokens(self) -> bool {
+        matches!(self, Self::TokensPerMinute | Self::TokensPerDay)
     }
 
-    /// Debits every quota, or none.
-    ///
-    /// # Errors
-    ///
-    /// Returns the [`Shortfall`] that lasts longest; every level is unchanged then.
-    pub fn try_reserve(&mut self, _demand: &Demand, _now: Instant) -> Result<Debit, Shortfall> {
-        Ok(Debit { _todo: () })
+    /// Returns whether it counts requests over time.
+    fn is_of_requests(self) -> bool {
+        matches!(self, Self::RequestsPerMinute | Self::RequestsPerDay)
     }
 
-    /// Takes back a debit whose request was never sent, as if it had not been.
-    pub fn cancel(&mut self, _debit: Debit) {}
-
-    /// Notes that the request of `debit` is being sent at `now`, and predicts what the provider will
-    /// report for it.
-    pub fn sent(&mut self, _debit: &mut Debit, _now: Instant) {}
-
-    /// Compares what the answer says with what was predicted when its request was sent, and corrects
-    /// levels and limits. `now` is when the answer's headers came.
-    pub fn observe(&mut self, _debit: &mut Debit, _hint: &Hint, _now: Instant) {}
-
-    /// Closes the debit of a request that the provider refused: its tokens are credited, its request
-    /// stays debited.
-    pub fn refused(&mut self, _debit: Debit, _now: Instant) {}
-
-    /// Replaces the estimate by what was truly used, at the debit's own time.
-    pub fn settle(&mut self, _debit: Debit, _usage: &Usage, _now: Instant) {}
-
-    /// Closes a debit whose use will never be known: the estimate stays debited.
-    pub fn keep(&mut self, _debit: Debit, _now: Instant) {}
-
-    /// Returns the quota that is too small for `demand` ever to fit, with its limit and what the
-    /// demand would be charged; `None` if it can fit.
-    pub fn oversize(&self, _demand: &Demand) -> Option<(QuotaKind, u64, u64)> {
-        None
-    }
-
-    /// Returns what the provider would charge for `demand`, in tokens.
-    pub fn charge(&self, _demand: &Demand) -> Tokens {
-        Tokens::ZERO
-    }
-
-    /// Returns the least headroom of all quotas as a share of their limits; 1 is full, negative is
-    /// debt.
-    pub fn headroom(&self, _now: Instant) -> f64 {
-        1.0
-    }
-
-    /// Returns when `tokens` tokens in `requests` requests will have gone through this lane, if they
-    /// all waited now and nothing else came: the sum of what waits ahead of a caller gives its place
-    /// in time.
-    pub fn eta(&self, _requests: u64, _tokens: Tokens, now: Instant) -> Instant {
-        now
-    }
-
-    /// Returns the state of every quota.
-    pub fn levels(&self, _now: Instant) -> Vec<QuotaLevel> {
-        Vec::new()
+    /// Returns whether its window is a day.
+    fn is_daily(self) -> bool {
+        matches!(self, Self::RequestsPerDay | Self::TokensPerDay)
     }
 }

@@ -1,0 +1,205 @@
+//! Counts one quota in one of three ways, at a constant cost per operation.
+//!
+//! # What this module owns
+//!
+//! [`Meter`]: the provider's counter as we believe it to be, fed with our own debits.
+//!
+//! # What this module does not do
+//!
+//! It does not decide what a request is charged, and does not compare itself with the provider's
+//! answers ([`super::quota`] does). It keeps no record of a request: who debits must say the time of
+//! the debit again to correct it.
+
+mod bucket;
+mod fixed;
+mod log;
+mod sliding;
+
+use self::bucket::Bucket;
+pub(super) use self::fixed::End;
+use self::fixed::Fixed;
+use self::sliding::Sliding;
+use super::moment::Moment;
+use super::settings::Counting;
+
+/// One counter.
+#[derive(Debug, Clone)]
+pub(super) enum Meter {
+    /// A level that refills continuously.
+    Bucket(Bucket),
+    /// The sum over the last window.
+    Sliding(Sliding),
+    /// Windows with a fixed end.
+    Fixed(Fixed),
+}
+
+/// What the provider should have left, at least and at most.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Span {
+    /// At least this.
+    pub(super) least: f64,
+    /// At most this.
+    pub(super) most: f64,
+}
+
+impl Meter {
+    /// Creates a counter of which nothing is used. A limit of zero counts as one.
+    pub(super) fn new(counting: Counting, limit: u64, window: u64, now: Moment) -> Self {
+        let (limit, window) = (limit.max(1), window.max(1));
+        match counting {
+            Counting::Bucket => Self::Bucket(Bucket::full(limit, window, now)),
+            Counting::Sliding => Self::Sliding(Sliding::new(limit, window)),
+            Counting::Fixed => Self::Fixed(Fixed::new(limit, window)),
+        }
+    }
+
+    /// Returns the limit.
+    pub(super) fn limit(&self) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.limit(),
+            Self::Sliding(sliding) => sliding.limit,
+            Self::Fixed(fixed) => fixed.recent.limit,
+        }
+    }
+
+    /// Drops what has left at `now`.
+    pub(super) fn advance(&mut self, now: Moment, grace: u64) {
+        match self {
+            Self::Bucket(_) => {}
+            Self::Sliding(sliding) => sliding.advance(now, grace),
+            Self::Fixed(fixed) => fixed.advance(now, grace),
+        }
+    }
+
+    /// Debits `amount` at `now`, of a request that gets there up to `grace` later.
+    pub(super) fn debit(&mut self, amount: u64, now: Moment, grace: u64) {
+        self.advance(now, grace);
+        match self {
+            Self::Bucket(bucket) => bucket.debit(amount, now, grace),
+            Self::Sliding(sliding) => sliding.log.push(amount, now),
+            Self::Fixed(fixed) => fixed.recent.log.push(amount, now),
+        }
+    }
+
+    /// Replaces `before` by `after` in a debit made at `since`.
+    pub(super) fn correct(&mut self, before: u64, after: u64, since: Moment, now: Moment) {
+        let more = i128::from(after) - i128::from(before);
+        match self {
+            Self::Bucket(bucket) if after < before => bucket.credit(before - after, since, now),
+            Self::Bucket(bucket) => bucket.debit_late(after - before, since, now),
+            Self::Sliding(sliding) => sliding.log.correct(more, since),
+            Self::Fixed(fixed) => fixed.recent.log.correct(more, since),
+        }
+    }
+
+    /// Returns what could be debited at `now`; negative in debt.
+    pub(super) fn room(&self, now: Moment, grace: u64) -> i64 {
+        let left = |used: i128| {
+            let left = i128::from(self.limit()) - used;
+            i64::try_from(left).unwrap_or(if left < 0 { i64::MIN } else { i64::MAX })
+        };
+        match self {
+            Self::Bucket(bucket) => bucket.level(now),
+            Self::Sliding(sliding) => left(sliding.used(now, grace)),
+            Self::Fixed(fixed) => left(fixed.used(now, grace)),
+        }
+    }
+
+    /// Returns when there is room for `amount`, at most the limit; `now` if there is.
+    pub(super) fn when(&self, amount: u64, now: Moment, grace: u64) -> Moment {
+        let target = i128::from(self.limit()) - i128::from(amount);
+        match self {
+            Self::Bucket(bucket) => bucket.when(amount, now),
+            Self::Sliding(sliding) => sliding.when(target, now, grace),
+            Self::Fixed(fixed) => fixed.when(target, now, grace),
+        }
+    }
+
+    /// Returns whether room comes continuously.
+    pub(super) fn refills(&self) -> bool {
+        matches!(self, Self::Bucket(_))
+    }
+
+    /// Returns when nothing is used any more, if nothing else is debited.
+    pub(super) fn full_at(&self, now: Moment, grace: u64) -> Moment {
+        match self {
+            Self::Bucket(bucket) => bucket.when(bucket.limit(), now),
+            Self::Sliding(sliding) => sliding.empty_at(now, grace),
+            Self::Fixed(fixed) => fixed.empty_at(now, grace),
+        }
+    }
+
+    /// Moves what is left by `tokens`, because the provider has so much more or less.
+    pub(super) fn nudge(&mut self, tokens: i64, now: Moment) {
+        let log = match self {
+            Self::Bucket(bucket) => return bucket.nudge(tokens, now),
+            Self::Sliding(sliding) => &mut sliding.log,
+            Self::Fixed(fixed) => &mut fixed.recent.log,
+        };
+        if tokens < 0 {
+            log.push(tokens.unsigned_abs(), now);
+        } else {
+            log.lower(i128::from(tokens));
+        }
+    }
+
+    /// Changes the limit and leaves what is used as it is.
+    pub(super) fn set_limit(&mut self, limit: u64, now: Moment) {
+        let limit = limit.max(1);
+        match self {
+            Self::Bucket(bucket) => bucket.set_limit(limit, now),
+            Self::Sliding(sliding) => sliding.limit = limit,
+            Self::Fixed(fixed) => fixed.recent.limit = limit,
+        }
+    }
+
+    /// Returns what the provider should say is left when a request debited just now gets there, up
+    /// to `grace` later.
+    pub(super) fn predict(&self, now: Moment, grace: u64) -> Span {
+        let arrival = now.plus(grace);
+        let gone = match self {
+            Self::Bucket(bucket) => {
+                // Refill that is held back may have come all the same.
+                let most = bucket.fine_level(arrival) + bucket.per_nano() * float(grace);
+                return Span { least: bucket.fine_level(now), most };
+            }
+            Self::Sliding(sliding) => sliding.perhaps_gone(arrival),
+            Self::Fixed(fixed) => fixed.perhaps_gone(arrival),
+        };
+        let left = self.room(now, grace);
+        #[expect(clippy::cast_precision_loss, reason = "compared to a millionth at best")]
+        let (least, gone) = (left as f64, gone as f64);
+        Span { least, most: least + gone }
+    }
+
+    /// Returns what may have been debited in `from..=to`, and never less than was.
+    pub(super) fn debited(&self, from: Moment, to: Moment) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.debited(from, to),
+            Self::Sliding(sliding) => sliding.log.debited(from, to),
+            Self::Fixed(fixed) => fixed.recent.log.debited(from, to),
+        }
+    }
+
+    /// Takes over when the present window ends, where windows have an end.
+    pub(super) fn learn_end(&mut self, end: End, now: Moment, grace: u64) {
+        if let Self::Fixed(fixed) = self {
+            fixed.learn_end(end, now, grace);
+        }
+    }
+
+    /// Takes out `amount`, debited at `since`, if the request got there at `arrival` at the latest
+    /// and that was in a window which has ended. Returns whether it did.
+    pub(super) fn leave_behind(&mut self, amount: u64, since: Moment, arrival: Moment) -> bool {
+        match self {
+            Self::Fixed(fixed) => fixed.leave_behind(amount, since, arrival),
+            Self::Bucket(_) | Self::Sliding(_) => false,
+        }
+    }
+}
+
+/// Returns `count` as a float, rounded.
+#[expect(clippy::cast_precision_loss, reason = "compared to a millionth at best")]
+pub(super) const fn float(count: u64) -> f64 {
+    count as f64
+}
