@@ -1,21 +1,42 @@
 //! Reads out of a request body what admission needs, and leaves the body as it is.
+//!
+//! # What this module owns
+//!
+//! [`Endpoint`], the paths that are metered; [`Call`], what a body asks for, beside its untouched
+//! bytes; [`Prompt`], a borrowed view of the parts that cost input tokens; and
+//! [`splice_include_usage`], the only change that is ever made to what the client sent.
+//!
+//! # What this module does not do
+//!
+//! It counts nothing (that is [`crate::count`]) and does not check a request: a field of the wrong
+//! type is the provider's to refuse, with the provider's own words.
+//!
+//! # Invariants
+//!
+//! 1. The body is never copied and never altered.
+//! 2. Of equal keys the last one counts, as in every JSON reader that providers use.
+//! 3. Nesting costs no stack and size no more than time: no input makes it panic.
+
+mod endpoint;
+mod json;
+mod parse;
+mod prompt;
+mod splice;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 
 use crate::units::{ModelName, Tokens};
 
-/// A metered endpoint; every other path passes through uncounted but for one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// `POST /v1/chat/completions`.
-    ChatCompletions,
-    /// `POST /v1/completions`.
-    Completions,
-    /// `POST /v1/responses`.
-    Responses,
-    /// `POST /v1/embeddings`.
-    Embeddings,
-}
+pub use self::endpoint::Endpoint;
+pub use self::json::Text;
+pub use self::parse::CallError;
+pub use self::prompt::{Image, Piece, Prompt, ToolChoice};
+pub use self::splice::splice_include_usage;
+
+use self::parse::Parts;
+use self::splice::Splice;
 
 /// How the answer comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +60,7 @@ pub enum StreamUsage {
     Spliced,
 }
 
-/// A parsed request beside its untouched body. Cloning it copies pointers.
+/// A parsed request beside its untouched body, made by [`Call::parse`]. Cloning it copies pointers.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// Which endpoint it is for.
@@ -50,8 +71,13 @@ pub struct Call {
     pub delivery: Delivery,
     /// The most output tokens that one generation may have; `None` where the client did not say.
     pub max_output: Option<Tokens>,
-    /// How many generations the request asks for: `n` or `best_of`, times the number of prompts.
+    /// How many generations the request asks for, at least 1: `n` or `best_of`, times the number of
+    /// prompts.
     pub choices: u64,
     /// The client's bytes.
     pub body: Bytes,
+    /// Where in the body the parts of the prompt stand.
+    parts: Parts,
+    /// The change that asks for usage, where it is needed.
+    splice: Option<Splice>,
 }

@@ -1,8 +1,43 @@
 //! Counts what a request may cost before it is sent.
+//!
+//! # What this module owns
+//!
+//! [`Counter`], which makes a [`Demand`] of a [`Call`]: the vocabularies, the published formulas
+//! around them (messages, tools, schemas, images), and the memory of what was counted before, by
+//! which a growing conversation costs only its new message.
+//!
+//! # What this module does not do
+//!
+//! It reads no body (that is [`crate::call`]), knows no prices and waits for nothing: whoever calls
+//! [`Counter::count`] or [`Counter::load`] chooses a thread that may take its time.
+//!
+//! # Invariants
+//!
+//! 1. A text counts as many tokens as `tiktoken` gives it, special tokens read as text. Up to
+//!    [`MOST_TEXT`], beyond which the size is estimated.
+//! 2. No input panics, recurses, or takes more than time in proportion to its size.
+//! 3. The memory is bounded, and holds counts and hashes only: no word of a prompt.
 
-use crate::call::Call;
+mod image;
+mod memory;
+mod schema;
+mod tally;
+mod tools;
+mod vocabulary;
+
+use std::sync::Arc;
+
+use crate::call::{Call, Endpoint, Prompt};
 use crate::catalog::{Encoding, ModelFacts};
 use crate::units::{Requests, Tokens};
+
+use self::memory::Memory;
+use self::tally::{Effort, Tally};
+use self::vocabulary::Vocabularies;
+
+/// The most bytes of text that are counted by a vocabulary; larger prompts count as half their
+/// bytes, [`Method::Approximate`].
+pub const MOST_TEXT: usize = 4 * 1024 * 1024;
 
 /// How a count was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,12 +55,13 @@ pub enum Method {
 pub struct Demand {
     /// Requests: one, whatever is in it.
     pub requests: Requests,
-    /// Tokens of the prompt.
+    /// Tokens of the prompt: texts, framing, tools and images together.
     pub input: Tokens,
     /// The most tokens that all its generations together may have; `None` where the client gave no
     /// bound.
     pub output_bound: Option<Tokens>,
-    /// Characters of the prompt's text, by which some providers estimate.
+    /// Unicode characters of every text that was counted, roles, names and tools included, escapes
+    /// undone; by which some providers estimate.
     pub characters: u64,
     /// Images in the prompt.
     pub images: u64,
@@ -33,40 +69,63 @@ pub struct Demand {
     pub method: Method,
 }
 
-/// Counts prompts and remembers the counts of messages it has seen. Cloning it shares the memory.
+/// Counts prompts and remembers the counts of texts it has seen. Cloning it shares the memory.
 #[derive(Debug, Clone)]
 pub struct Counter {
-    _todo: (),
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    vocabularies: Vocabularies,
+    memory: Memory,
 }
 
 impl Counter {
     /// Creates a counter; no vocabulary is loaded yet.
     pub fn new() -> Self {
-        Self { _todo: () }
+        let shared = Shared { vocabularies: Vocabularies::default(), memory: Memory::new() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Returns whether a vocabulary is loaded, so that [`try_count`](Self::try_count) can use it.
+    pub fn is_loaded(&self, encoding: Encoding) -> bool {
+        self.shared.vocabularies.loaded(encoding).is_some()
+    }
+
+    /// Loads a vocabulary, which takes about 100 ms of CPU; at once where it is there already. Not
+    /// fit for an async thread.
+    pub fn load(&self, encoding: Encoding) {
+        self.shared.vocabularies.load(encoding);
     }
 
     /// Returns the demand if telling it is cheap: the vocabulary is loaded and what was not seen
-    /// before is short. Fit for an async thread.
+    /// before is short. Takes about 150 µs at most. Fit for an async thread.
     pub fn try_count(&self, call: &Call, facts: &ModelFacts) -> Option<Demand> {
-        Some(self.count(call, facts))
+        if call.body.len() > CHEAP_BODY {
+            return None;
+        }
+        let tokenizer = self.shared.vocabularies.loaded(facts.encoding)?;
+        let tally = Tally::new(&self.shared.memory, tokenizer, facts, Effort::Cheap);
+        demand(tally, call, facts)
     }
 
     /// Returns the demand, whatever that takes: may load a vocabulary (about 100 ms, once) and
     /// count megabytes. Not fit for an async thread.
-    pub fn count(&self, _call: &Call, _facts: &ModelFacts) -> Demand {
-        Demand {
-            requests: Requests::ONE,
-            input: Tokens::ZERO,
-            output_bound: None,
-            characters: 0,
-            images: 0,
-            method: Method::Assumed,
-        }
+    pub fn count(&self, call: &Call, facts: &ModelFacts) -> Demand {
+        let tokenizer = self.shared.vocabularies.load(facts.encoding);
+        let tally = Tally::new(&self.shared.memory, tokenizer, facts, Effort::Any);
+        demand(tally, call, facts).unwrap_or_else(|| by_size(call))
     }
 
-    /// Returns the tokens of a plain text, special tokens read as text.
-    pub fn count_text(&self, _text: &str, _encoding: Encoding) -> Tokens {
-        Tokens::ZERO
+    /// Returns the tokens of a plain text, special tokens read as text; half its bytes beyond
+    /// [`MOST_TEXT`]. Loads the vocabulary where needed; nothing is remembered.
+    pub fn count_text(&self, text: &str, encoding: Encoding) -> Tokens {
+        if text.len() > MOST_TEXT {
+            return Tokens::new(tally::half(text.len()));
+        }
+        let tokens = self.shared.vocabularies.load(encoding).count(text);
+        Tokens::new(u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 }
 
@@ -75,3 +134,49 @@ impl Default for Counter {
         Self::new()
     }
 }
+
+/// Returns the demand of `call`, or `None` where that is more effort than `tally` may take.
+fn demand(mut tally: Tally<'_>, call: &Call, facts: &ModelFacts) -> Option<Demand> {
+    match Prompt::of(call) {
+        Ok(prompt) => tally.prompt(&prompt, call, facts)?,
+        Err(_) => tally.unreadable(&call.body)?,
+    }
+    Some(Demand {
+        requests: Requests::ONE,
+        input: Tokens::new(tally.tokens),
+        output_bound: output_bound(call),
+        characters: tally.characters,
+        images: tally.images,
+        method: tally.method,
+    })
+}
+
+/// Returns the demand where nothing but the size is known.
+fn by_size(call: &Call) -> Demand {
+    Demand {
+        requests: Requests::ONE,
+        input: Tokens::new(tally::half(call.body.len())),
+        output_bound: output_bound(call),
+        characters: u64::try_from(call.body.len()).unwrap_or(u64::MAX),
+        images: 0,
+        method: Method::Approximate,
+    }
+}
+
+/// Returns the most output that `call` may have, by what the client said and by the defaults of
+/// OpenAI's API reference (<https://platform.openai.com/docs/api-reference>, read 2026-11-21).
+fn output_bound(call: &Call) -> Option<Tokens> {
+    let one = match call.endpoint {
+        Endpoint::Embeddings => Some(Tokens::ZERO),
+        Endpoint::Completions => Some(call.max_output.unwrap_or(COMPLETION_DEFAULT)),
+        Endpoint::ChatCompletions | Endpoint::Responses => call.max_output,
+    };
+    one.map(|bound| bound.saturating_mul(call.choices))
+}
+
+/// What `max_tokens` is on `/completions` where the client does not say.
+const COMPLETION_DEFAULT: Tokens = Tokens::new(16);
+
+/// The largest body that is looked at on an async thread: reading and hashing it takes about as
+/// long as counting the text that may be new in it.
+const CHEAP_BODY: usize = 192 * 1024;

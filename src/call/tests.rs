@@ -1,0 +1,160 @@
+use bytes::Bytes;
+
+use super::*;
+
+fn parse(endpoint: Endpoint, body: &str) -> Call {
+    Call::parse(endpoint, Bytes::copy_from_slice(body.as_bytes())).unwrap()
+}
+
+fn chat(body: &str) -> Call {
+    parse(Endpoint::ChatCompletions, body)
+}
+
+fn error(body: &str) -> CallError {
+    Call::parse(Endpoint::ChatCompletions, Bytes::copy_from_slice(body.as_bytes())).unwrap_err()
+}
+
+fn spliced(body: &str) -> String {
+    let pieces = splice_include_usage(&chat(body)).concat();
+    String::from_utf8(pieces).unwrap()
+}
+
+#[test]
+fn a_body_tells_what_admission_needs() {
+    let call = chat(
+        r#" { "model" : "gpt\u002d4o", "stream":true, "max_tokens":7, "max_completion_tokens": 9,
+             "n":3, "messages":[], "some":{"thing":["new"]} } "#,
+    );
+    assert_eq!(call.model.as_str(), "gpt-4o");
+    assert_eq!(call.delivery, Delivery::Stream { usage: StreamUsage::Spliced });
+    assert_eq!(call.max_output, Some(Tokens::new(9)));
+    assert_eq!(call.choices, 3);
+}
+
+#[test]
+fn the_last_of_equal_keys_is_the_one_that_counts() {
+    let call = chat(r#"{"model":"a","stream":true,"n":5,"model":"b","stream":false,"n":2}"#);
+    assert_eq!((call.model.as_str(), call.choices), ("b", 2));
+    assert_eq!(call.delivery, Delivery::Whole);
+}
+
+#[test]
+fn a_field_of_the_wrong_type_is_left_to_the_provider() {
+    let call = chat(
+        r#"{"model":"m","stream":"yes","n":"3","max_tokens":-1,"messages":7,"stream_options":[]}"#,
+    );
+    assert_eq!(call.delivery, Delivery::Whole);
+    assert_eq!((call.choices, call.max_output), (1, None));
+}
+
+#[test]
+fn prompts_and_the_larger_of_n_and_best_of_are_multiplied() {
+    let cases = [
+        (r#""prompt":"one""#, 1),
+        (r#""prompt":["one","two"],"n":2,"best_of":3"#, 6),
+        (r#""prompt":[1,2,3],"n":2"#, 2),
+        (r#""prompt":[[1,2],[3]],"best_of":4"#, 8),
+        (r#""prompt":[]"#, 1),
+        (r#""prompt":null,"n":0"#, 1),
+    ];
+    for (fields, choices) in cases {
+        let call = parse(Endpoint::Completions, &format!("{{\"model\":\"m\",{fields}}}"));
+        assert_eq!(call.choices, choices, "{fields}");
+    }
+}
+
+#[test]
+fn what_is_no_call_says_why() {
+    assert_eq!(error("{\"model\":\n \"m\",}"), CallError::NotJson { line: 2, column: 6 });
+    assert!(matches!(error(""), CallError::NotJson { .. }));
+    assert!(matches!(error("{\"model\":\"m\"} x"), CallError::NotJson { .. }));
+    assert_eq!(error("[1]"), CallError::NotAnObject);
+    assert_eq!(error("\"text\""), CallError::NotAnObject);
+    assert_eq!(error("{}"), CallError::ModelMissing);
+    assert_eq!(error("{\"model\":null}"), CallError::ModelMissing);
+    assert_eq!(error("{\"model\":4}"), CallError::ModelNotAString);
+    assert_eq!(error("{\"model\":4}").param(), Some("model"));
+}
+
+#[test]
+fn a_stream_asks_for_usage_with_the_fewest_bytes() {
+    let cases = [
+        (
+            r#"{"model":"m","stream":true}"#,
+            r#"{"stream_options":{"include_usage":true},"model":"m","stream":true}"#,
+        ),
+        (
+            r#"{"model":"m","stream":true,"stream_options":null}"#,
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
+        ),
+        (
+            r#"{"model":"m","stream":true,"stream_options": { } }"#,
+            r#"{"model":"m","stream":true,"stream_options": {"include_usage":true } }"#,
+        ),
+        (
+            r#"{"model":"m","stream":true,"stream_options":{"include_obfuscation":false}}"#,
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}"#,
+        ),
+        (
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":false}}"#,
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
+        ),
+        (
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage": null ,"x":1}}"#,
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage": true ,"x":1}}"#,
+        ),
+        (
+            r#"{"stream_options":{},"stream_options":{"include_usage":true,"include_usage":false},"model":"m","stream":true}"#,
+            r#"{"stream_options":{},"stream_options":{"include_usage":true,"include_usage":true},"model":"m","stream":true}"#,
+        ),
+    ];
+    for (sent, expected) in cases {
+        assert_eq!(spliced(sent), expected);
+        assert_eq!(chat(sent).delivery, Delivery::Stream { usage: StreamUsage::Spliced }, "{sent}");
+        let asks_itself = chat(expected);
+        let told = Delivery::Stream { usage: StreamUsage::Told };
+        assert_eq!(asks_itself.delivery, told, "{expected}");
+    }
+}
+
+#[test]
+fn a_body_that_needs_no_splice_goes_as_it_came() {
+    let cases = [
+        r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
+        r#"{"model":"m","stream":true,"stream_options":"wrong"}"#,
+        r#"{"model":"m","stream":true,"stream_options":{"include_usage":"wrong"}}"#,
+        r#"{"model":"m","stream":false,"stream_options":{}}"#,
+        r#"{"model":"m"}"#,
+    ];
+    for body in cases {
+        assert_eq!(spliced(body), body);
+        let spliced = Delivery::Stream { usage: StreamUsage::Spliced };
+        assert_ne!(chat(body).delivery, spliced, "{body}");
+    }
+    let body = r#"{"model":"m","stream":true}"#;
+    let call = parse(Endpoint::Responses, body);
+    assert_eq!(call.delivery, Delivery::Stream { usage: StreamUsage::Told });
+    assert_eq!(splice_include_usage(&call).concat(), body.as_bytes());
+    assert_eq!(parse(Endpoint::Embeddings, body).delivery, Delivery::Whole);
+}
+
+#[test]
+fn the_bytes_of_a_spliced_body_are_shared() {
+    let call = chat(r#"{"model":"m","stream":true,"stream_options":{}}"#);
+    let [first, _, last] = splice_include_usage(&call);
+    assert_eq!(first.as_ptr(), call.body.as_ptr());
+    assert_eq!(last.as_ptr_range().end, call.body.as_ptr_range().end);
+}
+
+#[test]
+fn depth_and_size_are_no_matter() {
+    let deep = format!(
+        "{{\"model\":\"m\",\"messages\":{}{}}}",
+        "[".repeat(1_000_000),
+        "]".repeat(1_000_000)
+    );
+    let call = chat(&deep);
+    assert!(Prompt::of(&call).is_err(), "it is no list of messages");
+    let cut = "{\"a\":".repeat(1_000_000);
+    assert!(matches!(error(&cut), CallError::NotJson { .. }));
+}
