@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::problem::{Origin, Problem, Warning};
 use super::section::{Check, Located, Section};
-use super::settings::{LineSettings, LogFormat, ServerSettings, Settings, TimeoutSettings};
+use super::settings::{
+    Disconnect, LineSettings, LogFormat, ServerSettings, Settings, TimeoutSettings,
+};
 use super::upstreams::{apps, upstreams};
 use super::values::{AtLeastOne, BaseUrl, Bytes};
 
@@ -21,8 +23,9 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
     let apps = apps(&mut root, check);
     root.finish(check);
 
-    let (server, upstreams) = (server?, upstreams?);
+    let (server, line, upstreams) = (server?, line?, upstreams?);
     check_addresses(&server, !apps.is_empty(), check);
+    check_room(&server, &line, check);
     for upstream in &upstreams {
         check_target(&upstream.url, &server.listen, check);
         if let (true, true, Some(app)) =
@@ -41,7 +44,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
         log: log?,
         upstreams: upstreams.into_iter().map(|upstream| upstream.settings).collect(),
         apps: apps.into_iter().map(|app| app.value).collect(),
-        line: line?,
+        line: line.settings(),
         timeouts: timeouts?,
     })
 }
@@ -81,6 +84,22 @@ impl Server {
     }
 }
 
+/// The line's settings while origins are still needed.
+struct Line {
+    max_wait: Duration,
+    max_waiting: usize,
+    max_waiting_bytes: Located<Bytes>,
+    on_disconnect: Disconnect,
+}
+
+impl Line {
+    fn settings(self) -> LineSettings {
+        let Self { max_wait, max_waiting, max_waiting_bytes, on_disconnect } = self;
+        let max_waiting_bytes = max_waiting_bytes.value.0;
+        LineSettings { max_wait, max_waiting, max_waiting_bytes, on_disconnect }
+    }
+}
+
 fn data_dir(root: &mut Section, check: &mut Check<'_>) -> Option<PathBuf> {
     if let Some(given) = root.take::<String>("data_dir", check) {
         check_home(&given, root.path_of("data_dir"), check);
@@ -117,16 +136,16 @@ fn log(mut section: Section, check: &mut Check<'_>) -> Option<LogFormat> {
     Some(format?.value)
 }
 
-fn line(mut section: Section, check: &mut Check<'_>) -> Option<LineSettings> {
+fn line(mut section: Section, check: &mut Check<'_>) -> Option<Line> {
     let max_wait = section.require::<Duration>("max_wait", check);
     let max_waiting = count(&mut section, "max_waiting", check);
     let max_waiting_bytes = section.require::<Bytes>("max_waiting_bytes", check);
     let on_disconnect = section.require("on_disconnect", check);
     section.finish(check);
-    Some(LineSettings {
+    Some(Line {
         max_wait: max_wait?.value,
         max_waiting: max_waiting?,
-        max_waiting_bytes: max_waiting_bytes?.value.0,
+        max_waiting_bytes: max_waiting_bytes?,
         on_disconnect: on_disconnect?.value,
     })
 }
@@ -185,6 +204,20 @@ fn check_addresses(server: &Server, apps: bool, check: &mut Check<'_>) {
             "it shows everything and asks for no key: it must be on this machine, such as \
              \"127.0.0.1:8485\"",
         );
+    }
+}
+
+/// Checks that the largest request has room in the line.
+fn check_room(server: &Server, line: &Line, check: &mut Check<'_>) {
+    let Located { value: Bytes(room), origin } = &line.max_waiting_bytes;
+    if *room < server.max_body {
+        let most = server.max_body;
+        check.problem(Problem::Value {
+            origin: origin.clone(),
+            key: "line.max_waiting_bytes".to_owned(),
+            found: format!("{room} bytes"),
+            rule: format!("must be at least `server.max_body`, {most} bytes: a larger request could never wait").into(),
+        });
     }
 }
 

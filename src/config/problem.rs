@@ -83,6 +83,20 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// Returns the line of the user's file, or zero for what stands elsewhere.
+    pub(super) fn line(&self) -> usize {
+        let (Self::Syntax { origin, .. }
+        | Self::Unknown { origin, .. }
+        | Self::Value { origin, .. }
+        | Self::Missing { origin, .. }) = self;
+        match origin {
+            Origin::File { line, .. } => *line,
+            _ => 0,
+        }
+    }
+}
+
 /// Something that works but should be changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {

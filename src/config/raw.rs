@@ -152,7 +152,7 @@ fn may_be_secret(key: &str, text: &str) -> bool {
     };
     key == "key"
         || (key == "env" && !variable(text))
-        || text.contains("sk-")
+        || text.split(['/', ' ', '"', '=', ':']).any(|word| word.starts_with("sk-"))
         || (text.contains("://") && text.contains('@'))
 }
 

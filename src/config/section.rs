@@ -74,7 +74,8 @@ impl<'a> Check<'a> {
         &self.asked
     }
 
-    /// Returns all problems, unknown keys with what was probably meant, and the warnings.
+    /// Returns all problems, line by line, unknown keys with what was probably meant; and the
+    /// warnings.
     pub(super) fn finish(self) -> (Vec<Problem>, Vec<Warning>) {
         let asked = self.asked;
         let unknown = self.unknown.into_iter().map(|(origin, key)| {
@@ -83,6 +84,7 @@ impl<'a> Check<'a> {
         });
         let mut problems: Vec<_> = unknown.collect();
         problems.extend(self.problems);
+        problems.sort_by_key(Problem::line);
         (problems, self.warnings)
     }
 }
@@ -150,7 +152,11 @@ impl Section {
     }
 
     /// Takes the list of tables at `key` out; `None` if it is absent.
-    pub(super) fn tables(&mut self, key: &str, check: &mut Check<'_>) -> Option<Vec<Self>> {
+    pub(super) fn tables(
+        &mut self,
+        key: &str,
+        check: &mut Check<'_>,
+    ) -> Option<Located<Vec<Self>>> {
         let path = self.path_of(key);
         let rule = || format!("must be a list of tables, each under `[[{path}]]`");
         let raw = self.take_raw(key, check)?;
@@ -168,7 +174,7 @@ impl Section {
                 _ => self.wrong(key, &item, rule(), check),
             }
         }
-        Some(sections)
+        Some(Located { value: sections, origin: raw.origin })
     }
 
     /// Notes every key that nobody asked for.

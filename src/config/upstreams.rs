@@ -23,13 +23,12 @@ pub(super) struct Addressed {
 
 /// Reads `[[upstreams]]`.
 pub(super) fn upstreams(root: &mut Section, check: &mut Check<'_>) -> Option<Vec<Addressed>> {
-    let sections = root.tables("upstreams", check)?;
-    let rule = "this version knows exactly one upstream";
-    if let Some(second) = sections.get(1) {
+    let Located { value: sections, origin } = root.tables("upstreams", check)?;
+    if sections.len() != 1 {
+        let place = sections.get(1).map_or(&origin, Section::origin);
         let found = format!("a list of {}", sections.len());
-        check.problem(value(second.origin(), "upstreams".to_owned(), found, rule));
-    } else if sections.is_empty() {
-        check.problem(value(root.origin(), "upstreams".to_owned(), "empty".to_owned(), rule));
+        let rule = "this version knows exactly one upstream";
+        check.problem(value(place, "upstreams".to_owned(), found, rule));
     }
     sections.into_iter().map(|section| upstream(section, check)).collect()
 }
@@ -39,7 +38,7 @@ pub(super) fn apps(root: &mut Section, check: &mut Check<'_>) -> Vec<Located<App
     let mut names = Unique::default();
     let mut keys = BTreeSet::new();
     let mut apps = Vec::new();
-    for mut section in root.tables("apps", check).unwrap_or_default() {
+    for mut section in sections(root, "apps", check) {
         let origin = section.origin().clone();
         let name = section.require::<Label>("name", check);
         if let Some(name) = &name {
@@ -65,7 +64,7 @@ fn upstream(mut section: Section, check: &mut Check<'_>) -> Option<Addressed> {
     let dialect = section.require("dialect", check);
     let (mut names, mut labels) = (Unique::default(), Unique::default());
     let mut accounts = Vec::new();
-    for account_section in section.tables("accounts", check).unwrap_or_default() {
+    for account_section in sections(&mut section, "accounts", check) {
         accounts.extend(account(account_section, (&mut names, &mut labels), check));
     }
     let limits = limits(&mut section, check);
@@ -92,14 +91,18 @@ fn account(
     }
     let organization = section.take::<Label>("organization", check);
     let project = section.take::<Label>("project", check);
-    let (path, origin) = (section.path_of("keys"), section.origin().clone());
-    let sections = section.tables("keys", check).unwrap_or_default();
-    if sections.is_empty() {
-        let rule = "an account needs at least one key".into();
-        check.problem(Problem::Missing { origin, key: path, rule });
+    let listed = section.tables("keys", check);
+    let sections =
+        listed.unwrap_or(Located { value: Vec::new(), origin: section.origin().clone() });
+    if sections.value.is_empty() {
+        check.problem(Problem::Missing {
+            origin: sections.origin,
+            key: section.path_of("keys"),
+            rule: "an account needs at least one key, `[[upstreams.accounts.keys]]`".into(),
+        });
     }
     let mut keys = Vec::new();
-    for key_section in sections {
+    for key_section in sections.value {
         keys.extend(key(key_section, labels, check));
     }
     let limits = limits(&mut section, check);
@@ -130,7 +133,7 @@ fn key(mut section: Section, labels: &mut Unique, check: &mut Check<'_>) -> Opti
 fn limits(section: &mut Section, check: &mut Check<'_>) -> Vec<LimitRule> {
     let mut patterns = Unique::default();
     let mut rules = Vec::new();
-    for mut section in section.tables("limits", check).unwrap_or_default() {
+    for mut section in sections(section, "limits", check) {
         let models = section.require::<ModelPattern>("models", check);
         if let Some(models) = &models {
             patterns.add(models.value.as_str(), &section.path_of("models"), &models.origin, check);
@@ -165,6 +168,11 @@ fn lane(section: &mut Section, check: &mut Check<'_>) -> LaneSettings {
         absent_max: section.take("absent_max", check).map(|given| given.value),
         ..base
     }
+}
+
+/// Takes a list of tables out that may be absent.
+fn sections(section: &mut Section, key: &str, check: &mut Check<'_>) -> Vec<Section> {
+    section.tables(key, check).map(|listed| listed.value).unwrap_or_default()
 }
 
 /// A key, with the place that names it and words for where it was found.
