@@ -136,6 +136,12 @@ impl Unsettled {
         self.close(usage, ending, now);
     }
 
+    /// Leaves the estimate debited, because what was used will never be known or is the estimate
+    /// itself, and books `ending`.
+    pub fn keep(mut self, ending: Ending) {
+        self.keep_estimate(ending);
+    }
+
     /// Closes a request which the provider refused or failed: its tokens are credited, its request
     /// stays debited.
     pub fn refused(mut self) {
@@ -144,6 +150,19 @@ impl Unsettled {
             in_flight.refused(now);
         }
         self.close(&Usage::default(), Ending::Refused, now);
+    }
+
+    /// Closes what is still in flight at its estimate; nothing where it was closed before.
+    fn keep_estimate(&mut self, ending: Ending) {
+        // What is still in flight keeps its whole debit when it is dropped.
+        let Some(in_flight) = self.in_flight.take() else { return };
+        drop(in_flight);
+        let demand = &self.record.demand;
+        let output = demand.output_bound.unwrap_or(Tokens::ZERO);
+        let usage = Usage { input: demand.input, output, ..Usage::default() };
+        let cost = self.cost(&usage);
+        self.books.metrics.settled(&self.books.series, demand.input, &usage, cost);
+        self.close(&usage, ending, Instant::now());
     }
 
     fn close(&self, usage: &Usage, ending: Ending, now: Instant) {
@@ -177,14 +196,6 @@ impl Record {
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        // What is still in flight keeps its whole debit when it is dropped.
-        let Some(in_flight) = self.in_flight.take() else { return };
-        drop(in_flight);
-        let demand = &self.record.demand;
-        let output = demand.output_bound.unwrap_or(Tokens::ZERO);
-        let usage = Usage { input: demand.input, output, ..Usage::default() };
-        let cost = self.cost(&usage);
-        self.books.metrics.settled(&self.books.series, demand.input, &usage, cost);
-        self.close(&usage, Ending::Lost, Instant::now());
+        self.keep_estimate(Ending::Lost);
     }
 }

@@ -1,1 +1,101 @@
-//! Placeholder of `relay`.
+//! Passes the provider's answer on to the client and learns from it what it cost.
+//!
+//! # What this module owns
+//!
+//! Bytes on the way back. [`Body`] is the one body type of all answers: those that stream through
+//! and are metered ([`stream`]), those that are read whole first ([`whole`]), those that pass
+//! unmetered ([`pass`]) and our own. Each owns its [`Unsettled`] request and settles it.
+//!
+//! # What this module does not do
+//!
+//! No headers: whoever calls [`stream`] with [`StreamUsage::Spliced`] must take a `content-length`
+//! out of the answer, and must have asked for an answer without `content-encoding`. No retries: by
+//! the time a body is here, the answer's headers were good.
+//!
+//! # Invariants
+//!
+//! 1. A request is settled exactly once, however its answer ends.
+//! 2. An answer that the provider broke off never ends cleanly towards the client.
+//! 3. Nothing is asked of the provider before the client takes it: no queue grows here. Only
+//!    [`whole`] and [`read`] read ahead, up to their limit.
+
+mod body;
+mod heard;
+mod json;
+mod live;
+mod meter;
+mod source;
+pub mod sse;
+mod usage;
+mod whole;
+
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use thiserror::Error;
+
+pub use self::body::Body;
+use self::live::Live;
+use self::meter::Meter;
+pub use self::usage::usage_of_body;
+pub use self::whole::{Read, Whole, read, whole};
+use crate::call::{Endpoint, StreamUsage};
+use crate::catalog::Encoding;
+use crate::config::Disconnect;
+use crate::count::Counter;
+use crate::settle::Unsettled;
+
+/// How an answer is metered.
+#[derive(Debug, Clone)]
+pub struct Metering {
+    /// What kind of answer it is.
+    pub endpoint: Endpoint,
+    /// The vocabulary that counts an answer which does not tell its usage.
+    pub encoding: Encoding,
+    /// Counts with that vocabulary.
+    pub counter: Counter,
+    /// The longest silence between two pieces of the answer.
+    pub idle: Duration,
+    /// What becomes of the answer when the client hangs up.
+    pub on_disconnect: Disconnect,
+}
+
+/// Why an answer ended before its end.
+///
+/// Nothing can be repaired once a part of the answer is with the client: the client's connection is
+/// broken, too. From [`whole`] and [`read`] it comes before anything was sent.
+#[derive(Debug, Error)]
+pub enum RelayError {
+    /// The provider's connection broke.
+    #[error("the provider broke off its answer")]
+    Cut(#[source] hyper::Error),
+
+    /// The provider sent nothing for too long.
+    #[error("the provider sent nothing for {timeout:?} in the middle of its answer")]
+    Silent {
+        /// How long it was waited for.
+        timeout: Duration,
+    },
+}
+
+/// Returns a body that streams a metered answer of server-sent events and settles `unsettled`.
+///
+/// With [`StreamUsage::Spliced`] what `include_usage` added is taken out. At the end, usage that
+/// was reported is settled, else what was said is counted. When the client hangs up (the body is
+/// dropped) the answer is cancelled or drained, as `metering` says.
+pub fn stream(
+    incoming: Incoming,
+    unsettled: Unsettled,
+    usage: StreamUsage,
+    metering: Metering,
+) -> Body {
+    let idle = metering.idle;
+    Body::live(Live::new(incoming, idle, Meter::of_stream(unsettled, usage, metering)))
+}
+
+/// Returns a body that streams an answer unread; at its end the estimate stays debited.
+///
+/// When the client hangs up the answer is cancelled.
+pub fn pass(incoming: Incoming, unsettled: Unsettled, idle: Duration) -> Body {
+    Body::live(Live::new(incoming, idle, Meter::blind(unsettled)))
+}

@@ -1,0 +1,238 @@
+//! Remembers what a stream has said, to count it if its usage never comes.
+//!
+//! # What this module owns
+//!
+//! [`Heard`]: the raw bytes of a stream so far, and the texts taken out of them when they become
+//! too many. Remembering costs one copy; parsing is left for the stream that needs it.
+//!
+//! # What this module does not do
+//!
+//! It sees nothing of what a provider hides: reasoning that is not sent is not counted, so that a
+//! stream which was cut is counted at its visible output.
+//!
+//! # Invariants
+//!
+//! 1. It holds at most [`RAW_LIMIT`] + [`TEXT_LIMIT`] bytes and the length of one piece.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::catalog::Encoding;
+use crate::count::Counter;
+use crate::units::Tokens;
+
+/// How many raw bytes are held before the texts are taken out of them.
+const RAW_LIMIT: usize = 256 << 10;
+
+/// How many bytes of text are held before they are only estimated.
+const TEXT_LIMIT: usize = 1 << 20;
+
+/// What a stream has said so far.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    raw: Vec<u8>,
+    texts: Texts,
+}
+
+impl Heard {
+    /// Takes the next piece of the stream, as it came.
+    pub(super) fn hear(&mut self, piece: &[u8]) {
+        if self.raw.len() + piece.len() > RAW_LIMIT {
+            self.compact();
+        }
+        self.raw.extend_from_slice(piece);
+    }
+
+    /// Tells whether nothing was said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.raw.is_empty() && self.texts.is_empty()
+    }
+
+    /// Counts all output that was heard. May take as long as a megabyte of text takes to count:
+    /// not fit for an async thread.
+    pub(super) fn count(mut self, counter: &Counter, encoding: Encoding) -> Tokens {
+        self.texts.read_events(&self.raw);
+        self.texts.count(counter, encoding)
+    }
+
+    /// Takes the texts out of the events that are complete.
+    fn compact(&mut self) {
+        // Where no line ends within the limit there is nothing that could be read.
+        let complete =
+            memchr::memrchr2(b'\n', b'\r', &self.raw).map_or(self.raw.len(), |at| at + 1);
+        self.texts.read_events(self.raw.get(..complete).unwrap_or_default());
+        self.raw.drain(..complete);
+    }
+}
+
+/// Counts the output in a whole JSON answer that does not report its usage.
+pub(super) fn count_body(body: &[u8], counter: &Counter, encoding: Encoding) -> Tokens {
+    let mut texts = Texts::default();
+    if let Ok(answer) = serde_json::from_slice(body) {
+        texts.read(&answer);
+    }
+    texts.count(counter, encoding)
+}
+
+/// The texts of an answer, each channel on its own: pieces of two choices make no common tokens.
+#[derive(Debug, Default)]
+struct Texts {
+    channels: BTreeMap<Channel, String>,
+    held: usize,
+    estimated: u64,
+}
+
+/// One text of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Channel {
+    /// The choice, or the output item.
+    item: u64,
+    /// The tool call, or the part of the item.
+    part: u64,
+    kind: Kind,
+}
+
+/// What a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Content,
+    Refusal,
+    Reasoning,
+    Name,
+    Arguments,
+}
+
+impl Texts {
+    fn is_empty(&self) -> bool {
+        self.channels.is_empty() && self.estimated == 0
+    }
+
+    fn count(&self, counter: &Counter, encoding: Encoding) -> Tokens {
+        let texts = self.channels.values();
+        let counted: Tokens = texts.map(|text| counter.count_text(text, encoding)).sum();
+        counted + Tokens::new(self.estimated)
+    }
+
+    fn read_events(&mut self, raw: &[u8]) {
+        for line in raw.split(|byte| matches!(byte, b'\n' | b'\r')) {
+            let Some(json) = line.strip_prefix(b"data:") else { continue };
+            if let Ok(event) = serde_json::from_slice(json) {
+                self.read(&event);
+            }
+        }
+    }
+
+    /// Reads an answer, or an event of one, of any endpoint.
+    fn read(&mut self, answer: &Value) {
+        for choice in elements(answer, "choices") {
+            self.read_choice(choice);
+        }
+        for (item, output) in elements(answer, "output").enumerate() {
+            self.read_item(index(item), output);
+        }
+        self.read_delta(answer);
+    }
+
+    /// Reads a choice of chat or completions, whole or a delta.
+    fn read_choice(&mut self, choice: &Value) {
+        let item = number(choice, "index");
+        let channel = |kind| Channel { item, part: 0, kind };
+        self.add(channel(Kind::Content), choice.get("text"));
+        let Some(said) = choice.get("delta").or_else(|| choice.get("message")) else { return };
+        self.add(channel(Kind::Content), said.get("content"));
+        self.add(channel(Kind::Refusal), said.get("refusal"));
+        let reasoning = said.get("reasoning_content").or_else(|| said.get("reasoning"));
+        self.add(channel(Kind::Reasoning), reasoning);
+        self.read_function(item, 0, said.get("function_call"));
+        for (position, call) in elements(said, "tool_calls").enumerate() {
+            let part = call.get("index").and_then(Value::as_u64).unwrap_or(index(position));
+            self.read_function(item, part + 1, call.get("function"));
+            self.read_function(item, part + 1, call.get("custom"));
+        }
+    }
+
+    fn read_function(&mut self, item: u64, part: u64, function: Option<&Value>) {
+        let Some(function) = function else { return };
+        self.add(Channel { item, part, kind: Kind::Name }, function.get("name"));
+        let arguments = function.get("arguments").or_else(|| function.get("input"));
+        self.add(Channel { item, part, kind: Kind::Arguments }, arguments);
+    }
+
+    /// Reads an output item of a whole answer of responses.
+    fn read_item(&mut self, item: u64, output: &Value) {
+        self.read_function(item, 0, Some(output));
+        for (part, content) in elements(output, "content").enumerate() {
+            let channel = |kind| Channel { item, part: index(part), kind };
+            self.add(channel(Kind::Content), content.get("text"));
+            self.add(channel(Kind::Refusal), content.get("refusal"));
+        }
+        for (part, summary) in elements(output, "summary").enumerate() {
+            let channel = Channel { item, part: index(part), kind: Kind::Reasoning };
+            self.add(channel, summary.get("text"));
+        }
+    }
+
+    /// Reads a delta event of responses; audio is no text.
+    fn read_delta(&mut self, event: &Value) {
+        let Some(kind) = event.get("type").and_then(Value::as_str) else { return };
+        let Some(of) = kind.strip_prefix("response.").and_then(|kind| kind.strip_suffix(".delta"))
+        else {
+            return;
+        };
+        let kind = match of {
+            "audio" | "output_audio" => return,
+            "refusal" => Kind::Refusal,
+            _ if of.starts_with("reasoning") => Kind::Reasoning,
+            "output_text" => Kind::Content,
+            _ => Kind::Arguments,
+        };
+        let part = ["content_index", "summary_index"].map(|name| number(event, name));
+        let item = number(event, "output_index");
+        self.add(Channel { item, part: part.into_iter().sum(), kind }, event.get("delta"));
+    }
+
+    fn add(&mut self, channel: Channel, text: Option<&Value>) {
+        match text {
+            Some(Value::String(text)) => self.add_text(channel, text),
+            Some(Value::Array(parts)) => {
+                for part in parts {
+                    self.add(channel, part.get("text"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn add_text(&mut self, channel: Channel, text: &str) {
+        /// What a channel costs beside its text.
+        const CHANNEL: usize = 64;
+        /// How many bytes of text make a token, roughly.
+        const BYTES_PER_TOKEN: u64 = 4;
+        if text.is_empty() {
+            return;
+        }
+        if self.held + text.len() > TEXT_LIMIT {
+            self.estimated += index(text.len()).div_ceil(BYTES_PER_TOKEN);
+            return;
+        }
+        let channel = self.channels.entry(channel).or_default();
+        self.held += text.len() + if channel.is_empty() { CHANNEL } else { 0 };
+        channel.push_str(text);
+    }
+}
+
+fn elements<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn index(position: usize) -> u64 {
+    u64::try_from(position).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! Joins an answer's source with its meter, and sees both to their end.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::runtime::Handle;
+
+use super::RelayError;
+use super::meter::Meter;
+use super::source::{NextFrame, Source};
+use crate::settle::Ending;
+use crate::units::Usage;
+
+/// An answer on its way from the provider to the client.
+#[derive(Debug)]
+pub(super) struct Live {
+    source: Source,
+    /// What is to be sent before the source is asked again.
+    queue: VecDeque<Frame<Bytes>>,
+    /// `None` once the request is settled, and where there is none.
+    meter: Option<Meter>,
+    /// How many bytes may be read ahead.
+    gather_limit: usize,
+    is_ended: bool,
+}
+
+impl Live {
+    /// Joins an answer with its meter.
+    pub(super) fn new(incoming: Incoming, idle: Duration, meter: Meter) -> Self {
+        Self { meter: Some(meter), ..Self::unmetered(incoming, idle) }
+    }
+
+    /// Wraps an answer that nobody meters.
+    pub(super) fn unmetered(incoming: Incoming, idle: Duration) -> Self {
+        let source = Source::new(incoming, idle);
+        Self { source, queue: VecDeque::new(), meter: None, gather_limit: 0, is_ended: false }
+    }
+
+    /// Lets `limit` bytes of the answer be read ahead; more than none.
+    pub(super) fn gathering(mut self, limit: usize) -> Self {
+        self.gather_limit = limit;
+        self
+    }
+
+    /// Polls the next frame for the client.
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<NextFrame>> {
+        loop {
+            if let Some(frame) = self.queue.pop_front() {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            if self.is_ended {
+                return Poll::Ready(None);
+            }
+            match ready!(self.source.poll_frame(context)) {
+                Some(Ok(frame)) => self.take(frame),
+                Some(Err(error)) => {
+                    self.fail();
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    self.is_ended = true;
+                    self.end();
+                }
+            }
+        }
+    }
+
+    /// Takes a frame of the source and queues what the client gets of it.
+    fn take(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(piece) => {
+                let piece = match &mut self.meter {
+                    Some(meter) => meter.feed(piece),
+                    None => piece,
+                };
+                self.queue_data(piece);
+                self.end_if_complete();
+            }
+            Err(trailers) => {
+                self.end();
+                self.queue.push_back(trailers);
+            }
+        }
+    }
+
+    /// Settles an answer that came to its end.
+    fn end(&mut self) {
+        if let Some(mut meter) = self.meter.take() {
+            let rest = meter.finish();
+            meter.end();
+            self.queue_data(rest);
+        }
+    }
+
+    /// Settles an answer of which all data is there already.
+    pub(super) fn end_if_complete(&mut self) {
+        if self.source.is_complete() {
+            self.end();
+        }
+    }
+
+    fn break_off(&mut self, ending: Ending) {
+        if let Some(meter) = self.meter.take() {
+            meter.break_off(ending);
+        }
+    }
+
+    fn queue_data(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.queue.push_back(Frame::data(piece));
+        }
+    }
+
+    /// Tells whether nothing more will come.
+    pub(super) fn is_end_stream(&self) -> bool {
+        let is_read = self.is_ended || self.meter.is_none() && self.source.is_end_stream();
+        is_read && self.queue.is_empty()
+    }
+
+    /// Returns how many bytes the client will still get, as far as that is known.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        if self.meter.as_ref().is_some_and(Meter::is_editing) {
+            return SizeHint::default();
+        }
+        let queued = self.queue.iter().filter_map(Frame::data_ref);
+        let queued: u64 = queued.map(|piece| u64::try_from(piece.len()).unwrap_or(u64::MAX)).sum();
+        let source = self.source.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(source.lower().saturating_add(queued));
+        if let Some(upper) = source.upper() {
+            hint.set_upper(upper.saturating_add(queued));
+        }
+        hint
+    }
+
+    /// Reads ahead until the answer is there as a whole, or is larger than the limit. Dropping the
+    /// future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the answer broke off; its request is closed then.
+    pub(super) async fn gather(&mut self) -> Result<Gathered, RelayError> {
+        let mut room = self.gather_limit;
+        while let Some(frame) = self.source.frame().await {
+            let frame = frame.inspect_err(|_| self.fail())?;
+            let len = frame.data_ref().map_or(0, Bytes::len);
+            self.queue.push_back(frame);
+            let Some(left) = room.checked_sub(len) else {
+                self.meter = self.meter.take().map(Meter::into_blind);
+                return Ok(Gathered::TooLarge);
+            };
+            room = left;
+        }
+        self.is_ended = true;
+        Ok(Gathered::Whole)
+    }
+
+    /// Settles an answer that was gathered as a whole; returns its data, its trailers and what it
+    /// is charged.
+    pub(super) async fn end_whole(&mut self) -> (Bytes, Option<HeaderMap>, Option<Usage>) {
+        let mut pieces = Vec::new();
+        let mut trailers = None;
+        for frame in self.queue.drain(..) {
+            match frame.into_data() {
+                Ok(piece) => pieces.push(piece),
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            }
+        }
+        let data = join(pieces);
+        let charged = match self.meter.take() {
+            Some(meter) => meter.end_whole(data.clone()).await,
+            None => None,
+        };
+        (data, trailers, charged)
+    }
+
+    /// Reads the rest of an answer that no client waits for.
+    async fn drain(mut self: Box<Self>) {
+        if self.gather_limit > 0 {
+            if matches!(self.gather().await, Ok(Gathered::Whole)) {
+                self.end_whole().await;
+            }
+            return self.break_off(Ending::ClientGone);
+        }
+        while let Some(Ok(_)) = poll_fn(|context| self.poll_frame(context)).await {}
+    }
+
+    fn fail(&mut self) {
+        self.is_ended = true;
+        self.break_off(Ending::UpstreamCut);
+    }
+}
+
+/// What became of reading ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gathered {
+    /// The whole answer is there.
+    Whole,
+    /// It is too large; what is there is kept, and the rest streams.
+    TooLarge,
+}
+
+/// Holds an answer as long as its client is there.
+///
+/// Dropping it is the client's hanging up: the answer is cancelled or drained.
+#[derive(Debug)]
+pub(super) struct Slot(Option<Box<Live>>);
+
+impl Slot {
+    /// Puts an answer into a slot.
+    pub(super) fn new(live: Live) -> Self {
+        Self(Some(Box::new(live)))
+    }
+
+    /// Returns the answer, which is there until the slot is dropped.
+    pub(super) fn live(&self) -> Option<&Live> {
+        self.0.as_deref()
+    }
+
+    /// Returns the answer, to be moved on.
+    pub(super) fn live_mut(&mut self) -> Option<&mut Live> {
+        self.0.as_deref_mut()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Some(mut live) = self.0.take() else { return };
+        let drains = live.meter.as_ref().is_some_and(Meter::outlives_client);
+        match Handle::try_current() {
+            Ok(runtime) if drains => drop(runtime.spawn(live.drain())),
+            _ => live.break_off(Ending::ClientGone),
+        }
+    }
+}
+
+fn join(pieces: Vec<Bytes>) -> Bytes {
+    match <[Bytes; 1]>::try_from(pieces) {
+        Ok([only]) => only,
+        Err(pieces) => Bytes::from(pieces.concat()),
+    }
+}

@@ -1,0 +1,196 @@
+//! Reads server-sent events as they pass, and takes out what the client did not ask for.
+//!
+//! # What this module owns
+//!
+//! [`Reader`]: bytes in, bytes out, whatever the chunking. Where the client asked for usage (or
+//! always gets it) the bytes go through as they came and are only looked at. Where
+//! `include_usage` was spliced into the request, the event that it adds is dropped and the
+//! `"usage":null` that it puts into the other events is cut out.
+//!
+//! # What this module does not do
+//!
+//! No I/O, no clock, no settling. A non-null `usage` beside `choices` stays: providers that send
+//! it do so unasked.
+//!
+//! # Invariants
+//!
+//! 1. The output does not depend on how the input is cut into pieces.
+//! 2. A complete event is never held back; an incomplete one only where events may be changed.
+//! 3. No more than [`MAX_EVENT`] bytes are held. A larger event passes unread and unchanged.
+//! 4. Events without the text `"usage"` are not parsed.
+//!
+//! The format: <https://html.spec.whatwg.org/multipage/server-sent-events.html>, read 2026-08-21.
+
+mod boundary;
+mod event;
+mod output;
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use self::boundary::Boundary;
+use self::event::{Edit, Event};
+use self::output::Output;
+use crate::call::StreamUsage;
+use crate::relay::json::USAGE_KEY;
+use crate::relay::usage::{EventKind, EventUsage, usage_of_event};
+use crate::units::Usage;
+
+/// The largest event that is looked at, in bytes.
+pub const MAX_EVENT: usize = 8 << 20;
+
+/// Reads one stream of server-sent events.
+#[derive(Debug)]
+pub struct Reader {
+    mode: StreamUsage,
+    boundary: Boundary,
+    /// The part of the present event that came in earlier pieces.
+    held: Vec<u8>,
+    /// Whether the present event is larger than what is held.
+    oversize: bool,
+    /// Whether the event that ended last was dropped, and with it a line feed that may follow.
+    dropped: bool,
+    /// Whether no event has ended yet, so that a byte order mark may stand in front.
+    at_start: bool,
+    seen: Option<EventUsage>,
+}
+
+impl Reader {
+    /// Creates a reader at the beginning of a stream.
+    pub fn new(mode: StreamUsage) -> Self {
+        Self {
+            mode,
+            boundary: Boundary::new(),
+            held: Vec::new(),
+            oversize: false,
+            dropped: false,
+            at_start: true,
+            seen: None,
+        }
+    }
+
+    /// Returns the usage that was reported last; with a server that reports it in every event, it
+    /// is that of the output so far.
+    pub fn usage(&self) -> Option<Usage> {
+        self.seen.map(|seen| seen.usage)
+    }
+
+    /// Returns whether the event came that reports the usage of the whole answer.
+    pub fn is_final(&self) -> bool {
+        self.seen.is_some_and(|seen| seen.event != EventKind::Partial)
+    }
+
+    /// Takes the next piece of the stream and returns what goes on to the client, maybe nothing.
+    ///
+    /// The piece itself is returned, uncopied, where nothing in it is to be changed.
+    pub fn feed(&mut self, piece: Bytes) -> Bytes {
+        if self.is_plain(&piece) {
+            self.at_start &= piece.is_empty();
+            return piece;
+        }
+        let output = self.scan(&piece);
+        match self.mode {
+            StreamUsage::Told => piece,
+            StreamUsage::Spliced => output.finish(),
+        }
+    }
+
+    /// Ends the stream and returns what was still held: an event that was never finished.
+    pub fn finish(&mut self) -> Bytes {
+        let event = std::mem::take(&mut self.held);
+        let mut output = Output::new(Bytes::new());
+        if !event.is_empty() {
+            let edit = self.judge(&event);
+            output.push(event, edit);
+        }
+        match self.mode {
+            StreamUsage::Told => Bytes::new(),
+            StreamUsage::Spliced => output.finish(),
+        }
+    }
+
+    /// Tells whether `piece` is a number of whole events of which none needs a closer look: what
+    /// nearly every frame of a provider is.
+    fn is_plain(&self, piece: &[u8]) -> bool {
+        self.boundary.is_between_events()
+            && (piece.ends_with(b"\n\n") || piece.ends_with(b"\r\n\r\n"))
+            && USAGE_KEY.find(piece).is_none()
+    }
+
+    /// Looks at the events in `piece`; where the stream may be changed, returns what is left.
+    fn scan(&mut self, piece: &Bytes) -> Output {
+        let mut output = Output::new(piece.clone());
+        let mut start = 0;
+        if self.boundary.take_line_feed(piece) {
+            start = 1;
+            if !self.dropped {
+                output.keep(0..start);
+            }
+        }
+        while let Some(rest) = piece.get(start..).filter(|rest| !rest.is_empty()) {
+            let Some(len) = self.boundary.next_end(rest) else {
+                self.hold(rest, start..piece.len(), &mut output);
+                break;
+            };
+            self.end_event(rest.get(..len).unwrap_or(rest), start..start + len, &mut output);
+            start += len;
+        }
+        output
+    }
+
+    /// Takes the beginning or a middle part of an event.
+    fn hold(&mut self, part: &[u8], range: Range<usize>, output: &mut Output) {
+        if !self.oversize && self.held.len() + part.len() <= MAX_EVENT {
+            self.held.extend_from_slice(part);
+            return;
+        }
+        self.oversize = true;
+        output.push(std::mem::take(&mut self.held), Edit::Keep);
+        output.keep(range);
+    }
+
+    /// Takes the last part of an event, which may be the whole.
+    fn end_event(&mut self, part: &[u8], range: Range<usize>, output: &mut Output) {
+        self.dropped = false;
+        if std::mem::take(&mut self.oversize) {
+            output.keep(range);
+        } else if self.held.is_empty() {
+            let edit = self.judge(part);
+            self.dropped = matches!(edit, Edit::Drop);
+            output.edit(range, edit);
+        } else {
+            self.held.extend_from_slice(part);
+            let event = std::mem::take(&mut self.held);
+            let edit = self.judge(&event);
+            self.dropped = matches!(edit, Edit::Drop);
+            output.push(event, edit);
+        }
+        self.at_start = false;
+    }
+
+    /// Notes the usage that `event` reports, and says what becomes of the event.
+    fn judge(&mut self, event: &[u8]) -> Edit {
+        if event.len() > MAX_EVENT || USAGE_KEY.find(event).is_none() {
+            return Edit::Keep;
+        }
+        let event = Event::new(event, self.at_start);
+        let Some(data) = event.data() else { return Edit::Keep };
+        let json = event.text(&data);
+        if event::may_report_usage(json)
+            && let Some(seen) = usage_of_event(json)
+        {
+            self.seen = Some(seen);
+            if self.mode == StreamUsage::Spliced && seen.event == EventKind::UsageOnly {
+                return Edit::Drop;
+            }
+        }
+        match self.mode {
+            StreamUsage::Told => Edit::Keep,
+            StreamUsage::Spliced => event.without_null_usage(data),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Reads what an answer reports that it used.
+//!
+//! # What this module owns
+//!
+//! The shapes of `usage`: chat and completions (`prompt_tokens`, `completion_tokens`), responses
+//! (`input_tokens`, `output_tokens`), embeddings (`prompt_tokens` alone). Source: OpenAI's OpenAPI
+//! specification 2.3.0, <https://github.com/openai/openai-openapi>, read 2026-08-21.
+//!
+//! # What this module does not do
+//!
+//! It never guesses: where nothing is reported it returns `None`.
+//!
+//! # Invariants
+//!
+//! 1. Whatever the bytes are, nothing panics and no depth of nesting overflows the stack.
+//! 2. A part (cached, reasoning) is never larger than its whole.
+
+use serde_json::value::RawValue;
+
+use crate::call::Endpoint;
+use crate::relay::json::{is_empty_array, members, usage_member};
+use crate::units::{Tokens, Usage};
+
+/// Returns the usage that a whole JSON answer reports; `None` where it does not.
+///
+/// A number that is no whole number below 2^32 counts as not reported. Of a key that comes twice
+/// the last counts. What stands before `usage` is not parsed, so that an answer with megabytes of
+/// embeddings is read at the speed of its last hundred bytes.
+pub fn usage_of_body(endpoint: Endpoint, body: &[u8]) -> Option<Usage> {
+    let member = usage_member(body.trim_ascii())?;
+    let usage = parse(body.trim_ascii().get(member.value)?)?;
+    // Embeddings have no output, whatever a server may call one.
+    Some(match endpoint {
+        Endpoint::Embeddings => Usage { output: Tokens::ZERO, reasoning: Tokens::ZERO, ..usage },
+        Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Responses => usage,
+    })
+}
+
+/// What one event of a stream reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EventUsage {
+    /// What was used, as of this event.
+    pub(super) usage: Usage,
+    /// What the event is for.
+    pub(super) event: EventKind,
+}
+
+/// What an event that reports usage is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EventKind {
+    /// It came for its usage alone: `choices` is empty.
+    UsageOnly,
+    /// It ends the answer.
+    Terminal,
+    /// More output may follow.
+    Partial,
+}
+
+/// Returns the usage that one event of a stream reports; `None` where it does not.
+pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
+    let mut usage = None;
+    let mut response = None;
+    let mut has_choices = false;
+    let mut has_error = false;
+    members(json, |key, value| match key {
+        "usage" => usage = Some(value),
+        "response" => response = Some(value),
+        "choices" => has_choices = !is_empty_array(value),
+        "error" => has_error = value.get() != "null",
+        _ => {}
+    })?;
+    if let Some(usage) = usage.and_then(|value| parse(value.get().as_bytes())) {
+        let more = has_choices || has_error;
+        let event = if more { EventKind::Partial } else { EventKind::UsageOnly };
+        return Some(EventUsage { usage, event });
+    }
+    let mut usage = None;
+    members(response?.get().as_bytes(), |key, value| {
+        if key == "usage" {
+            usage = Some(value);
+        }
+    })?;
+    let usage = parse(usage?.get().as_bytes())?;
+    Some(EventUsage { usage, event: EventKind::Terminal })
+}
+
+/// Reads a `usage` object of whichever shape; `None` where it tells neither input nor output.
+fn parse(json: &[u8]) -> Option<Usage> {
+    let mut input = None;
+    let mut output = None;
+    let mut cached = None;
+    let mut reasoning = None;
+    members(json, |key, value| match key {
+        "prompt_tokens" | "input_tokens" => input = input.max(number(value)),
+        "completion_tokens" | "output_tokens" => output = output.max(number(value)),
+        "prompt_tokens_details" | "input_tokens_details" => {
+            cached = cached.max(detail(value, "cached_tokens"));
+        }
+        "completion_tokens_details" | "output_tokens_details" => {
+            reasoning = reasoning.max(detail(value, "reasoning_tokens"));
+        }
+        // DeepSeek's name for it.
+        "prompt_cache_hit_tokens" => cached = cached.max(number(value)),
+        _ => {}
+    })?;
+    input.or(output)?;
+    let input = input.unwrap_or_default();
+    let output = output.unwrap_or_default();
+    Some(Usage {
+        input,
+        cached: cached.unwrap_or_default().min(input),
+        output,
+        reasoning: reasoning.unwrap_or_default().min(output),
+    })
+}
+
+fn detail(details: &RawValue, name: &str) -> Option<Tokens> {
+    let mut found = None;
+    members(details.get().as_bytes(), |key, value| {
+        if key == name {
+            found = number(value);
+        }
+    })?;
+    found
+}
+
+/// Reads a number of tokens; `None` for what no answer can have used.
+fn number(json: &RawValue) -> Option<Tokens> {
+    /// More than any answer has: such a number would block a quota for ages.
+    const INCREDIBLE: u64 = 1 << 32;
+    let digits = json.get();
+    let digits = digits.strip_suffix(".0").unwrap_or(digits);
+    digits.parse().ok().filter(|count| *count < INCREDIBLE).map(Tokens::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EventKind, usage_of_body, usage_of_event};
+    use crate::call::Endpoint;
+    use crate::units::{Tokens, Usage};
+
+    fn usage(input: u64, cached: u64, output: u64, reasoning: u64) -> Usage {
+        let [input, cached, output, reasoning] =
+            [input, cached, output, reasoning].map(Tokens::new);
+        Usage { input, cached, output, reasoning }
+    }
+
+    #[test]
+    fn reads_every_shape_of_usage() {
+        struct Case {
+            name: &'static str,
+            usage: &'static str,
+            read: Option<Usage>,
+        }
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            Case { name: "chat", usage: r#"{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":5,"accepted_prediction_tokens":0}}"#, read: Some(usage(9, 4, 12, 5)) },
+            Case { name: "responses", usage: r#"{"input_tokens":36,"input_tokens_details":{"cached_tokens":1},"output_tokens":87,"output_tokens_details":{"reasoning_tokens":2},"total_tokens":123}"#, read: Some(usage(36, 1, 87, 2)) },
+            Case { name: "embeddings",      usage: r#"{"prompt_tokens":8,"total_tokens":8}"#,                 read: Some(usage(8, 0, 0, 0)) },
+            Case { name: "another's cache", usage: r#"{"prompt_tokens":8,"prompt_cache_hit_tokens":6}"#,      read: Some(usage(8, 6, 0, 0)) },
+            Case { name: "both spellings",  usage: r#"{"prompt_tokens":8,"input_tokens":0,"completion_tokens":2,"output_tokens":0}"#, read: Some(usage(8, 0, 2, 0)) },
+            Case { name: "a key twice",     usage: r#"{"prompt_tokens":8,"x":1,"x":2,"completion_tokens":2}"#, read: Some(usage(8, 0, 2, 0)) },
+            Case { name: "floats",          usage: r#"{"prompt_tokens":8.0,"completion_tokens":2.5}"#,        read: Some(usage(8, 0, 0, 0)) },
+            Case { name: "huge",            usage: r#"{"prompt_tokens":8,"completion_tokens":99999999999999999999999}"#, read: Some(usage(8, 0, 0, 0)) },
+            Case { name: "negative",        usage: r#"{"prompt_tokens":-8,"completion_tokens":2}"#,           read: Some(usage(0, 0, 2, 0)) },
+            Case { name: "part above whole", usage: r#"{"prompt_tokens":8,"prompt_tokens_details":{"cached_tokens":9}}"#, read: Some(usage(8, 8, 0, 0)) },
+            Case { name: "null details",    usage: r#"{"prompt_tokens":8,"prompt_tokens_details":null}"#,     read: Some(usage(8, 0, 0, 0)) },
+            Case { name: "null",            usage: "null",                                                    read: None },
+            Case { name: "empty",           usage: "{}",                                                      read: None },
+            Case { name: "of another kind", usage: r#"{"type":"duration","seconds":3}"#,                      read: None },
+            Case { name: "texts",           usage: r#"{"prompt_tokens":"8"}"#,                                read: None },
+        ];
+        for case in cases {
+            let body = format!(" {{\"id\":\"x\",\"usage\":{},\"tail\":[1]}}\n", case.usage);
+            let read = usage_of_body(Endpoint::ChatCompletions, body.as_bytes());
+            assert_eq!(read, case.read, "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn a_text_that_speaks_of_usage_is_not_usage() {
+        let body = br#"{"choices":[{"message":{"content":"{\"usage\":{\"prompt_tokens\":1}}"}}]}"#;
+        assert_eq!(usage_of_body(Endpoint::ChatCompletions, body), None);
+    }
+
+    #[test]
+    fn tells_what_an_event_is_for() {
+        struct Case {
+            json: &'static str,
+            event: Option<EventKind>,
+        }
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            Case { json: r#"{"choices":[],"usage":{"prompt_tokens":1}}"#,                 event: Some(EventKind::UsageOnly) },
+            Case { json: r#"{"usage":{"prompt_tokens":1}}"#,                              event: Some(EventKind::UsageOnly) },
+            Case { json: r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":1}}"#,     event: Some(EventKind::Partial) },
+            Case { json: r#"{"error":{"message":"x"},"usage":{"prompt_tokens":1}}"#,      event: Some(EventKind::Partial) },
+            Case { json: r#"{"choices":[{"usage":{"prompt_tokens":1}}],"usage":null}"#,   event: None },
+            Case { json: r#"{"type":"response.completed","response":{"usage":{"input_tokens":1}}}"#, event: Some(EventKind::Terminal) },
+            Case { json: r#"{"type":"response.created","response":{"usage":null}}"#,      event: None },
+            Case { json: r#"{"type":"x","item":{"usage":{"input_tokens":1}}}"#,           event: None },
+            Case { json: r#"[{"usage":{"input_tokens":1}}]"#,                             event: None },
+        ];
+        for case in cases {
+            let event = usage_of_event(case.json.as_bytes()).map(|found| found.event);
+            assert_eq!(event, case.event, "{}", case.json);
+        }
+    }
+}

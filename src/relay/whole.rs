@@ -1,0 +1,76 @@
+//! Reads answers that must be known before their headers leave.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+
+use super::live::{Gathered, Live, Slot};
+use super::meter::Meter;
+use super::{Body, Metering, RelayError};
+use crate::settle::Unsettled;
+use crate::units::Usage;
+
+/// A metered answer that was read ahead.
+#[derive(Debug)]
+pub struct Whole {
+    /// The provider's very bytes.
+    pub body: Body,
+    /// What the request was settled with; `None` if the answer is too large to be read ahead: it
+    /// streams, and its estimate stays debited.
+    pub charged: Option<Usage>,
+}
+
+/// Reads a metered JSON answer of up to `limit` bytes and settles `unsettled`.
+///
+/// Where the answer does not report its usage, its output is counted. Dropping the future means
+/// that the client hung up: the answer is cancelled, and its estimate stays debited, or it is
+/// drained, as `metering` says.
+///
+/// # Errors
+///
+/// Returns why the answer broke off. Nothing of it went to the client, and the request is closed
+/// with its estimate debited.
+pub async fn whole(
+    incoming: Incoming,
+    unsettled: Unsettled,
+    metering: Metering,
+    limit: usize,
+) -> Result<Whole, RelayError> {
+    let idle = metering.idle;
+    let live = Live::new(incoming, idle, Meter::of_whole(unsettled, metering));
+    let mut slot = Slot::new(live.gathering(limit));
+    let Some(live) = slot.live_mut() else {
+        return Ok(Whole { body: Body::empty(), charged: None });
+    };
+    match live.gather().await? {
+        Gathered::Whole => {
+            let (data, trailers, charged) = live.end_whole().await;
+            Ok(Whole { body: Body::gathered(data, trailers), charged })
+        }
+        Gathered::TooLarge => Ok(Whole { body: Body::from_slot(slot), charged: None }),
+    }
+}
+
+/// An unmetered answer that was read ahead.
+#[derive(Debug)]
+pub enum Read {
+    /// All of it.
+    Whole(Bytes),
+    /// It is too large; nothing is lost, and the rest streams.
+    TooLarge(Body),
+}
+
+/// Reads an answer of up to `limit` bytes that is not metered, such as an error's; trailers are
+/// not kept. Dropping the future cancels the answer.
+///
+/// # Errors
+///
+/// Returns why the answer broke off.
+pub async fn read(incoming: Incoming, idle: Duration, limit: usize) -> Result<Read, RelayError> {
+    let mut live = Live::unmetered(incoming, idle).gathering(limit);
+    match live.gather().await? {
+        Gathered::Whole => Ok(Read::Whole(live.end_whole().await.0)),
+        Gathered::TooLarge => Ok(Read::TooLarge(Body::live(live))),
+    }
+}
