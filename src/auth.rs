@@ -1,1 +1,296 @@
-//! Placeholder of `auth`.
+//! Tells who is asking.
+//!
+//! # What this module owns
+//!
+//! The [`Gate`], which turns a request's headers into a [`Client`]: one of the configured apps by its
+//! key, or, where no apps are configured, whatever name the program gives itself.
+//!
+//! # What this module does not do
+//!
+//! It does not pass keys on: what a client's own key pays for is [`crate::upstream`]'s matter. It
+//! keeps no count of clients, so that names come from outside: whoever remembers them bounds them.
+//!
+//! # Invariants
+//!
+//! 1. Where apps are configured, nobody gets in without the key of one, however close.
+//! 2. No key is held or named: of an app's key its SHA-256 is kept, and a name that may be a key is
+//!    replaced by 8 hexadecimal digits of its SHA-256.
+//! 3. How long a comparison takes does not depend on where two keys differ.
+
+use std::net::IpAddr;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+
+use crate::config::Settings;
+use crate::units::AppName;
+
+/// Who is asking. Cloning it copies a pointer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// The program, in logs, metrics and shares.
+    pub app: AppName,
+}
+
+/// Lets clients in.
+#[derive(Debug)]
+pub struct Gate {
+    apps: Vec<(Digest, AppName)>,
+    bearer: Bearer,
+}
+
+/// Why a client is not let in; every variant is answered with 401.
+///
+/// The messages are for the client's programmer and end up in the body of the answer.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+pub enum AuthError {
+    /// No key came.
+    #[error(
+        "You didn't provide an API key. sluicegate asks for the key of one of its apps, as \
+         `Authorization: Bearer KEY`."
+    )]
+    NoKey,
+
+    /// No app has this key.
+    #[error(
+        "Incorrect API key provided: none of sluicegate's apps has it. Send the key of an app, not \
+         the provider's."
+    )]
+    WrongKey,
+
+    /// A client on another machine, where no apps are configured.
+    #[error("sluicegate serves other machines only for apps with keys, and none is configured.")]
+    NotHere,
+}
+
+impl AuthError {
+    /// Returns the `code` of an error in OpenAI's shape; its `type` is `invalid_request_error`.
+    pub const fn code(self) -> &'static str {
+        "invalid_api_key"
+    }
+}
+
+impl Gate {
+    /// Creates the gate that `settings` describe.
+    pub fn new(settings: &Settings) -> Self {
+        let app = |app: &crate::config::AppSettings| (sha256(app.key.expose()), app.name.clone());
+        let ours = settings.upstreams.iter().any(|upstream| !upstream.accounts.is_empty());
+        Self {
+            apps: settings.apps.iter().map(app).collect(),
+            bearer: if ours { Bearer::MayBeName } else { Bearer::IsKey },
+        }
+    }
+
+    /// Tells who sent `headers` from `peer`.
+    ///
+    /// The key is `Authorization: Bearer`, else `x-api-key`, else `api-key`. Without configured
+    /// apps, the header `x-sluicegate-app` names the program, else the key does (if it cannot be a
+    /// real one), else it is `anonymous`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an [`AuthError`] that is fit to be answered as it is.
+    pub fn authenticate(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Client, AuthError> {
+        let key = key(headers);
+        if self.apps.is_empty() {
+            let here = peer.to_canonical().is_loopback();
+            return if here { Ok(self.by_name(headers, key)) } else { Err(AuthError::NotHere) };
+        }
+        let sent = sha256(key.ok_or(AuthError::NoKey)?);
+        // All of them, so that the time does not tell which one it was.
+        let found = self.apps.iter().fold(None, |found, (known, name)| {
+            if bool::from(known.ct_eq(&sent)) { Some(name) } else { found }
+        });
+        found.map(|name| Client { app: name.clone() }).ok_or(AuthError::WrongKey)
+    }
+
+    fn by_name(&self, headers: &HeaderMap, key: Option<&str>) -> Client {
+        let given = headers.get(APP).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let name = given.as_deref().map(printable).filter(|name| !name.is_empty());
+        let name = name.or_else(|| key.map(|key| self.bearer.name(key)));
+        Client { app: AppName::new(name.unwrap_or_else(|| "anonymous".to_owned())) }
+    }
+}
+
+/// The header by which a program names itself; never passed on.
+pub const APP: HeaderName = HeaderName::from_static("x-sluicegate-app");
+
+/// What the key of a client can be where no apps are configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bearer {
+    /// A name, as the real key is ours; or a real key that the program need not have sent.
+    MayBeName,
+    /// A real key, passed on to the provider.
+    IsKey,
+}
+
+impl Bearer {
+    /// Makes a name out of a key, without giving a real one away.
+    fn name(self, key: &str) -> String {
+        // Real keys have 32 characters and more, or their provider's mark.
+        let real = key.len() > 30 || key.starts_with("sk-") || key.starts_with("gsk_");
+        if self == Self::MayBeName && !real {
+            return printable(key);
+        }
+        let digest = sha256(key);
+        let [a, b, c, d, ..] = digest;
+        format!("key-{a:02x}{b:02x}{c:02x}{d:02x}")
+    }
+}
+
+type Digest = [u8; SHA256_OUTPUT_LEN];
+
+fn sha256(text: &str) -> Digest {
+    let mut out = [0; SHA256_OUTPUT_LEN];
+    out.iter_mut()
+        .zip(digest(&SHA256, text.as_bytes()).as_ref())
+        .for_each(|(to, from)| *to = *from);
+    out
+}
+
+/// Returns the key that a client sent; what is empty or no text is none.
+fn key(headers: &HeaderMap) -> Option<&str> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let bearer = text(AUTHORIZATION.as_str()).and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim_start())
+    });
+    bearer.or_else(|| text("x-api-key")).or_else(|| text("api-key")).filter(|key| !key.is_empty())
+}
+
+/// Returns at most 64 characters that can stand in a log line and in a metric.
+fn printable(name: &str) -> String {
+    let character = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+    name.trim().chars().take(64).map(character).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{Flags, Outside, load};
+
+    /// Returns the gate of a configuration with these variables.
+    fn gate(text: &str, key: Option<&str>) -> Gate {
+        let read = |_: &std::path::Path| {
+            Ok(crate::config::FileText { text: text.to_owned(), open_to_others: false })
+        };
+        let env = |name: &str| key.filter(|_| name == "OPENAI_API_KEY").map(Into::into);
+        let folder = Some("/folder".into());
+        let outside =
+            Outside { env: &env, read: &read, config_dir: folder.clone(), data_dir: folder };
+        let loaded = load(&Flags::default(), &outside).expect("a valid configuration");
+        Gate::new(&loaded.settings)
+    }
+
+    fn two_apps() -> Gate {
+        let text =
+            "apps = [{ name = \"a\", key = \"keyofa\" }, { name = \"b\", key = \"keyofb\" }]";
+        gate(text, Some("sk-ours"))
+    }
+
+    fn who(gate: &Gate, headers: &[(&'static str, &str)]) -> Result<String, AuthError> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().expect("a header value"));
+        }
+        gate.authenticate(&map, IpAddr::from([127, 0, 0, 1])).map(|client| client.app.to_string())
+    }
+
+    #[test]
+    fn an_app_is_known_by_its_key_alone() {
+        let gate = two_apps();
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases: &[(&[(&str, &str)], Result<&str, AuthError>)] = &[
+            (&[("authorization", "Bearer keyofa")], Ok("a")),
+            (&[("authorization", "bearer  keyofb")], Ok("b")),
+            (&[("x-api-key", "keyofb")], Ok("b")),
+            (&[("api-key", "keyofb")], Ok("b")),
+            (&[("authorization", "Bearer keyofa"), ("x-sluicegate-app", "b")], Ok("a")),
+            (&[("authorization", "Bearer keyof")], Err(AuthError::WrongKey)),
+            (&[("authorization", "Bearer keyofaa")], Err(AuthError::WrongKey)),
+            (&[("authorization", "Bearer sk-ours")], Err(AuthError::WrongKey)),
+            (&[("authorization", "Bearer a")], Err(AuthError::WrongKey)),
+            (&[("authorization", "Basic keyofa")], Err(AuthError::NoKey)),
+            (&[("authorization", "keyofa")], Err(AuthError::NoKey)),
+            (&[("authorization", "Bearer ")], Err(AuthError::NoKey)),
+            (&[("x-sluicegate-app", "a")], Err(AuthError::NoKey)),
+            (&[], Err(AuthError::NoKey)),
+        ];
+        for (headers, expected) in cases {
+            let found = who(&gate, headers);
+            assert_eq!(found.as_deref().map_err(|error| *error), *expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn without_apps_a_program_names_itself() {
+        let gate = gate("", Some("sk-ours"));
+        let long = "0123456789abcdef0123456789abcdef";
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases: &[(&[(&str, &str)], &str)] = &[
+            (&[], "anonymous"),
+            (&[("authorization", "Bearer indexer")], "indexer"),
+            (&[("authorization", "Bearer indexer"), ("x-sluicegate-app", "other")], "other"),
+            (&[("authorization", "Bearer in dex\ter")], "in_dex_er"),
+            (&[("x-sluicegate-app", "  ")], "anonymous"),
+            // As `printf %s sk-ours | sha256sum` tells.
+            (&[("authorization", "Bearer sk-ours")], "key-cf6cf22d"),
+            (&[("authorization", &format!("Bearer {long}"))], "key-3eb1bd43"),
+        ];
+        for (headers, expected) in cases {
+            assert_eq!(who(&gate, headers).expect("let in"), *expected, "{headers:?}");
+        }
+        let name = who(&gate, &[("x-sluicegate-app", &"x".repeat(900))]).expect("let in");
+        assert_eq!(name.len(), 64);
+    }
+
+    #[test]
+    fn a_key_that_is_passed_on_is_never_a_name() {
+        let gate = gate("", None);
+        let name = who(&gate, &[("authorization", "Bearer short")]).expect("let in");
+        assert!(name.starts_with("key-") && !name.contains("short"), "{name}");
+    }
+
+    #[test]
+    fn without_apps_nobody_from_elsewhere_gets_in() {
+        let gate = gate("", Some("sk-ours"));
+        let from = |peer: &str| {
+            gate.authenticate(&HeaderMap::new(), peer.parse().expect("an address")).err()
+        };
+        assert_eq!(from("192.0.2.1"), Some(AuthError::NotHere));
+        assert_eq!(from("2001:db8::1"), Some(AuthError::NotHere));
+        assert_eq!(from("::1"), None);
+        assert_eq!(from("::ffff:127.0.0.1"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_very_key_opens_the_gate(key in "[!-~]{1,20}") {
+            let found = who(&two_apps(), &[("authorization", &format!("Bearer {key}"))]);
+            let expected = match key.as_str() {
+                "keyofa" => Ok("a"),
+                "keyofb" => Ok("b"),
+                _ => Err(AuthError::WrongKey),
+            };
+            prop_assert_eq!(found.as_deref().map_err(|error| *error), expected);
+        }
+
+        #[test]
+        fn any_header_makes_a_name_that_can_be_printed(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let gate = gate("", Some("sk-ours"));
+            for header in ["authorization", "x-sluicegate-app", "x-api-key"] {
+                let Ok(value) = http::HeaderValue::from_bytes(&bytes) else { continue };
+                let headers = HeaderMap::from_iter([(HeaderName::from_static(header), value)]);
+                let client = gate.authenticate(&headers, IpAddr::from([127, 0, 0, 1])).expect("let in");
+                let name = client.app.as_str();
+                prop_assert!((1..=64).contains(&name.len()), "{name}");
+                prop_assert!(name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
+            }
+        }
+    }
+}
