@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
+use super::hint;
+use super::message::Words;
 use crate::limit::RefusalHint;
 
 /// What became of a request, as far as its key and account are concerned.
@@ -50,15 +52,84 @@ impl Finding {
 }
 
 /// Reads an answer; `body` may be empty, cut off, or no JSON at all, and is only looked at for a
-/// status of 400 and above.
-pub fn classify(status: StatusCode, _headers: &HeaderMap, _body: &[u8]) -> Finding {
-    Finding::of(match status.as_u16() {
+/// status of 400 and above, the first 64 KiB of it.
+pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Finding {
+    if status.as_u16() < 400 {
+        return Finding::of(Verdict::Fine);
+    }
+    let words = Words::read(body);
+    let verdict = match status.as_u16() {
+        401 if is_about_permission(&words) => Verdict::BadRequest,
         401 => Verdict::KeyRejected,
         402 => Verdict::OutOfQuota,
-        429 => Verdict::RateLimited,
+        403 if DEAD_KEY.contains(&words.code.as_str()) => Verdict::KeyRejected,
+        429 => of_too_many_requests(&words),
+        501 | 505 => Verdict::BadRequest,
         503 | 529 => Verdict::Overloaded,
+        500..=599 if is_overload(&words) => Verdict::Overloaded,
         500..=599 => Verdict::ServerError,
-        400..=499 => Verdict::BadRequest,
-        _ => Verdict::Fine,
-    })
+        _ => Verdict::BadRequest,
+    };
+    let refusal = if status == StatusCode::TOO_MANY_REQUESTS { words.refusal() } else { None };
+    let retry_after = hint::retry_after(headers).or_else(|| words.retry_after());
+    Finding { verdict, refusal, retry_after }
 }
+
+/// The code decides; the type only where the code is unknown, because the type may stay
+/// `insufficient_quota` with any code (OpenAI's error guide,
+/// <https://platform.openai.com/docs/guides/error-codes>, read 2026-11-21).
+fn of_too_many_requests(words: &Words) -> Verdict {
+    match words.code.as_str() {
+        code if OUT_OF_QUOTA.contains(&code) => return Verdict::OutOfQuota,
+        "slow_down" => return Verdict::SlowDown,
+        "rate_limit_exceeded" if words.is_too_large() => return Verdict::TooLarge,
+        "rate_limit_exceeded" => return Verdict::RateLimited,
+        _ => {}
+    }
+    if words.kind == "insufficient_quota" {
+        Verdict::OutOfQuota
+    } else if words.is_too_large() {
+        Verdict::TooLarge
+    } else if is_overload(words) {
+        Verdict::Overloaded
+    } else {
+        Verdict::RateLimited
+    }
+}
+
+/// Tells whether the key is accepted, but not for this: restricted keys get a 401 or 403 with such
+/// a message.
+fn is_about_permission(words: &Words) -> bool {
+    let is_dead = DEAD_KEY.contains(&words.code.as_str());
+    !is_dead && PERMISSION.iter().any(|mark| words.message.contains(mark))
+}
+
+fn is_overload(words: &Words) -> bool {
+    OVERLOAD_CODES.iter().any(|mark| words.code == *mark || words.kind == *mark)
+        || OVERLOAD_WORDS.iter().any(|mark| words.message.contains(mark))
+}
+
+/// Codes of 429 that no waiting cures: OpenAI's rate limit and error guides (the first five),
+/// captures of the older ones, and Anthropic's spend cap; all read 2026-11-21.
+const OUT_OF_QUOTA: [&str; 8] = [
+    "insufficient_quota",
+    "credit_balance_exhausted",
+    "organization_spend_limit_exceeded",
+    "project_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "enforced_spend_limit_reached",
+];
+const DEAD_KEY: [&str; 2] = ["invalid_api_key", "account_deactivated"];
+const PERMISSION: [&str; 2] = ["insufficient permissions", "Missing scopes"];
+/// OpenAI's, Anthropic's, and that of flex processing.
+const OVERLOAD_CODES: [&str; 3] =
+    ["server_is_overloaded", "overloaded_error", "resource_unavailable"];
+/// Azure's words for a lack of capacity, which is no quota of the account's, and flex processing's;
+/// read 2026-11-21.
+const OVERLOAD_WORDS: [&str; 3] =
+    ["temporarily unable to process", "high demand", "Resource Unavailable"];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Bodies as providers were seen to send them, 2023-2026.
+
+use http::HeaderValue;
+use proptest::prelude::*;
+
+use super::*;
+use crate::limit::QuotaKind;
+
+fn read(status: u16, body: &str) -> Finding {
+    let status = StatusCode::from_u16(status).expect("a status");
+    classify(status, &HeaderMap::new(), body.as_bytes())
+}
+
+fn envelope(kind: &str, code: &str, message: &str) -> String {
+    serde_json::json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
+        .to_string()
+}
+
+const TPM: &str = "Rate limit reached for gpt-4o in organization org-X on tokens per min (TPM): \
+    Limit 30000, Used 29500, Requested 1100. Please try again in 1.2s. Visit \
+    https://platform.openai.com/account/rate-limits to learn more.";
+const RPD: &str = "Rate limit reached for gpt-4o in organization org-X on requests per day (RPD): \
+    Limit 200, Used 200, Requested 1. Please try again in 7m12s.";
+const LARGE: &str = "Request too large for gpt-4o in organization org-X on tokens per min (TPM): \
+    Limit 30000, Requested 40000. The input or output tokens must be reduced in order to run \
+    successfully.";
+
+#[test]
+fn the_code_decides_before_the_type() {
+    struct Case {
+        name: &'static str,
+        status: u16,
+        body: String,
+        verdict: Verdict,
+    }
+    #[rustfmt::skip] // One case a line: the table is read by columns.
+    let cases = [
+        Case { name: "tokens",             status: 429, body: envelope("tokens", "rate_limit_exceeded", TPM), verdict: Verdict::RateLimited },
+        Case { name: "requests a day",     status: 429, body: envelope("requests", "rate_limit_exceeded", RPD), verdict: Verdict::RateLimited },
+        Case { name: "too large",          status: 429, body: envelope("tokens", "rate_limit_exceeded", LARGE), verdict: Verdict::TooLarge },
+        Case { name: "larger than limit",  status: 429, body: envelope("tokens", "rate_limit_exceeded", "Limit 3, Used 0, Requested 4."), verdict: Verdict::TooLarge },
+        Case { name: "ramp",               status: 429, body: envelope("rate_limit_error", "slow_down", "Slow down."), verdict: Verdict::SlowDown },
+        Case { name: "older no quota",     status: 429, body: envelope("insufficient_quota", "insufficient_quota", "You exceeded your current quota."), verdict: Verdict::OutOfQuota },
+        Case { name: "no credit",          status: 429, body: envelope("insufficient_quota", "credit_balance_exhausted", ""), verdict: Verdict::OutOfQuota },
+        Case { name: "spend limit",        status: 429, body: envelope("billing", "project_spend_limit_exceeded", ""), verdict: Verdict::OutOfQuota },
+        Case { name: "code over type",     status: 429, body: envelope("insufficient_quota", "rate_limit_exceeded", TPM), verdict: Verdict::RateLimited },
+        Case { name: "type, no known code", status: 429, body: envelope("insufficient_quota", "brand_new_code", ""), verdict: Verdict::OutOfQuota },
+        Case { name: "flex",               status: 429, body: envelope("invalid_request_error", "resource_unavailable", "429 Resource Unavailable"), verdict: Verdict::Overloaded },
+        Case { name: "azure capacity",     status: 429, body: "The service is temporarily unable to process your request.".into(), verdict: Verdict::Overloaded },
+        Case { name: "gemini",             status: 429, body: r#"[{"error":{"code":429,"message":"Resource has been exhausted","status":"RESOURCE_EXHAUSTED"}}]"#.into(), verdict: Verdict::RateLimited },
+        Case { name: "no body",            status: 429, body: String::new(), verdict: Verdict::RateLimited },
+        Case { name: "html",               status: 429, body: "<html>Too many</html>".into(), verdict: Verdict::RateLimited },
+        Case { name: "cut off",            status: 429, body: format!("{{\"error\":{{\"message\":\"{LARGE}"), verdict: Verdict::TooLarge },
+        Case { name: "bad key",            status: 401, body: envelope("invalid_request_error", "invalid_api_key", "Incorrect API key provided: sk-x."), verdict: Verdict::KeyRejected },
+        Case { name: "restricted key",     status: 401, body: envelope("invalid_request_error", "", "You have insufficient permissions for this operation. Missing scopes: api.model.read."), verdict: Verdict::BadRequest },
+        Case { name: "no balance",         status: 402, body: r#"{"error":{"message":"Insufficient Balance"}}"#.into(), verdict: Verdict::OutOfQuota },
+        Case { name: "country",            status: 403, body: envelope("invalid_request_error", "unsupported_country_region_territory", ""), verdict: Verdict::BadRequest },
+        Case { name: "deactivated",        status: 403, body: envelope("invalid_request_error", "account_deactivated", ""), verdict: Verdict::KeyRejected },
+        Case { name: "no model",           status: 404, body: envelope("invalid_request_error", "model_not_found", ""), verdict: Verdict::BadRequest },
+        Case { name: "error is a text",    status: 400, body: r#"{"error":"nope"}"#.into(), verdict: Verdict::BadRequest },
+        Case { name: "code is a number",   status: 502, body: r#"{"error":{"code":502,"message":"upstream"}}"#.into(), verdict: Verdict::ServerError },
+        Case { name: "overloaded",         status: 503, body: envelope("service_unavailable_error", "server_is_overloaded", ""), verdict: Verdict::Overloaded },
+        Case { name: "anthropic",          status: 529, body: r#"{"type":"error","error":{"type":"overloaded_error"}}"#.into(), verdict: Verdict::Overloaded },
+        Case { name: "server error",       status: 500, body: envelope("server_error", "server_error", ""), verdict: Verdict::ServerError },
+        Case { name: "answered",           status: 200, body: envelope("tokens", "rate_limit_exceeded", TPM), verdict: Verdict::Fine },
+    ];
+    for case in cases {
+        assert_eq!(read(case.status, &case.body).verdict, case.verdict, "{}", case.name);
+    }
+}
+
+#[test]
+fn the_providers_arithmetic_is_read() {
+    let finding = read(429, &envelope("tokens", "rate_limit_exceeded", TPM));
+    let refusal = RefusalHint {
+        quota: Some(QuotaKind::TokensPerMinute),
+        limit: 30_000,
+        used: Some(29_500),
+        requested: 1_100,
+    };
+    assert_eq!(finding.refusal, Some(refusal));
+    assert_eq!(finding.retry_after, Some(Duration::from_millis(1_200)));
+    let large = read(429, &envelope("tokens", "rate_limit_exceeded", LARGE)).refusal;
+    assert_eq!(large.map(|refusal| (refusal.used, refusal.requested)), Some((None, 40_000)));
+    let day = read(429, &envelope("requests", "rate_limit_exceeded", RPD)).refusal;
+    assert_eq!(day.and_then(|refusal| refusal.quota), Some(QuotaKind::RequestsPerDay));
+}
+
+#[test]
+fn a_header_goes_before_the_message() {
+    let mut headers = HeaderMap::new();
+    headers.insert("retry-after", HeaderValue::from_static("3"));
+    let body = envelope("tokens", "rate_limit_exceeded", TPM);
+    let finding = classify(StatusCode::TOO_MANY_REQUESTS, &headers, body.as_bytes());
+    assert_eq!(finding.retry_after, Some(Duration::from_secs(3)));
+}
+
+proptest! {
+    #[test]
+    fn no_body_panics(
+        status in 100_u16..1000,
+        body in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let status = StatusCode::from_u16(status).expect("in range");
+        let _finding = classify(status, &HeaderMap::new(), &body);
+    }
+
+    #[test]
+    fn nothing_like_a_message_panics(
+        text in "(Limit|Used|Requested|try again in |retry after |[0-9]{0,25}|[,:. µé{}\"]){0,12}",
+    ) {
+        let body = envelope("tokens", "rate_limit_exceeded", &text);
+        let _finding = read(429, &body);
+    }
+}

@@ -1,0 +1,145 @@
+//! Reads the words of an error body, in whatever shape it comes.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::duration;
+use crate::limit::{QuotaKind, RefusalHint};
+
+/// An error's own words; empty where they are absent.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    /// `error.code`, `error.error_code` or `error.status`; a number is no code.
+    pub(super) code: String,
+    /// `error.type`.
+    pub(super) kind: String,
+    /// `error.message`; the whole text where it is no JSON.
+    pub(super) message: String,
+}
+
+impl Words {
+    /// Reads OpenAI's envelope, one inside an array (Gemini), a bare object or text, or no JSON.
+    pub(super) fn read(body: &[u8]) -> Self {
+        let body = body.get(..MOST_READ).unwrap_or(body);
+        let Ok(value) = serde_json::from_slice::<Value>(body) else {
+            let message = String::from_utf8_lossy(body).into_owned();
+            return Self { message, ..Self::default() };
+        };
+        let value = value.get(0).unwrap_or(&value);
+        match value.get("error").unwrap_or(value) {
+            Value::String(message) => Self { message: message.clone(), ..Self::default() },
+            error => Self {
+                code: first(error, &["code", "error_code", "status"]),
+                kind: first(error, &["type"]),
+                message: first(error, &["message", "detail"]),
+            },
+        }
+    }
+
+    /// Returns the provider's own arithmetic: "Limit L, Used U, Requested R".
+    pub(super) fn refusal(&self) -> Option<RefusalHint> {
+        let (_, behind) = self.message.rsplit_once("Limit")?;
+        let limit = leading_number(behind)?;
+        let requested = number_behind(behind, "Requested")?;
+        let used = number_behind(behind, "Used");
+        Some(RefusalHint { quota: self.quota(), limit, used, requested })
+    }
+
+    /// Returns the time of "Please try again in 1.2s" or "retry after 7 seconds".
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let behind = ["try again in ", "retry after "]
+            .iter()
+            .find_map(|phrase| self.message.split_once(phrase))
+            .map(|(_, behind)| behind)?;
+        let mut words = behind.split_ascii_whitespace();
+        let time = words.next()?.trim_end_matches(['.', ',', ';']);
+        let is_bare = time.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+        if is_bare && !words.next().is_some_and(|unit| unit.starts_with("second")) {
+            return None;
+        }
+        duration::parse(time)
+    }
+
+    /// Tells whether it says that the request can never fit.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.message.contains("Request too large")
+            || self.refusal().is_some_and(|refusal| refusal.requested > refusal.limit)
+    }
+
+    /// Tells which counter refused, by its abbreviation.
+    fn quota(&self) -> Option<QuotaKind> {
+        QUOTAS.iter().find(|(mark, _)| self.message.contains(mark)).map(|(_, quota)| *quota)
+    }
+}
+
+/// As in "on tokens per min (TPM)"; many captures, read 2026-11-21.
+const QUOTAS: [(&str, QuotaKind); 7] = [
+    ("(TPM)", QuotaKind::TokensPerMinute),
+    ("(RPM)", QuotaKind::RequestsPerMinute),
+    ("(TPD)", QuotaKind::TokensPerDay),
+    ("(RPD)", QuotaKind::RequestsPerDay),
+    ("(ITPM)", QuotaKind::InputTokensPerMinute),
+    ("(OTPM)", QuotaKind::OutputTokensPerMinute),
+    ("(IPM)", QuotaKind::ImagesPerMinute),
+];
+
+/// The most of a body that is read; error bodies have about 500 bytes.
+const MOST_READ: usize = 64 * 1024;
+
+fn first(object: &Value, names: &[&str]) -> String {
+    let texts = names.iter().filter_map(|name| object.get(name)?.as_str());
+    texts.map(ToOwned::to_owned).next().unwrap_or_default()
+}
+
+fn number_behind(text: &str, word: &str) -> Option<u64> {
+    leading_number(text.split_once(word)?.1)
+}
+
+/// Reads `30000`, `: 30000` or `30,000`; nothing else may stand before the number.
+fn leading_number(text: &str) -> Option<u64> {
+    let text = text.trim_start_matches([':', ' ']);
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(text.len());
+    let digits: String = text.get(..end)?.chars().filter(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(message: &str) -> Words {
+        Words { message: message.to_owned(), ..Words::default() }
+    }
+
+    #[test]
+    fn the_wait_is_read_strictly() {
+        #[rustfmt::skip] // One case a line.
+        let cases = [
+            ("Please try again in 1.2s. Visit https://x.", Some(1_200)),
+            ("Please try again in 20s.",                   Some(20_000)),
+            ("Please try again in 120ms.",                 Some(120)),
+            ("Please try again in 6m0s.",                  Some(360_000)),
+            ("Please try again in 7h12m0s",                Some(25_920_000)),
+            ("Please retry after 7 seconds.",              Some(7_000)),
+            ("Please try again in 7 minutes.",             None),
+            ("Please try again in a while.",               None),
+            ("Please try again in ",                       None),
+            ("Nothing of the kind.",                       None),
+        ];
+        for (message, millis) in cases {
+            let read = words(message).retry_after().map(|wait| wait.as_millis());
+            assert_eq!(read, millis, "{message}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_without_a_request_is_none() {
+        assert_eq!(words("Limit 3, Used 3").refusal(), None);
+        assert_eq!(
+            words("Limit: 40,000 / min. Requested 1").refusal().map(|r| r.limit),
+            Some(40_000)
+        );
+        assert_eq!(words("Limit 99999999999999999999999, Requested 1").refusal(), None);
+    }
+}
