@@ -67,7 +67,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Effects,    module: "upstream",  may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "admit",     may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth", "line", "upstream"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "settle",    may_import: &["units", "clock", "count", "limit", "admit"], must_not_say: NO_PRINT },
-    Rule { layer: Effects,    module: "relay",     may_import: &["units", "clock", "catalog", "call", "count", "config", "settle"], must_not_say: NO_PRINT },
+    Rule { layer: Effects,    module: "relay",     may_import: &["units", "clock", "catalog", "call", "count", "config", "upstream", "settle"], must_not_say: NO_PRINT },
     Rule { layer: Spine,      module: "proxy",     may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth", "line", "upstream", "admit", "settle", "relay", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "admin",     may_import: &["units", "clock", "catalog", "limit", "config", "line", "upstream", "admit", "telemetry", "proxy"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "server",    may_import: &["units", "clock", "catalog", "count", "limit", "config", "auth", "line", "upstream", "admit", "settle", "relay", "telemetry", "proxy", "admin"], must_not_say: NO_PRINT },

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::runtime::Handle;
 
 use super::RelayError;
@@ -16,6 +15,7 @@ use super::meter::Meter;
 use super::source::{NextFrame, Source};
 use crate::settle::Ending;
 use crate::units::Usage;
+use crate::upstream::Answer;
 
 /// An answer on its way from the provider to the client.
 #[derive(Debug)]
@@ -32,13 +32,13 @@ pub(super) struct Live {
 
 impl Live {
     /// Joins an answer with its meter.
-    pub(super) fn new(incoming: Incoming, idle: Duration, meter: Meter) -> Self {
-        Self { meter: Some(meter), ..Self::unmetered(incoming, idle) }
+    pub(super) fn new(answer: Answer, idle: Duration, meter: Meter) -> Self {
+        Self { meter: Some(meter), ..Self::unmetered(answer, idle) }
     }
 
     /// Wraps an answer that nobody meters.
-    pub(super) fn unmetered(incoming: Incoming, idle: Duration) -> Self {
-        let source = Source::new(incoming, idle);
+    pub(super) fn unmetered(answer: Answer, idle: Duration) -> Self {
+        let source = Source::new(answer, idle);
         Self { source, queue: VecDeque::new(), meter: None, gather_limit: 0, is_ended: false }
     }
 

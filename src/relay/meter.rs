@@ -4,12 +4,13 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::Metering;
+use super::due::Due;
 use super::heard::{Heard, count_body};
 use super::sse::Reader;
 use super::usage::usage_of_body;
 use crate::call::{Endpoint, StreamUsage};
 use crate::config::Disconnect;
-use crate::settle::{Ending, Unsettled};
+use crate::settle::Ending;
 use crate::units::{Tokens, Usage};
 
 /// An answer under way, with the request that it settles.
@@ -18,7 +19,7 @@ use crate::units::{Tokens, Usage};
 #[derive(Debug)]
 #[must_use = "an answer that is not closed is booked as lost"]
 pub(super) struct Meter {
-    unsettled: Unsettled,
+    due: Due,
     reading: Reading,
 }
 
@@ -35,26 +36,26 @@ enum Reading {
 
 impl Meter {
     /// Creates a meter of an answer that comes as events.
-    pub(super) fn of_stream(unsettled: Unsettled, usage: StreamUsage, metering: Metering) -> Self {
+    pub(super) fn of_stream(due: Due, usage: StreamUsage, metering: Metering) -> Self {
         let is_spliced = usage == StreamUsage::Spliced;
         let reader = Reader::new(usage);
         let heard = Heard::default();
-        Self { unsettled, reading: Reading::Stream { reader, is_spliced, heard, metering } }
+        Self { due, reading: Reading::Stream { reader, is_spliced, heard, metering } }
     }
 
     /// Creates a meter of an answer that is gathered before it is sent.
-    pub(super) fn of_whole(unsettled: Unsettled, metering: Metering) -> Self {
-        Self { unsettled, reading: Reading::Whole { metering } }
+    pub(super) fn of_whole(due: Due, metering: Metering) -> Self {
+        Self { due, reading: Reading::Whole { metering } }
     }
 
     /// Creates a meter that reads nothing and leaves the estimate as it is.
-    pub(super) fn blind(unsettled: Unsettled) -> Self {
-        Self { unsettled, reading: Reading::Blind }
+    pub(super) fn blind(due: Due) -> Self {
+        Self { due, reading: Reading::Blind }
     }
 
     /// Stops reading: the answer turned out too large to be gathered.
     pub(super) fn into_blind(self) -> Self {
-        Self::blind(self.unsettled)
+        Self::blind(self.due)
     }
 
     /// Takes a piece of the answer and returns what of it goes on to the client.
@@ -105,41 +106,41 @@ impl Meter {
     /// The request is settled even if the future is dropped.
     pub(super) async fn end_whole(self, body: Bytes) -> Option<Usage> {
         let Reading::Whole { metering } = self.reading else {
-            self.unsettled.keep(Ending::Counted);
+            self.due.keep(Ending::Counted);
             return None;
         };
         if let Some(usage) = usage_of_body(metering.endpoint, &body) {
-            self.unsettled.settle(&usage, Ending::Reported);
+            self.due.settle(&usage, Ending::Reported);
             return Some(usage);
         }
         let text = match metering.endpoint {
             Endpoint::Embeddings => Text::None,
             _ => Text::Body(body),
         };
-        let count = Count { unsettled: self.unsettled, metering, text, ending: Ending::Counted };
+        let count = Count { due: self.due, metering, text, ending: Ending::Counted };
         tokio::task::spawn_blocking(|| count.settle()).await.ok()
     }
 
     fn close(self, ending: Ending) {
         let Reading::Stream { reader, heard, metering, .. } = self.reading else {
-            self.unsettled.keep(ending);
+            self.due.keep(ending);
             return;
         };
         let Some(usage) = reader.usage() else {
             let text = if heard.is_empty() { Text::None } else { Text::Heard(heard) };
-            Count { unsettled: self.unsettled, metering, text, ending }.settle_aside();
+            Count { due: self.due, metering, text, ending }.settle_aside();
             return;
         };
         // What was reported at the last is the whole usage, if nothing was missing behind it.
         let is_whole = reader.is_final() || ending == Ending::Counted;
-        self.unsettled.settle(&usage, if is_whole { Ending::Reported } else { ending });
+        self.due.settle(&usage, if is_whole { Ending::Reported } else { ending });
     }
 }
 
 /// A request whose output must be counted because nobody told it.
 #[derive(Debug)]
 struct Count {
-    unsettled: Unsettled,
+    due: Due,
     metering: Metering,
     text: Text,
     ending: Ending,
@@ -174,8 +175,8 @@ impl Count {
             Text::Heard(heard) => heard.count(counter, *encoding),
             Text::Body(body) => count_body(&body, counter, *encoding),
         };
-        let usage = Usage { input: self.unsettled.demand().input, output, ..Usage::default() };
-        self.unsettled.settle(&usage, self.ending);
+        let usage = Usage { input: self.due.input(), output, ..Usage::default() };
+        self.due.settle(&usage, self.ending);
         usage
     }
 }

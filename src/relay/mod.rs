@@ -20,6 +20,7 @@
 //!    [`whole`] and [`read`] read ahead, up to their limit.
 
 mod body;
+mod due;
 mod heard;
 mod json;
 mod live;
@@ -31,7 +32,6 @@ mod whole;
 
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use thiserror::Error;
 
 pub use self::body::Body;
@@ -44,6 +44,7 @@ use crate::catalog::Encoding;
 use crate::config::Disconnect;
 use crate::count::Counter;
 use crate::settle::Unsettled;
+use crate::upstream::Answer;
 
 /// How an answer is metered.
 #[derive(Debug, Clone)]
@@ -84,18 +85,21 @@ pub enum RelayError {
 /// was reported is settled, else what was said is counted. When the client hangs up (the body is
 /// dropped) the answer is cancelled or drained, as `metering` says.
 pub fn stream(
-    incoming: Incoming,
+    answer: Answer,
     unsettled: Unsettled,
     usage: StreamUsage,
     metering: Metering,
 ) -> Body {
     let idle = metering.idle;
-    Body::live(Live::new(incoming, idle, Meter::of_stream(unsettled, usage, metering)))
+    Body::live(Live::new(answer, idle, Meter::of_stream(unsettled.into(), usage, metering)))
 }
 
 /// Returns a body that streams an answer unread; at its end the estimate stays debited.
 ///
 /// When the client hangs up the answer is cancelled.
-pub fn pass(incoming: Incoming, unsettled: Unsettled, idle: Duration) -> Body {
-    Body::live(Live::new(incoming, idle, Meter::blind(unsettled)))
+pub fn pass(answer: Answer, unsettled: Unsettled, idle: Duration) -> Body {
+    Body::live(Live::new(answer, idle, Meter::blind(unsettled.into())))
 }
+
+#[cfg(test)]
+mod tests;

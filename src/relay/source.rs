@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::RelayError;
+use crate::upstream::Answer;
 
 /// A piece of an answer or its trailers, or why there is none.
 pub(super) type NextFrame = Result<Frame<Bytes>, RelayError>;
@@ -18,20 +18,20 @@ pub(super) type NextFrame = Result<Frame<Bytes>, RelayError>;
 /// The body of an answer on its way from the provider.
 #[derive(Debug)]
 pub(super) struct Source {
-    incoming: Incoming,
+    answer: Answer,
     idle: Idle,
 }
 
 impl Source {
     /// Wraps an answer's body; `idle` is the longest silence between two pieces of it.
-    pub(super) fn new(incoming: Incoming, idle: Duration) -> Self {
-        Self { incoming, idle: Idle::new(idle) }
+    pub(super) fn new(answer: Answer, idle: Duration) -> Self {
+        Self { answer, idle: Idle::new(idle) }
     }
 
     /// Polls the next piece. Silence is only measured while somebody asks: a client that reads
     /// slowly is not the provider's fault.
     pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<NextFrame>> {
-        match Pin::new(&mut self.incoming).poll_frame(context) {
+        match Pin::new(&mut self.answer).poll_frame(context) {
             Poll::Ready(frame) => {
                 self.idle.heard();
                 Poll::Ready(frame.map(|frame| frame.map_err(RelayError::Cut)))
@@ -53,17 +53,17 @@ impl Source {
     /// A server that knows the length never asks for what comes behind the last byte, so the end
     /// must be known with that byte.
     pub(super) fn is_complete(&self) -> bool {
-        self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0)
+        self.answer.is_end_stream() || self.answer.size_hint().exact() == Some(0)
     }
 
     /// Tells whether nothing comes any more.
     pub(super) fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.answer.is_end_stream()
     }
 
     /// Returns how much is still to come, as far as that is known.
     pub(super) fn size_hint(&self) -> http_body::SizeHint {
-        self.incoming.size_hint()
+        self.answer.size_hint()
     }
 }
 

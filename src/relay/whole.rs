@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 
 use super::live::{Gathered, Live, Slot};
 use super::meter::Meter;
 use super::{Body, Metering, RelayError};
 use crate::settle::Unsettled;
 use crate::units::Usage;
+use crate::upstream::Answer;
 
 /// A metered answer that was read ahead.
 #[derive(Debug)]
@@ -32,13 +32,13 @@ pub struct Whole {
 /// Returns why the answer broke off. Nothing of it went to the client, and the request is closed
 /// with its estimate debited.
 pub async fn whole(
-    incoming: Incoming,
+    answer: Answer,
     unsettled: Unsettled,
     metering: Metering,
     limit: usize,
 ) -> Result<Whole, RelayError> {
     let idle = metering.idle;
-    let live = Live::new(incoming, idle, Meter::of_whole(unsettled, metering));
+    let live = Live::new(answer, idle, Meter::of_whole(unsettled.into(), metering));
     let mut slot = Slot::new(live.gathering(limit));
     let Some(live) = slot.live_mut() else {
         return Ok(Whole { body: Body::empty(), charged: None });
@@ -67,8 +67,8 @@ pub enum Read {
 /// # Errors
 ///
 /// Returns why the answer broke off.
-pub async fn read(incoming: Incoming, idle: Duration, limit: usize) -> Result<Read, RelayError> {
-    let mut live = Live::unmetered(incoming, idle).gathering(limit);
+pub async fn read(answer: Answer, idle: Duration, limit: usize) -> Result<Read, RelayError> {
+    let mut live = Live::unmetered(answer, idle).gathering(limit);
     match live.gather().await? {
         Gathered::Whole => Ok(Read::Whole(live.end_whole().await.0)),
         Gathered::TooLarge => Ok(Read::TooLarge(Body::live(live))),

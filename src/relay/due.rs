@@ -1,0 +1,50 @@
+//! What an answer owes when it is over.
+
+use crate::settle::{Ending, Unsettled};
+use crate::units::{Tokens, Usage};
+
+/// The request that an answer settles, once.
+#[derive(Debug)]
+#[must_use = "dropping it books the request as lost"]
+pub(super) enum Due {
+    /// A request whose debit is open.
+    Request(Unsettled),
+    /// A test that wants to know.
+    #[cfg(test)]
+    Watched(super::tests::Watch),
+}
+
+impl Due {
+    /// Returns the tokens of the prompt, as counted.
+    pub(super) fn input(&self) -> Tokens {
+        match self {
+            Self::Request(unsettled) => unsettled.demand().input,
+            #[cfg(test)]
+            Self::Watched(watch) => watch.input(),
+        }
+    }
+
+    /// Replaces the estimate by `usage`.
+    pub(super) fn settle(self, usage: &Usage, ending: Ending) {
+        match self {
+            Self::Request(unsettled) => unsettled.settle(usage, ending),
+            #[cfg(test)]
+            Self::Watched(watch) => watch.settle(Some(*usage), ending),
+        }
+    }
+
+    /// Leaves the estimate as it is.
+    pub(super) fn keep(self, ending: Ending) {
+        match self {
+            Self::Request(unsettled) => unsettled.keep(ending),
+            #[cfg(test)]
+            Self::Watched(watch) => watch.settle(None, ending),
+        }
+    }
+}
+
+impl From<Unsettled> for Due {
+    fn from(unsettled: Unsettled) -> Self {
+        Self::Request(unsettled)
+    }
+}
