@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,11 +15,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// Events of one stream, and the time between two of them.
 pub(crate) const EVENTS: usize = 200;
-const EVERY: Duration = Duration::from_millis(20);
+const EVERY: Duration = Duration::from_millis(40);
 
 /// Stands before the time of sending in each event.
 pub(crate) const STAMP: &str = "fp_";
@@ -76,7 +77,11 @@ struct Ahead {
 
 /// Returns a paced stream of [`EVENTS`] events and its end.
 fn events(usage: bool) -> UnsyncBoxBody<Bytes, Infallible> {
-    let mut clock = interval(EVERY);
+    static STREAMS: AtomicU32 = AtomicU32::new(0);
+    // Streams that begin together do not send together: what queues behind others is not the
+    // time that an event is held.
+    let place = STREAMS.fetch_add(1, Ordering::Relaxed) % 200;
+    let mut clock = interval_at(Instant::now() + EVERY * place / 200, EVERY);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ahead = Ahead { clock, sent: 0, usage };
     let frames = stream::unfold(ahead, |mut ahead| async move {
