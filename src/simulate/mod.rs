@@ -1,2 +1,36 @@
 //! The simulated provider: OpenAI's wire with real limits, for demos, tests and dry runs.
+//!
+//! # What this module owns
+//!
+//! [`engine`], the provider as a state machine in simulated time; [`Provider`], the same behind
+//! sockets: chat completions, completions, responses and embeddings with JSON and event streams,
+//! models, files, batches, `GET /sim/stats` and `POST /sim/reset`.
+//!
+//! # What this module does not do
+//!
+//! It shares no code with [`crate::limit`]: it is the independent model that the limits are checked
+//! against. It understands no request well enough to answer it: texts are words drawn by a seed.
+//!
+//! # Invariants
+//!
+//! 1. Usage is true: prompts are counted by the published formulas, and a text has exactly as many
+//!    tokens as its usage says.
+//! 2. Every admitted request is settled once: answered, cut short by either side, or failed.
+//! 3. The same request is answered the same for the same seed, streamed or not.
+
+mod batches;
+mod config;
 pub mod engine;
+mod files;
+mod flow;
+mod multipart;
+mod plan;
+mod provider;
+mod report;
+mod service;
+mod shared;
+mod talk;
+mod wire;
+
+pub use self::config::{Config, Faults, Latency, Outputs, RateHeaders};
+pub use self::provider::Provider;

@@ -1,0 +1,169 @@
+//! The path of one request that generates something: read, plan, admit, write.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
+
+use super::config::RateHeaders;
+use super::engine::{Caller, Cost, Outcome};
+use super::plan::{Fault, Plan};
+use super::shared::{Admitted, Shared};
+use super::talk::{Body, Talk, broken, share_of, whole};
+use super::wire::{self, Ask, Draft, Endpoint, WireError, add, add_rate_limits, add_retry_after};
+
+/// Answers a request of `key` for `endpoint`.
+///
+/// # Errors
+///
+/// An injected reset: the connection is to be closed without an answer.
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    endpoint: Endpoint,
+    (key, caller): (&str, &Caller),
+    body: Bytes,
+) -> io::Result<Response<Body>> {
+    let arrival = shared.arrival();
+    let ask = match read(shared, endpoint, body).await {
+        Ok(ask) => ask,
+        Err(error) => return Ok(refused(shared, &error, arrival)),
+    };
+    let plan = shared.planner.plan(&ask, arrival);
+    let created = shared.date();
+    let draft = Draft::new(&ask, &plan.lengths, &shared.reader.counts, (arrival, created));
+    let cost = Cost {
+        prompt: ask.prompt.tokens,
+        characters: ask.prompt.characters,
+        bound: ask.bound,
+        generations: ask.generations,
+        model_max: ask.model_max,
+        output: draft.tokens(),
+    };
+    match shared.admit((key, caller), &ask.model, &cost).await {
+        Ok(admitted) => write(shared, ask, draft, &plan, (admitted, arrival)).await,
+        Err(refusal) => {
+            let error = WireError::refusal(refusal, key, &ask.model);
+            Ok(refused(shared, &error, arrival))
+        }
+    }
+}
+
+/// Turns an error into an answer.
+pub(super) fn refused(shared: &Shared, error: &WireError, arrival: u64) -> Response<Body> {
+    let mut response = json(error.status, &error.body());
+    let headers = response.headers_mut();
+    if shared.headers == RateHeaders::Shown {
+        add_rate_limits(headers, &error.shown);
+    }
+    if let Some(wait) = error.wait {
+        add_retry_after(headers, wait);
+    }
+    add_identity(headers, arrival, Duration::ZERO);
+    response
+}
+
+/// Returns a JSON answer.
+pub(super) fn json(status: StatusCode, value: &Value) -> Response<Body> {
+    let mut response = Response::new(whole(value.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Adds the headers every answer has.
+pub(super) fn add_identity(headers: &mut HeaderMap, arrival: u64, processing: Duration) {
+    add(headers, "x-request-id", &format!("req_{:016x}{arrival:08x}", wire::mix(arrival)));
+    add(headers, "openai-processing-ms", &processing.as_millis().to_string());
+    add(headers, "openai-version", "2020-10-01");
+}
+
+/// Reads a body, away from the async threads where it is large.
+async fn read(shared: &Arc<Shared>, endpoint: Endpoint, body: Bytes) -> Result<Ask, WireError> {
+    if body.len() <= LARGE_BODY {
+        return shared.reader.read(endpoint, &body);
+    }
+    let shared = Arc::clone(shared);
+    let reading = tokio::task::spawn_blocking(move || shared.reader.read(endpoint, &body));
+    reading.await.unwrap_or_else(|_| Err(WireError::server_error(false)))
+}
+
+/// The largest body, in bytes, that is read on an async thread.
+const LARGE_BODY: usize = 64 * 1024;
+
+async fn write(
+    shared: &Arc<Shared>,
+    ask: Ask,
+    draft: Draft,
+    plan: &Plan,
+    (admitted, arrival): (Admitted, u64),
+) -> io::Result<Response<Body>> {
+    let begin = Instant::now();
+    let Admitted { mut work, shown, organisation } = admitted;
+    let dress = |mut response: Response<Body>| {
+        let headers = response.headers_mut();
+        if shared.headers == RateHeaders::Shown {
+            add_rate_limits(headers, &shown);
+        }
+        add(headers, "openai-organization", &organisation);
+        add_identity(headers, arrival, begin.elapsed());
+        response
+    };
+    let cut = match plan.fault {
+        Some(Fault::ServerError { overloaded }) => {
+            sleep_until(begin + plan.pace.first).await;
+            work.done(Outcome::Failed);
+            let error = WireError::server_error(overloaded);
+            return Ok(dress(json(error.status, &error.body())));
+        }
+        Some(Fault::Reset) => {
+            work.done(Outcome::Failed);
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        Some(Fault::Stall) => return std::future::pending().await,
+        Some(Fault::Cut { share }) => Some(share),
+        None => None,
+    };
+    if ask.stream {
+        let talk = Talk::new(wire::script(&ask, draft), plan.pace, begin, work, cut);
+        let mut response = dress(Response::new(talk.boxed_unsync()));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        return Ok(response);
+    }
+    let value = match wire::object(&ask, &draft) {
+        Ok(value) => value,
+        Err(error) => {
+            work.done(Outcome::Failed);
+            return Ok(dress(json(error.status, &error.body())));
+        }
+    };
+    let (pieces, draft) = (draft.len(), Arc::new(draft));
+    work.follow_clock(begin, plan.pace, Arc::clone(&draft));
+    if let Some(share) = cut {
+        let written = share_of(pieces, share);
+        sleep_until(begin + plan.pace.until(written)).await;
+        work.done(Outcome::Cut { output: draft.tokens_of(written) });
+        return Ok(dress(cut_off(&value, share)));
+    }
+    sleep_until(begin + plan.pace.until(pieces)).await;
+    work.done(Outcome::Answered { output: draft.tokens() });
+    Ok(dress(json(StatusCode::OK, &value)))
+}
+
+/// Returns an answer whose body ends before its stated length.
+fn cut_off(value: &Value, share: f64) -> Response<Body> {
+    let bytes = Bytes::from(value.to_string());
+    let keep = usize::try_from(share_of(bytes.len() as u64, share)).unwrap_or(0);
+    let mut response = Response::new(broken(bytes.slice(..keep.min(bytes.len()))));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    response
+}

@@ -1,0 +1,194 @@
+//! An answer on its way: an event stream at the model's pace, or a body that breaks off.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::engine::Outcome;
+use super::shared::Work;
+use super::wire::{Pace, Script};
+
+/// The body of every answer.
+pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// Returns a body that is whole.
+pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Returns a body that breaks off after `bytes`.
+pub(super) fn broken(bytes: Bytes) -> Body {
+    Broken { bytes: Some(bytes) }.boxed_unsync()
+}
+
+/// An event stream that is written token by token.
+///
+/// Dropped before its end, its request is settled with the tokens that were handed out.
+pub(super) struct Talk {
+    script: Script,
+    pace: Pace,
+    begin: Instant,
+    work: Option<Work>,
+    stage: Stage,
+    next: u64,
+    /// The stream breaks off before this piece.
+    breaks_at: Option<u64>,
+    timer: Pin<Box<Sleep>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Preface,
+    Opening,
+    Pieces,
+    Closing,
+    Over,
+}
+
+impl Talk {
+    /// Creates the stream of an answer that began at `begin`; with `cut` it breaks off after that
+    /// share of its pieces.
+    pub(super) fn new(
+        script: Script,
+        pace: Pace,
+        begin: Instant,
+        work: Work,
+        cut: Option<f64>,
+    ) -> Self {
+        let breaks_at = cut.map(|share| share_of(script.draft.len(), share));
+        Self {
+            script,
+            pace,
+            begin,
+            work: Some(work),
+            stage: Stage::Preface,
+            next: 0,
+            breaks_at,
+            timer: Box::pin(sleep_until(begin)),
+        }
+    }
+
+    /// Writes every piece that is due, or one where all are due at once.
+    fn pieces(&mut self) -> Vec<u8> {
+        let (last, elapsed) = (self.script.draft.len(), self.begin.elapsed());
+        let mut out = Vec::new();
+        loop {
+            self.script.append(self.next, &mut out);
+            self.next += 1;
+            let due = !self.pace.token.is_zero() && self.pace.until(self.next) <= elapsed;
+            let stop = self.next >= last || self.breaks_at == Some(self.next);
+            if stop || !due || out.len() >= LARGE_FRAME {
+                break;
+            }
+        }
+        let tokens = self.script.draft.tokens_of(self.next);
+        if let Some(work) = &mut self.work {
+            work.note(tokens);
+        }
+        out
+    }
+
+    fn poll_until(&mut self, piece: u64, context: &mut Context<'_>) -> Poll<()> {
+        let at = self.begin + self.pace.until(piece);
+        if Instant::now() >= at {
+            return Poll::Ready(());
+        }
+        if self.timer.deadline() != at {
+            self.timer.as_mut().reset(at);
+        }
+        self.timer.as_mut().poll(context)
+    }
+}
+
+impl http_body::Body for Talk {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = &mut *self;
+        loop {
+            let bytes = match this.stage {
+                Stage::Preface => {
+                    this.stage = Stage::Opening;
+                    std::mem::take(&mut this.script.preface)
+                }
+                Stage::Opening => {
+                    ready!(this.poll_until(0, context));
+                    this.stage = Stage::Pieces;
+                    std::mem::take(&mut this.script.opening)
+                }
+                Stage::Pieces if this.breaks_at.is_some_and(|at| this.next >= at) => {
+                    return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
+                }
+                Stage::Pieces if this.next >= this.script.draft.len() => {
+                    this.stage = Stage::Closing;
+                    continue;
+                }
+                Stage::Pieces => {
+                    ready!(this.poll_until(this.next, context));
+                    this.pieces()
+                }
+                Stage::Closing => {
+                    ready!(this.poll_until(this.next, context));
+                    this.stage = Stage::Over;
+                    if let Some(work) = this.work.take() {
+                        work.done(Outcome::Answered { output: this.script.draft.tokens() });
+                    }
+                    std::mem::take(&mut this.script.closing)
+                }
+                Stage::Over => return Poll::Ready(None),
+            };
+            if !bytes.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stage == Stage::Over
+    }
+}
+
+/// Returns `share` of `all`, rounded down.
+pub(super) fn share_of(all: u64, share: f64) -> u64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a token count, for a random breaking point"
+    )]
+    let part = (all as f64 * share.clamp(0.0, 1.0)) as u64;
+    part
+}
+
+/// A frame is not made larger than this by pieces that are late.
+const LARGE_FRAME: usize = 16 * 1024;
+
+struct Broken {
+    bytes: Option<Bytes>,
+}
+
+impl http_body::Body for Broken {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Poll::Ready(Some(match self.bytes.take() {
+            Some(bytes) => Ok(Frame::data(bytes)),
+            None => Err(io::ErrorKind::ConnectionReset.into()),
+        }))
+    }
+}

@@ -1,0 +1,338 @@
+//! What a request asks for, read from its body.
+
+use serde_json::Value;
+
+use crate::catalog::{Catalog, ModelFacts};
+
+use super::embeddings;
+use super::error::WireError;
+use super::gauge::{Gauge, Measure, TextCounts, items};
+
+/// What generates text, or vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulate) enum Endpoint {
+    Chat,
+    Completions,
+    Responses,
+    Embeddings,
+}
+
+impl Endpoint {
+    /// Returns the endpoint at a path without its `/v1`.
+    pub(in crate::simulate) fn at(path: &str) -> Option<Self> {
+        match path {
+            "/chat/completions" => Some(Self::Chat),
+            "/completions" => Some(Self::Completions),
+            "/responses" => Some(Self::Responses),
+            "/embeddings" => Some(Self::Embeddings),
+            _ => None,
+        }
+    }
+}
+
+/// A request that was understood.
+#[derive(Debug, Clone)]
+pub(in crate::simulate) struct Ask {
+    pub endpoint: Endpoint,
+    pub model: String,
+    pub stream: bool,
+    /// Whether a chat or completions stream ends with its usage.
+    pub include_usage: bool,
+    /// The output bound of one generation, where stated.
+    pub bound: Option<u64>,
+    /// Answers shown.
+    pub choices: u64,
+    /// Answers generated: `best_of` may be more than `n`.
+    pub generations: u64,
+    /// The most that the model can write in one generation.
+    pub model_max: u64,
+    pub prompt: Measure,
+    pub shape: Shape,
+    /// The body itself, for what answers repeat.
+    pub body: Value,
+}
+
+/// What the answer has to look like.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::simulate) enum Shape {
+    /// Any text.
+    Text,
+    /// JSON that fits a schema.
+    Json(Value),
+    /// A call of a function, with arguments that fit a schema.
+    Call { name: String, schema: Value, named: bool },
+}
+
+/// What reading needs.
+#[derive(Debug)]
+pub(in crate::simulate) struct Reader {
+    pub catalog: Catalog,
+    pub counts: TextCounts,
+}
+
+impl Reader {
+    /// Reads the body of a request for `endpoint`.
+    ///
+    /// # Errors
+    ///
+    /// A 400 in OpenAI's shape.
+    pub(in crate::simulate) fn read(
+        &self,
+        endpoint: Endpoint,
+        bytes: &[u8],
+    ) -> Result<Ask, WireError> {
+        let body: Value = serde_json::from_slice(bytes).map_err(|_| {
+            WireError::bad_request(
+                "We could not parse the JSON body of your request. (HINT: This likely means you \
+                 aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, \
+                 but what was sent was not valid JSON.)",
+                None,
+            )
+        })?;
+        self.understand(endpoint, body)
+    }
+
+    /// Reads a body that was parsed before.
+    pub(in crate::simulate) fn understand(
+        &self,
+        endpoint: Endpoint,
+        body: Value,
+    ) -> Result<Ask, WireError> {
+        let Some(model) = body.get("model").and_then(Value::as_str).filter(|name| !name.is_empty())
+        else {
+            let message = "you must provide a model parameter";
+            return Err(WireError::bad_request(message, Some("model")));
+        };
+        let model = model.to_owned();
+        let facts = self.catalog.facts(&model);
+        let mut gauge = Gauge::new(&self.counts, facts.encoding);
+        gauge.digest(model.as_bytes());
+        let shape = match endpoint {
+            Endpoint::Chat => measure_chat(&mut gauge, &body)?,
+            Endpoint::Completions => measure_prompts(&mut gauge, &body)?,
+            Endpoint::Responses => measure_response(&mut gauge, &body)?,
+            Endpoint::Embeddings => measure_inputs(&mut gauge, &body)?,
+        };
+        let bound = bound(endpoint, &body, &facts)?;
+        let (choices, generations) = generations(endpoint, &body)?;
+        gauge.digest(&bound.unwrap_or_default().to_le_bytes());
+        gauge.digest(&choices.to_le_bytes());
+        let flag = |object: &Value, key| object.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let options = body.get("stream_options").unwrap_or(&Value::Null);
+        let ask = Ask {
+            endpoint,
+            stream: flag(&body, "stream") && endpoint != Endpoint::Embeddings,
+            include_usage: flag(options, "include_usage"),
+            bound,
+            choices,
+            generations,
+            model_max: facts.max_output.map_or(USUAL_MAX_OUTPUT, |tokens| tokens.count()),
+            prompt: gauge.measure(),
+            shape,
+            model,
+            body,
+        };
+        fits_window(&ask, &facts)?;
+        if endpoint == Endpoint::Embeddings {
+            embeddings::check(&ask)?;
+        }
+        Ok(ask)
+    }
+}
+
+/// What a model can write where nobody knows it.
+const USUAL_MAX_OUTPUT: u64 = 16_384;
+
+fn measure_chat(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
+    let messages = items(body.get("messages"));
+    if messages.is_empty() {
+        let message = "Missing required parameter: 'messages'.";
+        return Err(WireError::bad_request(message, Some("messages")));
+    }
+    gauge.messages(messages);
+    let functions: Vec<&Value> =
+        items(body.get("tools")).iter().filter_map(|tool| tool.get("function")).collect();
+    let system = messages.iter().any(|message| message.get("role") == Some(&"system".into()));
+    let choice = body.get("tool_choice");
+    gauge.functions(&functions, choice, system);
+    let format = body.get("response_format").unwrap_or(&Value::Null);
+    let schema = format.get("json_schema").and_then(|format| format.get("schema"));
+    Ok(shape(gauge, &functions, choice, (format, schema)))
+}
+
+fn measure_response(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
+    let Some(input) = body.get("input").filter(|input| input.is_string() || input.is_array())
+    else {
+        let message = "Missing required parameter: 'input'.";
+        return Err(WireError::bad_request(message, Some("input")));
+    };
+    let instructions = body.get("instructions").and_then(Value::as_str);
+    gauge.input_items(input, instructions);
+    let is_function = |tool: &&Value| tool.get("type").and_then(Value::as_str) == Some("function");
+    let functions: Vec<&Value> = items(body.get("tools")).iter().filter(is_function).collect();
+    let choice = body.get("tool_choice");
+    gauge.functions(&functions, choice, instructions.is_some());
+    let format = body.get("text").and_then(|text| text.get("format")).unwrap_or(&Value::Null);
+    Ok(shape(gauge, &functions, choice, (format, format.get("schema"))))
+}
+
+fn shape(
+    gauge: &mut Gauge<'_>,
+    functions: &[&Value],
+    choice: Option<&Value>,
+    (format, schema): (&Value, Option<&Value>),
+) -> Shape {
+    let named = choice.filter(|choice| choice.is_object());
+    let named = named.and_then(|choice| choice.get("function").unwrap_or(choice).get("name"));
+    let required = choice.and_then(Value::as_str) == Some("required");
+    let name_of = |function: &Value| function.get("name").cloned().unwrap_or_default();
+    let called = match named {
+        Some(name) => functions.iter().find(|function| name_of(function) == *name),
+        None => functions.first().filter(|_| required),
+    };
+    if let Some(schema) = schema {
+        gauge.schema(schema);
+    }
+    if let Some(function) = called {
+        let name = function.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let schema = function.get("parameters").cloned().unwrap_or_default();
+        return Shape::Call { name, schema, named: named.is_some() };
+    }
+    let kind = format.get("type").and_then(Value::as_str);
+    if matches!(kind, Some("json_object" | "json_schema")) {
+        return Shape::Json(schema.cloned().unwrap_or_else(
+            || serde_json::json!({"type": "object", "properties": {"answer": {"type": "string"}}}),
+        ));
+    }
+    Shape::Text
+}
+
+fn measure_prompts(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
+    measure_texts(gauge, body.get("prompt").unwrap_or(&Value::from("<|endoftext|>")), "prompt")?;
+    Ok(Shape::Text)
+}
+
+fn measure_inputs(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
+    let Some(input) = body.get("input") else {
+        let message = "Missing required parameter: 'input'.";
+        return Err(WireError::bad_request(message, Some("input")));
+    };
+    measure_texts(gauge, input, "input")?;
+    if texts_in(Some(input)) > MOST_INPUTS {
+        let message = format!("Invalid 'input': array too long. Expected at most {MOST_INPUTS}.");
+        return Err(WireError::bad_request(message, Some("input")));
+    }
+    Ok(Shape::Text)
+}
+
+/// The most inputs of one embeddings request (OpenAI's specification v2.3.0).
+const MOST_INPUTS: u64 = 2048;
+
+/// Measures a text, texts, tokens, or lists of tokens.
+fn measure_texts(
+    gauge: &mut Gauge<'_>,
+    value: &Value,
+    param: &'static str,
+) -> Result<(), WireError> {
+    match value {
+        Value::String(text) => gauge.text(text),
+        Value::Array(list) if !list.is_empty() => {
+            if list.iter().all(Value::is_u64) {
+                gauge.digest(value.to_string().as_bytes());
+                gauge.tokens(list.len() as u64);
+            } else {
+                for part in list.iter() {
+                    measure_texts(gauge, part, param)?;
+                }
+            }
+        }
+        _ => {
+            let message = format!("Invalid type for '{param}': expected a string or an array.");
+            return Err(WireError::bad_request(message, Some(param)));
+        }
+    }
+    Ok(())
+}
+
+/// Returns how many texts a `prompt` or `input` has.
+pub(in crate::simulate) fn texts_in(value: Option<&Value>) -> u64 {
+    match value {
+        Some(Value::Array(list)) if list.iter().any(|part| !part.is_u64()) => list.len() as u64,
+        _ => 1,
+    }
+}
+
+fn bound(endpoint: Endpoint, body: &Value, facts: &ModelFacts) -> Result<Option<u64>, WireError> {
+    let names: &[&'static str] = match endpoint {
+        Endpoint::Chat => &["max_completion_tokens", "max_tokens"],
+        Endpoint::Completions => &["max_tokens"],
+        Endpoint::Responses => &["max_output_tokens"],
+        Endpoint::Embeddings => &[],
+    };
+    for name in names {
+        match body.get(name) {
+            None | Some(Value::Null) => {}
+            Some(value) => {
+                let least = if endpoint == Endpoint::Completions { 0 } else { 1 };
+                let Some(bound) = value.as_u64().filter(|bound| *bound >= least) else {
+                    let message = format!("Invalid '{name}': expected a positive integer.");
+                    return Err(WireError::bad_request(message, Some(name)));
+                };
+                if let Some(most) = facts.max_output.map(|tokens| tokens.count())
+                    && bound > most
+                {
+                    let message = format!(
+                        "{name} is too large: {bound}. This model supports at most {most} \
+                         completion tokens, whereas you provided {bound}."
+                    );
+                    return Err(WireError::bad_request(message, Some(name)));
+                }
+                return Ok(Some(bound));
+            }
+        }
+    }
+    // The default of the completions endpoint (OpenAI's specification v2.3.0).
+    Ok((endpoint == Endpoint::Completions).then_some(16))
+}
+
+fn generations(endpoint: Endpoint, body: &Value) -> Result<(u64, u64), WireError> {
+    let number = |name: &'static str| match body.get(name) {
+        None | Some(Value::Null) => Ok(1),
+        Some(value) => value.as_u64().filter(|n| (1..=MOST_CHOICES).contains(n)).ok_or_else(|| {
+            let message = format!("Invalid '{name}': expected 1 to {MOST_CHOICES}.");
+            WireError::bad_request(message, Some(name))
+        }),
+    };
+    match endpoint {
+        Endpoint::Chat => number("n").map(|n| (n, n)),
+        Endpoint::Completions => {
+            let prompts = texts_in(body.get("prompt"));
+            let n = number("n")?;
+            let best_of = number("best_of")?.max(n);
+            Ok((n.saturating_mul(prompts), best_of.saturating_mul(prompts)))
+        }
+        Endpoint::Responses => Ok((1, 1)),
+        Endpoint::Embeddings => Ok((0, 0)),
+    }
+}
+
+/// The most answers of one request (OpenAI's specification v2.3.0).
+const MOST_CHOICES: u64 = 128;
+
+fn fits_window(ask: &Ask, facts: &ModelFacts) -> Result<(), WireError> {
+    let Some(window) = facts.context_window.map(|tokens| tokens.count()) else {
+        return Ok(());
+    };
+    let prompt = ask.prompt.tokens;
+    if ask.endpoint == Endpoint::Embeddings {
+        return Ok(());
+    }
+    let bound = if ask.endpoint == Endpoint::Completions { ask.bound.unwrap_or(0) } else { 0 };
+    if prompt.saturating_add(bound) <= window {
+        return Ok(());
+    }
+    Err(WireError::too_long(format!(
+        "This model's maximum context length is {window} tokens. However, your messages resulted \
+         in {prompt} tokens. Please reduce the length of the messages."
+    )))
+}

@@ -1,0 +1,170 @@
+//! Chat completions.
+
+use serde_json::{Value, json};
+
+use super::ask::{Ask, Shape};
+use super::draft::{Draft, Ending};
+use super::script::{Frame, Script, data};
+
+/// Returns the answer as one object.
+pub(in crate::simulate) fn object(ask: &Ask, draft: &Draft) -> Value {
+    let choices = draft.choices.iter().enumerate().map(|(index, choice)| {
+        let text = choice.text.whole();
+        json!({
+            "index": index,
+            "message": message(ask, draft, index, &text),
+            "logprobs": null,
+            "finish_reason": finish(ask, choice.ending),
+        })
+    });
+    json!({
+        "id": format!("chatcmpl-{}", draft.id),
+        "object": "chat.completion",
+        "created": draft.created,
+        "model": ask.model,
+        "choices": choices.collect::<Vec<_>>(),
+        "usage": usage(ask, draft),
+        "service_tier": "default",
+        "system_fingerprint": FINGERPRINT,
+    })
+}
+
+/// Returns the answer as a stream of chunks.
+pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
+    let mut opening = Vec::new();
+    let mut closing = Vec::new();
+    let mut tracks = Vec::new();
+    for (index, choice) in draft.choices.iter().enumerate() {
+        let first = match &ask.shape {
+            Shape::Call { name, .. } => json!({
+                "role": "assistant",
+                "content": null,
+                "tool_calls": [{
+                    "index": 0,
+                    "id": call_id(&draft, index),
+                    "type": "function",
+                    "function": {"name": name, "arguments": ""},
+                }],
+                "refusal": null,
+            }),
+            _ => json!({"role": "assistant", "content": "", "refusal": null}),
+        };
+        data(&mut opening, &chunk(ask, &draft, index, &first, None));
+        let last = finish(ask, choice.ending);
+        data(&mut closing, &chunk(ask, &draft, index, &json!({}), Some(last)));
+        tracks.push(frame(ask, &draft, index));
+    }
+    if ask.include_usage {
+        let mut last = head(ask, &draft);
+        if let Value::Object(fields) = &mut last {
+            fields.insert("choices".into(), json!([]));
+            fields.insert("usage".into(), usage(ask, &draft));
+        }
+        data(&mut closing, &last);
+    }
+    closing.extend_from_slice(b"data: [DONE]\n\n");
+    Script { preface: Vec::new(), opening, tracks, closing, draft }
+}
+
+/// Returns the usage of a chat or text completion.
+pub(in crate::simulate) fn usage(ask: &Ask, draft: &Draft) -> Value {
+    let (prompt, output) = (ask.prompt.tokens, draft.tokens());
+    json!({
+        "prompt_tokens": prompt,
+        "completion_tokens": output,
+        "total_tokens": prompt + output,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    })
+}
+
+/// Cuts an event in two where its piece of text belongs.
+pub(in crate::simulate) fn around_piece(event: &Value) -> Frame {
+    let text = event.to_string();
+    let (before, after) = text.split_once(PLACE).unwrap_or((&text, ""));
+    Frame { before: format!("data: {before}"), after: format!("{after}\n\n"), numbered: None }
+}
+
+/// Stands in an event where its piece of text belongs.
+pub(in crate::simulate) const PLACE: &str = "@@piece@@";
+
+pub(in crate::simulate) const FINGERPRINT: &str = "fp_sluicegate";
+
+fn frame(ask: &Ask, draft: &Draft, index: usize) -> Frame {
+    let delta = match ask.shape {
+        Shape::Call { .. } => {
+            json!({"tool_calls": [{"index": 0, "function": {"arguments": PLACE}}]})
+        }
+        _ => json!({"content": PLACE}),
+    };
+    around_piece(&chunk(ask, draft, index, &delta, None))
+}
+
+fn chunk(ask: &Ask, draft: &Draft, index: usize, delta: &Value, finish: Option<&str>) -> Value {
+    let mut chunk = head(ask, draft);
+    if let Value::Object(fields) = &mut chunk {
+        let choice = json!({
+            "index": index,
+            "delta": delta,
+            "logprobs": null,
+            "finish_reason": finish,
+        });
+        fields.insert("choices".into(), Value::Array(vec![choice]));
+        if ask.include_usage {
+            fields.insert("usage".into(), Value::Null);
+        }
+    }
+    chunk
+}
+
+fn head(ask: &Ask, draft: &Draft) -> Value {
+    json!({
+        "id": format!("chatcmpl-{}", draft.id),
+        "object": "chat.completion.chunk",
+        "created": draft.created,
+        "model": ask.model,
+        "service_tier": "default",
+        "system_fingerprint": FINGERPRINT,
+    })
+}
+
+fn message(ask: &Ask, draft: &Draft, index: usize, text: &str) -> Value {
+    let Shape::Call { name, .. } = &ask.shape else {
+        return json!({
+            "role": "assistant",
+            "content": text,
+            "refusal": null,
+            "annotations": [],
+        });
+    };
+    json!({
+        "role": "assistant",
+        "content": null,
+        "tool_calls": [{
+            "id": call_id(draft, index),
+            "type": "function",
+            "function": {"name": name, "arguments": text},
+        }],
+        "refusal": null,
+        "annotations": [],
+    })
+}
+
+fn call_id(draft: &Draft, index: usize) -> String {
+    format!("call_{}{index}", draft.id)
+}
+
+/// A call of a function that was named ends with `stop`, one that was merely required does not
+/// (OpenAI's function calling guide, read 2026-11).
+fn finish(ask: &Ask, ending: Ending) -> &'static str {
+    match (ending, &ask.shape) {
+        (Ending::Length, _) => "length",
+        (Ending::Stop, Shape::Call { named: false, .. }) => "tool_calls",
+        (Ending::Stop, _) => "stop",
+    }
+}

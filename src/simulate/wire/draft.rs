@@ -1,0 +1,127 @@
+//! What an answer will say, decided before its first byte: texts, their lengths, how they end.
+
+use std::time::Duration;
+
+use crate::catalog::Encoding;
+
+use super::ask::{Ask, Shape};
+use super::gauge::TextCounts;
+use super::tools;
+use super::words::{Text, mix};
+
+/// The texts of an answer.
+#[derive(Debug, Clone)]
+pub(in crate::simulate) struct Draft {
+    /// Ends every id of this answer.
+    pub id: String,
+    /// When it was made, in seconds since 1970-01-01 UTC.
+    pub created: u64,
+    /// One text per choice.
+    pub choices: Vec<Choice>,
+    /// Tokens of generations that are not shown (`best_of`).
+    pub hidden: u64,
+}
+
+/// One choice of an answer.
+#[derive(Debug, Clone)]
+pub(in crate::simulate) struct Choice {
+    pub text: Text,
+    pub ending: Ending,
+}
+
+/// How a choice ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulate) enum Ending {
+    /// The model had said everything.
+    Stop,
+    /// The output bound was reached.
+    Length,
+}
+
+/// How fast an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulate) struct Pace {
+    /// From admission to the first token.
+    pub first: Duration,
+    /// From one token to the next.
+    pub token: Duration,
+}
+
+impl Draft {
+    /// Writes the texts for `ask`, of `lengths` tokens; JSON and calls are as long as they are.
+    pub(in crate::simulate) fn new(
+        ask: &Ask,
+        lengths: &[(u64, Ending)],
+        counts: &TextCounts,
+        (number, created): (u64, u64),
+    ) -> Self {
+        let seed = ask.prompt.digest;
+        let shown = usize::try_from(ask.choices).unwrap_or(usize::MAX);
+        let choices = lengths.iter().take(shown).enumerate().map(|(index, (length, ending))| {
+            let seed = mix(seed ^ index as u64);
+            match &ask.shape {
+                Shape::Text => {
+                    Choice { text: Text::Words { seed, count: *length }, ending: *ending }
+                }
+                Shape::Json(schema) | Shape::Call { schema, .. } => {
+                    let value = tools::example(schema, seed, 0).to_string();
+                    given(&value, ask.bound, counts)
+                }
+            }
+        });
+        Self {
+            id: format!("{:016x}{:08x}", mix(seed ^ number), number),
+            created,
+            choices: choices.collect(),
+            hidden: lengths.iter().skip(shown).map(|(length, _)| length).sum(),
+        }
+    }
+
+    /// Returns the output tokens of the whole answer.
+    pub(in crate::simulate) fn tokens(&self) -> u64 {
+        self.choices.iter().map(|choice| choice.text.tokens()).sum::<u64>() + self.hidden
+    }
+
+    /// Returns the output tokens when `pieces` pieces of every choice are written.
+    pub(in crate::simulate) fn tokens_of(&self, pieces: u64) -> u64 {
+        self.choices.iter().map(|choice| choice.text.tokens_of(pieces)).sum()
+    }
+
+    /// Returns how many pieces the longest choice has.
+    pub(in crate::simulate) fn len(&self) -> u64 {
+        self.choices.iter().map(|choice| choice.text.len()).max().unwrap_or(0)
+    }
+}
+
+impl Pace {
+    /// Returns the time from admission until piece `index` is written.
+    pub(in crate::simulate) fn until(&self, index: u64) -> Duration {
+        let nanos = self.token.as_nanos().saturating_mul(u128::from(index));
+        self.first.saturating_add(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+
+    /// Returns how many pieces are written `elapsed` after admission, `most` at most.
+    pub(in crate::simulate) fn written(&self, elapsed: Duration, most: u64) -> u64 {
+        let Some(writing) = elapsed.checked_sub(self.first) else {
+            return 0;
+        };
+        let pieces = writing.as_nanos().checked_div(self.token.as_nanos());
+        let pieces = pieces.map_or(most, |pieces| u64::try_from(pieces + 1).unwrap_or(u64::MAX));
+        pieces.min(most)
+    }
+}
+
+/// Writes a given text, cut where it is longer than its bound.
+fn given(text: &str, bound: Option<u64>, counts: &TextCounts) -> Choice {
+    let mut text = text;
+    let mut tokens = counts.count(text, Encoding::O200k);
+    let mut ending = Ending::Stop;
+    while let Some(bound) = bound.filter(|bound| tokens > *bound) {
+        ending = Ending::Length;
+        let keep = text.len() as u64 * bound / tokens.max(1);
+        let keep = usize::try_from(keep).unwrap_or(0).min(text.len().saturating_sub(1));
+        text = text.get(..text.floor_char_boundary(keep)).unwrap_or_default();
+        tokens = counts.count(text, Encoding::O200k);
+    }
+    Choice { text: Text::given(text, tokens), ending }
+}

@@ -1,0 +1,225 @@
+//! Responses, as one object and as numbered events.
+
+use serde_json::{Value, json};
+
+use super::ask::{Ask, Shape};
+use super::chat::PLACE;
+use super::draft::{Draft, Ending};
+use super::gauge::items;
+use super::script::{Frame, Script};
+
+/// Returns the answer as one object.
+pub(in crate::simulate) fn object(ask: &Ask, draft: &Draft) -> Value {
+    response(ask, draft, State::Done)
+}
+
+/// Returns the answer as a stream of events.
+pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
+    let mut preface = Events::default();
+    for kind in ["response.created", "response.in_progress"] {
+        preface.push(kind, json!({"response": response(ask, &draft, State::Writing)}));
+    }
+    let mut opening = Events { out: Vec::new(), number: preface.number };
+    opening.push(
+        "response.output_item.added",
+        json!({"output_index": 0, "item": item(ask, &draft, State::Writing)}),
+    );
+    let is_call = matches!(ask.shape, Shape::Call { .. });
+    if !is_call {
+        opening.push("response.content_part.added", part(&draft, State::Writing));
+    }
+    let pieces = draft.len();
+    let track = frame(&draft, is_call, opening.number);
+    let mut closing = Events { out: Vec::new(), number: opening.number + pieces };
+    let text = whole(&draft);
+    if is_call {
+        let done = json!({"item_id": item_id(ask, &draft), "output_index": 0, "arguments": text});
+        closing.push("response.function_call_arguments.done", done);
+    } else {
+        let done = json!({
+            "item_id": item_id(ask, &draft),
+            "output_index": 0,
+            "content_index": 0,
+            "text": text,
+            "logprobs": [],
+        });
+        closing.push("response.output_text.done", done);
+        closing.push("response.content_part.done", part(&draft, State::Done));
+    }
+    let item = item(ask, &draft, State::Done);
+    closing.push("response.output_item.done", json!({"output_index": 0, "item": item}));
+    let last = if ending(&draft) == Ending::Stop { "completed" } else { "incomplete" };
+    let whole = response(ask, &draft, State::Done);
+    closing.push(&format!("response.{last}"), json!({"response": whole}));
+    Script {
+        preface: preface.out,
+        opening: opening.out,
+        tracks: vec![track],
+        closing: closing.out,
+        draft,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Writing,
+    Done,
+}
+
+#[derive(Debug, Default)]
+struct Events {
+    out: Vec<u8>,
+    number: u64,
+}
+
+impl Events {
+    fn push(&mut self, kind: &str, mut value: Value) {
+        if let Value::Object(fields) = &mut value {
+            fields.insert("type".into(), kind.into());
+            fields.insert("sequence_number".into(), self.number.into());
+        }
+        self.number += 1;
+        self.out.extend_from_slice(format!("event: {kind}\ndata: {value}\n\n").as_bytes());
+    }
+}
+
+fn frame(draft: &Draft, is_call: bool, first: u64) -> Frame {
+    let kind = if is_call {
+        "response.function_call_arguments.delta"
+    } else {
+        "response.output_text.delta"
+    };
+    let event = if is_call {
+        json!({"type": kind, "item_id": format!("fc_{}", draft.id), "output_index": 0, "delta": PLACE})
+    } else {
+        json!({
+            "type": kind,
+            "item_id": format!("msg_{}", draft.id),
+            "output_index": 0,
+            "content_index": 0,
+            "logprobs": [],
+            "delta": PLACE,
+        })
+    };
+    let text = event.to_string();
+    let (before, after) = text.split_once(PLACE).unwrap_or((&text, "\"}"));
+    // The number goes in as the last field.
+    let after = after.strip_suffix('}').unwrap_or(after);
+    Frame {
+        before: format!("event: {kind}\ndata: {before}"),
+        after: format!("{after},\"sequence_number\":"),
+        numbered: Some((first, "}\n\n")),
+    }
+}
+
+fn response(ask: &Ask, draft: &Draft, state: State) -> Value {
+    let field = |name: &str, default: Value| match ask.body.get(name) {
+        None | Some(Value::Null) => default,
+        Some(value) => value.clone(),
+    };
+    let done = state == State::Done;
+    let cut = done && ending(draft) == Ending::Length;
+    let status = match (done, cut) {
+        (false, _) => "in_progress",
+        (true, true) => "incomplete",
+        (true, false) => "completed",
+    };
+    let output = if done { vec![item(ask, draft, state)] } else { Vec::new() };
+    json!({
+        "id": format!("resp_{}", draft.id),
+        "object": "response",
+        "created_at": draft.created,
+        "status": status,
+        "background": false,
+        "error": null,
+        "incomplete_details": cut.then(|| json!({"reason": "max_output_tokens"})),
+        "instructions": field("instructions", Value::Null),
+        "max_output_tokens": field("max_output_tokens", Value::Null),
+        "max_tool_calls": field("max_tool_calls", Value::Null),
+        "metadata": field("metadata", json!({})),
+        "model": ask.model,
+        "output": output,
+        "parallel_tool_calls": field("parallel_tool_calls", true.into()),
+        "previous_response_id": field("previous_response_id", Value::Null),
+        "reasoning": field("reasoning", json!({"effort": null, "summary": null})),
+        "service_tier": "default",
+        "store": field("store", true.into()),
+        "temperature": field("temperature", 1.0.into()),
+        "text": field("text", json!({"format": {"type": "text"}})),
+        "tool_choice": field("tool_choice", "auto".into()),
+        "tools": items(ask.body.get("tools")),
+        "top_logprobs": 0,
+        "top_p": field("top_p", 1.0.into()),
+        "truncation": field("truncation", "disabled".into()),
+        "usage": done.then(|| usage(ask, draft)),
+        "user": field("user", Value::Null),
+    })
+}
+
+fn usage(ask: &Ask, draft: &Draft) -> Value {
+    let (input, output) = (ask.prompt.tokens, draft.tokens());
+    json!({
+        "input_tokens": input,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": output,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": input + output,
+    })
+}
+
+fn item(ask: &Ask, draft: &Draft, state: State) -> Value {
+    let text = if state == State::Done { whole(draft) } else { String::new() };
+    let status = match (state, ending(draft)) {
+        (State::Writing, _) => "in_progress",
+        (State::Done, Ending::Stop) => "completed",
+        (State::Done, Ending::Length) => "incomplete",
+    };
+    if let Shape::Call { name, .. } = &ask.shape {
+        return json!({
+            "id": item_id(ask, draft),
+            "type": "function_call",
+            "status": status,
+            "arguments": text,
+            "call_id": format!("call_{}", draft.id),
+            "name": name,
+        });
+    }
+    let content = match state {
+        State::Writing => json!([]),
+        State::Done => json!([output_text(&text)]),
+    };
+    json!({
+        "id": item_id(ask, draft),
+        "type": "message",
+        "status": status,
+        "role": "assistant",
+        "content": content,
+    })
+}
+
+fn part(draft: &Draft, state: State) -> Value {
+    let text = if state == State::Done { whole(draft) } else { String::new() };
+    json!({
+        "item_id": format!("msg_{}", draft.id),
+        "output_index": 0,
+        "content_index": 0,
+        "part": output_text(&text),
+    })
+}
+
+fn output_text(text: &str) -> Value {
+    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+}
+
+fn item_id(ask: &Ask, draft: &Draft) -> String {
+    let kind = if matches!(ask.shape, Shape::Call { .. }) { "fc" } else { "msg" };
+    format!("{kind}_{}", draft.id)
+}
+
+fn whole(draft: &Draft) -> String {
+    draft.choices.first().map(|choice| choice.text.whole()).unwrap_or_default()
+}
+
+fn ending(draft: &Draft) -> Ending {
+    draft.choices.first().map_or(Ending::Stop, |choice| choice.ending)
+}

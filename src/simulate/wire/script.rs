@@ -1,0 +1,66 @@
+//! An event stream, ready to be played: what comes before, between and after its tokens.
+
+use super::draft::Draft;
+
+/// The events of one answer.
+#[derive(Debug)]
+pub(in crate::simulate) struct Script {
+    /// Events sent at once.
+    pub preface: Vec<u8>,
+    /// Events sent with the first token.
+    pub opening: Vec<u8>,
+    /// One per choice: what stands around each of its pieces.
+    pub tracks: Vec<Frame>,
+    /// The events that end the stream.
+    pub closing: Vec<u8>,
+    /// The texts.
+    pub draft: Draft,
+}
+
+/// What stands around a piece of text in its event.
+#[derive(Debug)]
+pub(in crate::simulate) struct Frame {
+    /// Everything before the piece, which follows as the inside of a JSON string.
+    pub before: String,
+    /// Everything after it, where nothing is numbered; else what stands before the number.
+    pub after: String,
+    /// The number of the first event and what stands after the number.
+    pub numbered: Option<(u64, &'static str)>,
+}
+
+impl Script {
+    /// Appends the events of piece `index` of every choice that has one.
+    pub(in crate::simulate) fn append(&self, index: u64, out: &mut Vec<u8>) {
+        for (frame, choice) in self.tracks.iter().zip(&self.draft.choices) {
+            if index >= choice.text.len() {
+                continue;
+            }
+            out.extend_from_slice(frame.before.as_bytes());
+            escape(choice.text.piece(index), out);
+            out.extend_from_slice(frame.after.as_bytes());
+            if let Some((first, rest)) = frame.numbered {
+                let mut digits = itoa::Buffer::new();
+                out.extend_from_slice(digits.format(first + index).as_bytes());
+                out.extend_from_slice(rest.as_bytes());
+            }
+        }
+    }
+}
+
+/// Writes `text` as the inside of a JSON string.
+fn escape(text: &str, out: &mut Vec<u8>) {
+    let plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
+    if text.as_bytes().iter().all(plain) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    let quoted = serde_json::Value::from(text).to_string();
+    out.extend_from_slice(quoted.get(1..quoted.len() - 1).unwrap_or_default().as_bytes());
+}
+
+/// Appends a `data:` event.
+pub(in crate::simulate) fn data(out: &mut Vec<u8>, value: &serde_json::Value) {
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(value.to_string().as_bytes());
+    out.extend_from_slice(b"\n\n");
+}
