@@ -3,3 +3,4 @@
 #![expect(clippy::expect_used, reason = "a test binary: helpers outside test functions fail so")]
 
 mod cli;
+mod upstream;
