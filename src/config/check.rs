@@ -73,13 +73,14 @@ pub(super) fn check_home(path: &Located<String>, key: String, check: &mut Check<
 struct Server {
     listen: Located<SocketAddr>,
     admin: Located<SocketAddr>,
-    max_body: usize,
+    max_body: Located<Bytes>,
     max_connections: usize,
 }
 
 impl Server {
     fn settings(self) -> ServerSettings {
         let Self { listen, admin, max_body, max_connections } = self;
+        let max_body = max_body.value.0;
         ServerSettings { listen: listen.value, admin: admin.value, max_body, max_connections }
     }
 }
@@ -125,7 +126,7 @@ fn server(mut section: Section, check: &mut Check<'_>) -> Option<Server> {
     Some(Server {
         listen: listen?,
         admin: admin?,
-        max_body: max_body?.value.0,
+        max_body: max_body?,
         max_connections: max_connections?,
     })
 }
@@ -209,16 +210,29 @@ fn check_addresses(server: &Server, apps: bool, check: &mut Check<'_>) {
 
 /// Checks that the largest request has room in the line.
 fn check_room(server: &Server, line: &Line, check: &mut Check<'_>) {
-    let Located { value: Bytes(room), origin } = &line.max_waiting_bytes;
-    if *room < server.max_body {
-        let most = server.max_body;
-        check.problem(Problem::Value {
-            origin: origin.clone(),
-            key: "line.max_waiting_bytes".to_owned(),
-            found: format!("{room} bytes"),
-            rule: format!("must be at least `server.max_body`, {most} bytes: a larger request could never wait").into(),
-        });
+    let (Bytes(room), Bytes(largest)) = (line.max_waiting_bytes.value, server.max_body.value);
+    if room >= largest {
+        return;
     }
+    let (wait, body) = ("line.max_waiting_bytes", "server.max_body");
+    let why = "a larger request could never wait";
+    // The one that somebody chose is the one to be changed.
+    let (origin, key, found, rule) = match line.max_waiting_bytes.origin {
+        Origin::Default => {
+            let rule = format!("must be at most `{wait}`, {room} bytes: {why}");
+            (&server.max_body.origin, body, largest, rule)
+        }
+        _ => {
+            let rule = format!("must be at least `{body}`, {largest} bytes: {why}");
+            (&line.max_waiting_bytes.origin, wait, room, rule)
+        }
+    };
+    check.problem(Problem::Value {
+        origin: origin.clone(),
+        key: key.to_owned(),
+        found: format!("{found} bytes"),
+        rule: rule.into(),
+    });
 }
 
 /// Checks that requests do not come back to where they came in, nor cross a network in the clear.
