@@ -68,8 +68,11 @@ impl Lane {
         let longest = if numbers { minute / 30 } else { minute };
         let until = now.plus(wait.min(longest).max(1));
         self.hold = self.hold.max(Some((kind, until)));
+        let hopeless = debit.refusal.is_some_and(|refusal| refusal.used.is_none());
         if debit.probing {
             self.contact.refused(now);
+        } else if hopeless {
+            // "Request too large" says nothing of the level.
         } else if let Some(quota) = self.quotas.iter_mut().find(|quota| quota.kind == kind) {
             quota.surprised(debit.charge.of(kind), minute, now);
         }

@@ -38,7 +38,9 @@ impl Known {
             if is(self.day_limit) && !is(self.minute_limit) { Period::Day } else { Period::Minute };
         let Some(reset) = hint.reset.map(nanos) else { return by_limit };
         if reset > self.minute.saturating_add(self.minute / 50) {
-            return Period::Day;
+            // A minute in debt takes longer than a minute.
+            let debt = hint.remaining == Some(0) && is(self.minute_limit);
+            return if debt { by_limit } else { Period::Day };
         }
         if self.counting != Counting::Bucket {
             return by_limit;
@@ -71,8 +73,8 @@ fn level(hint: &QuotaHint, window: u64) -> Option<Span> {
     let rate = limit / float(window);
     let most = limit - reset * rate;
     let least = most - MILLISECOND * rate;
-    let fits = remaining <= most + SLACK && least < remaining + 1.0 + SLACK;
-    fits.then_some(Span { least: least.max(remaining.min(most)), most })
+    let fits = (remaining <= most + SLACK || remaining == 0.0) && least < remaining + 1.0 + SLACK;
+    fits.then_some(Span { least: least.max(remaining).min(most), most })
 }
 
 const MILLISECOND: f64 = 1e6;

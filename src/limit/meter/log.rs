@@ -36,6 +36,8 @@ pub(super) struct Slice {
     pub(super) last: Moment,
     /// What is debited, corrected.
     pub(super) sum: i128,
+    /// What was debited, uncorrected.
+    gross: u64,
 }
 
 impl Log {
@@ -56,6 +58,7 @@ impl Log {
 
     /// Adds `amount` at `now`, which is not older than the latest debit.
     pub(super) fn push(&mut self, amount: u64, now: Moment) {
+        let gross = amount;
         let amount = i128::from(amount);
         self.sum += amount;
         let places = self.slices.len();
@@ -67,8 +70,9 @@ impl Log {
             {
                 newest.last = newest.last.max(now);
                 newest.sum += amount;
+                newest.gross = newest.gross.saturating_add(gross);
             }
-            _ => self.slices.push_back(Slice { start: now, last: now, sum: amount }),
+            _ => self.slices.push_back(Slice { start: now, last: now, sum: amount, gross }),
         }
     }
 
@@ -123,9 +127,8 @@ impl Log {
     /// Returns what may have been debited in `from..=to`, and never less than was.
     pub(super) fn debited(&self, from: Moment, to: Moment) -> u64 {
         let those = self.slices.iter().skip_while(|slice| slice.last < from);
-        let sum: i128 =
-            those.take_while(|slice| slice.start <= to).map(|slice| slice.sum.max(0)).sum();
-        u64::try_from(sum).unwrap_or(u64::MAX)
+        let those = those.take_while(|slice| slice.start <= to);
+        those.fold(0, |sum: u64, slice| sum.saturating_add(slice.gross))
     }
 }
 
