@@ -17,14 +17,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::admit::InFlight;
 use crate::catalog::{self, ModelFacts};
 use crate::count::Demand;
-use crate::limit::QuotaKind;
+use crate::limit::{Hint, QuotaKind, QuotaLevel};
 use crate::telemetry::{Metrics, RequestLine, Series};
-use crate::units::{AppName, KeyLabel, ModelName, PicoUsd, RequestId, Tokens, Usage};
+use crate::units::{AppName, KeyLabel, ModelName, PicoUsd, RequestId, Usage};
+use crate::upstream::{Change, Finding};
 
 /// A request under way whose true cost is not yet known.
 ///
@@ -119,9 +121,47 @@ impl Unsettled {
         &self.record
     }
 
-    /// Returns what `usage` costs at the catalog's prices; nothing where the price is unknown.
-    pub fn cost(&self, usage: &Usage) -> PicoUsd {
-        catalog::price(&self.record.facts, usage).unwrap_or_default()
+    /// Notes the status that the client gets.
+    pub const fn set_status(&mut self, status: u16) {
+        self.record.status = status;
+    }
+
+    /// Compares what the answer says with what was predicted; returns the lane's levels after that.
+    /// `now` is when the answer's headers came.
+    pub fn observe(&mut self, hint: &Hint, now: Instant) -> Vec<QuotaLevel> {
+        self.in_flight.as_mut().map(|flight| flight.observe(hint, now)).unwrap_or_default()
+    }
+
+    /// Tells the fleet how the key fared, and what the answer's head says of its owner.
+    pub fn report(&self, finding: &Finding, headers: &HeaderMap, now: Instant) -> Change {
+        let report = |flight: &InFlight| flight.report(finding, headers, now);
+        self.in_flight.as_ref().map_or(Change::Unchanged, report)
+    }
+
+    /// Counts that the provider refused the request for a limit.
+    pub fn note_refusal(&self) {
+        self.books.metrics.provider_refused(&self.books.series);
+    }
+
+    /// Closes a try that the provider refused or failed, and that is made again: its tokens are
+    /// credited, its request stays debited. The log line is the last try's.
+    pub fn give_back(mut self) {
+        if let Some(in_flight) = self.in_flight.take() {
+            in_flight.refused(Instant::now());
+        }
+    }
+
+    /// Closes a try that the provider never saw, as if it had not been made.
+    pub fn unsent(mut self) {
+        if let Some(in_flight) = self.in_flight.take() {
+            in_flight.unsent();
+        }
+    }
+
+    /// Closes a try of which nothing will be known: its estimate stays debited and booked. The log
+    /// line is written with what the client is told.
+    pub fn abandon(mut self) {
+        self.book_estimate();
     }
 
     /// Replaces the estimate by `usage`, everywhere.
@@ -130,9 +170,7 @@ impl Unsettled {
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.settle(usage, now);
         }
-        let cost = self.cost(usage);
-        let counted = self.record.demand.input;
-        self.books.metrics.settled(&self.books.series, counted, usage, cost);
+        self.book(usage);
         self.close(usage, ending, now);
     }
 
@@ -154,15 +192,25 @@ impl Unsettled {
 
     /// Closes what is still in flight at its estimate; nothing where it was closed before.
     fn keep_estimate(&mut self, ending: Ending) {
-        // What is still in flight keeps its whole debit when it is dropped.
-        let Some(in_flight) = self.in_flight.take() else { return };
-        drop(in_flight);
+        if let Some(usage) = self.book_estimate() {
+            self.close(&usage, ending, Instant::now());
+        }
+    }
+
+    /// Books the estimate as used, once; the debit keeps it.
+    fn book_estimate(&mut self) -> Option<Usage> {
+        // What is dropped in flight keeps its whole debit.
+        drop(self.in_flight.take()?);
         let demand = &self.record.demand;
-        let output = demand.output_bound.unwrap_or(Tokens::ZERO);
+        let output = demand.output_bound.unwrap_or_default();
         let usage = Usage { input: demand.input, output, ..Usage::default() };
-        let cost = self.cost(&usage);
-        self.books.metrics.settled(&self.books.series, demand.input, &usage, cost);
-        self.close(&usage, ending, Instant::now());
+        self.book(&usage);
+        Some(usage)
+    }
+
+    fn book(&self, usage: &Usage) {
+        let (series, counted) = (&self.books.series, self.record.demand.input);
+        self.books.metrics.settled(series, counted, usage, self.record.cost(usage));
     }
 
     fn close(&self, usage: &Usage, ending: Ending, now: Instant) {
@@ -175,6 +223,11 @@ impl Unsettled {
 }
 
 impl Record {
+    /// Returns what `usage` costs at the catalog's prices; nothing where a price is unknown.
+    pub fn cost(&self, usage: &Usage) -> PicoUsd {
+        catalog::price(&self.facts, usage).unwrap_or_default()
+    }
+
     /// Writes the log line of the request.
     pub fn log(&self, usage: &Usage, ending: &'static str, now: Instant) {
         RequestLine {

@@ -9,7 +9,7 @@ use super::Shared;
 use super::state::Grant;
 use crate::limit::{Hint, QuotaKind, QuotaLevel};
 use crate::line::Place;
-use crate::units::Usage;
+use crate::units::{AccountName, Usage};
 use crate::upstream::{AccountId, Change, Credential, Finding};
 
 /// A debit whose request has not been sent yet.
@@ -38,6 +38,12 @@ impl Reservation {
     /// Returns the account that is debited.
     pub fn account(&self) -> Option<AccountId> {
         self.open.grant.as_ref().map(|grant| grant.lane.account)
+    }
+
+    /// Returns the name of the account that is debited.
+    pub fn account_name(&self) -> Option<AccountName> {
+        let account = self.account()?;
+        self.open.shared.with(|state| state.fleet.name(account))
     }
 
     /// Returns the place of the request, which a retry takes again.

@@ -1,1 +1,244 @@
-//! Placeholder of `proxy`.
+//! The order in which a request is served, and nothing else.
+//!
+//! # What this module owns
+//!
+//! [`Proxy`]: authenticate, read, count, admit, send, relay. Each stage takes what the stage before it
+//! returned, so the order cannot be mixed up; a retry goes through admission again, with its old place.
+//!
+//! # What this module does not do
+//!
+//! It holds no socket and no state of its own: limits are behind [`Admission`], connections behind
+//! [`Client`], and what is unsettled travels with the answer's body.
+//!
+//! # Invariants
+//!
+//! 1. There is one way upstream.
+//! 2. Nothing is repeated after the first byte went to the client.
+//! 3. Every request ends in one answer, and leaves one log line.
+
+mod answer;
+mod attempt;
+mod errand;
+mod failure;
+mod patience;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Response, request};
+use hyper::body::Incoming;
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
+
+use self::attempt::Outcome;
+use self::errand::Errand;
+pub use self::failure::Failure;
+use self::patience::Backoff;
+use crate::admit::{Admission, Ask};
+use crate::auth::Gate;
+use crate::catalog::Catalog;
+use crate::config::{Disconnect, Settings, UpstreamSettings};
+use crate::count::Counter;
+use crate::relay::Body;
+use crate::settle::{Books, Record};
+use crate::telemetry::Metrics;
+use crate::units::{AppName, RequestId, Usage};
+use crate::upstream::{Client, ClientError, ClientKey, FleetError, NetworkEnvironment};
+
+/// Serves requests. Cloning it shares everything.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    upstream: UpstreamSettings,
+    gate: Gate,
+    catalog: Catalog,
+    counter: Counter,
+    admission: Admission,
+    client: Client,
+    metrics: Metrics,
+}
+
+/// Why a proxy cannot be made.
+#[derive(Debug, Error)]
+pub enum ProxyError {
+    /// The settings name no upstream.
+    #[error("no upstream is configured")]
+    NoUpstream,
+    /// A key cannot be used.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// The provider cannot be reached as configured.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// A request on its way, from its arrival to its end.
+#[derive(Debug, Clone)]
+struct Visit {
+    head: Arc<request::Parts>,
+    arrived: Instant,
+    /// The latest moment at which going upstream is of use to the client.
+    deadline: Instant,
+    /// What is known of it so far, for log and books.
+    record: Record,
+}
+
+impl Proxy {
+    /// Creates a proxy; connects nowhere yet. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`ProxyError`] where keys, forward proxies or roots cannot be used.
+    pub fn new(settings: Settings, environment: NetworkEnvironment) -> Result<Self, ProxyError> {
+        let upstream = settings.upstreams.first().cloned().ok_or(ProxyError::NoUpstream)?;
+        let inner = Inner {
+            gate: Gate::new(&settings),
+            catalog: Catalog::embedded(),
+            counter: Counter::new(),
+            admission: Admission::start(&upstream, &settings.line)?,
+            client: Client::new(&settings.timeouts, environment)?,
+            metrics: Metrics::new(),
+            upstream,
+            settings,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Returns the lanes, lines and keys.
+    pub fn admission(&self) -> &Admission {
+        &self.inner.admission
+    }
+
+    /// Returns the counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Returns the connections to the provider.
+    pub fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    /// Returns where requests go.
+    pub fn upstream(&self) -> &UpstreamSettings {
+        &self.inner.upstream
+    }
+
+    /// Answers one request, whatever becomes of it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future means that the client hung up: waiting ends at once, and a call that is
+    /// under way is cancelled or finished, as `line.on_disconnect` says.
+    pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let mut visit = self.visit(head);
+        match self.serve(&mut visit, body, peer).await {
+            Ok(answer) => answer,
+            Err(failure) => self.fail(&visit, &failure),
+        }
+    }
+
+    /// Answers a request that is not let in, for the reason given.
+    pub fn turn_away(&self, request: Request<Incoming>, objection: &'static str) -> Response<Body> {
+        let visit = self.visit(request.into_parts().0);
+        self.fail(&visit, &Failure::Foreign(objection))
+    }
+
+    async fn serve(
+        &self,
+        visit: &mut Visit,
+        body: Incoming,
+        peer: SocketAddr,
+    ) -> Result<Response<Body>, Failure> {
+        let client = self.inner.gate.authenticate(&visit.head.headers, peer.ip())?;
+        visit.record.app = client.app;
+        let mut errand = self.read(visit, body).await?;
+        let mut backoff = Backoff::new();
+        let mut ask = self.ask(visit, &errand);
+        loop {
+            let waits_since = Instant::now();
+            let reserved = self.inner.admission.acquire(ask.clone()).await;
+            visit.record.queued += waits_since.elapsed();
+            let reservation = reserved?;
+            visit.record.waited_for = reservation.waited_for().or(visit.record.waited_for);
+            match self.attempt(visit, &mut errand, reservation, &mut backoff).await? {
+                Outcome::Answered(answer) => return Ok(*answer),
+                Outcome::Again(retry) => {
+                    sleep(retry.after).await;
+                    ask.place = Some(retry.place);
+                    ask.avoid = retry.avoid;
+                }
+            }
+        }
+    }
+
+    fn visit(&self, head: request::Parts) -> Visit {
+        let arrived = Instant::now();
+        let longest = self.inner.settings.line.max_wait;
+        let deadline = arrived + patience::patience(&head.headers, longest);
+        let record = Record {
+            id: RequestId::new(format!("sg_{:016x}", rand::random::<u64>())),
+            app: AppName::new("anonymous"),
+            model: "".into(),
+            facts: self.inner.catalog.facts(""),
+            demand: errand::ONE_REQUEST,
+            arrived,
+            queued: Duration::ZERO,
+            waited_for: None,
+            key: None,
+            status: 0,
+        };
+        Visit { head: Arc::new(head), arrived, deadline, record }
+    }
+
+    fn ask(&self, visit: &Visit, errand: &Errand) -> Ask {
+        let own = self.inner.upstream.accounts.is_empty();
+        Ask {
+            own_key: own.then(|| ClientKey::from_headers(&visit.head.headers)),
+            model: visit.record.model.clone(),
+            demand: visit.record.demand,
+            bytes: errand.bytes_held(),
+            deadline: visit.deadline,
+            place: None,
+            avoid: None,
+        }
+    }
+
+    fn fail(&self, visit: &Visit, failure: &Failure) -> Response<Body> {
+        let now = Instant::now();
+        let answer = failure.answer(&visit.record);
+        let record = Record { status: answer.status().as_u16(), ..visit.record.clone() };
+        let books = self.books(&record);
+        if matches!(failure, Failure::Refused(_)) {
+            books.metrics.refused(&books.series);
+        }
+        let total = now.saturating_duration_since(visit.arrived);
+        books.metrics.answered(&books.series, record.status, record.queued, total);
+        record.log(&Usage::default(), failure.label(), now);
+        answer
+    }
+
+    fn books(&self, record: &Record) -> Books {
+        let metrics = self.inner.metrics.clone();
+        let series = metrics.series(&record.app, &record.model);
+        Books { metrics, series }
+    }
+
+    fn drains(&self) -> bool {
+        self.inner.settings.line.on_disconnect == Disconnect::Drain
+    }
+}
+
+/// Returns whether the head announces an answer of server-sent events.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(
+        |value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"),
+    )
+}

@@ -1,1 +1,170 @@
-//! Placeholder of `server`.
+//! Listens, serves the proxy and the admin pages, and stops gracefully.
+//!
+//! # What this module owns
+//!
+//! Both listeners, the bounds of their connections, and the tasks that live as long as they do: the one that
+//! probes keys which were taken out, and the one that loads the vocabularies.
+//!
+//! # What this module does not do
+//!
+//! It knows nothing of what it serves: [`crate::proxy`] and [`crate::admin`] answer.
+//!
+//! # Invariants
+//!
+//! 1. After a stop nothing new is accepted, and what is under way may end, for as long as
+//!    `timeouts.drain` says.
+
+mod guard;
+mod listener;
+mod probing;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::listener::Bounds;
+use crate::admin::Admin;
+use crate::config::Settings;
+use crate::proxy::{Proxy, ProxyError};
+use crate::upstream::NetworkEnvironment;
+
+/// A server that runs. Dropping it lets it run on; [`stop`](Self::stop) ends it.
+#[derive(Debug)]
+pub struct Running {
+    listen: SocketAddr,
+    admin: SocketAddr,
+    proxy: Proxy,
+    stop: watch::Sender<bool>,
+    served: JoinHandle<usize>,
+    admin_served: JoinHandle<usize>,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({setting}): is another program there?")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The setting that names it.
+        setting: &'static str,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The proxy cannot be made.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+}
+
+/// Starts serving as `settings` say, on both listeners.
+///
+/// # Errors
+///
+/// Returns a [`ServeError`] if an address is taken or the upstream cannot be used; nothing runs then.
+pub async fn start(
+    settings: Settings,
+    environment: NetworkEnvironment,
+) -> Result<Running, ServeError> {
+    let server = settings.server.clone();
+    let timeouts = settings.timeouts.clone();
+    let (listener, listen) = bind(server.listen, "server.listen").await?;
+    let (admin_listener, admin) = bind(server.admin, "server.admin").await?;
+    let proxy = Proxy::new(settings, environment)?;
+    let (stop, stopped) = watch::channel(false);
+    let bounds = Bounds {
+        connections: server.max_connections,
+        head: timeouts.client,
+        drain: timeouts.drain,
+    };
+    let served = tokio::spawn(listener::serve(
+        listener,
+        bounds,
+        stopped.clone(),
+        answers(proxy.clone(), listen),
+    ));
+    let pages = Admin::new(proxy.admission().clone(), proxy.metrics().clone());
+    // Monitors are few, and are served until the proxy has drained.
+    let admin_bounds = Bounds { connections: 64, drain: Duration::from_secs(1), ..bounds };
+    let told = stopped.clone();
+    let page = move |request: Request<Incoming>, _peer| {
+        let answer = pages.answer(&request, *told.borrow());
+        std::future::ready(answer)
+    };
+    let (admin_stop, admin_stopped) = watch::channel(false);
+    let admin_task = listener::serve(admin_listener, admin_bounds, admin_stopped, page);
+    let admin_served = tokio::spawn(async move {
+        let _until_the_end = admin_stop;
+        admin_task.await
+    });
+    tokio::spawn(probing::run(proxy.clone(), stopped));
+    Ok(Running { listen, admin, proxy, stop, served, admin_served })
+}
+
+impl Running {
+    /// Returns where clients connect.
+    pub const fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Returns where people and monitors connect.
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Returns what serves.
+    pub const fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// Stops taking requests and waits for those under way, for at most `timeouts.drain`.
+    ///
+    /// Returns how many connections were still open then; they are closed.
+    pub async fn stop(self) -> usize {
+        // Nobody listens any more only if serving has ended already.
+        let _told = self.stop.send(true);
+        let open = self.served.await.unwrap_or_default();
+        self.admin_served.abort();
+        open
+    }
+}
+
+/// Returns the proxy's answers, without those for web pages of others.
+fn answers(
+    proxy: Proxy,
+    listen: SocketAddr,
+) -> impl Fn(Request<Incoming>, SocketAddr) -> Answering + Clone + Send + 'static {
+    let guarded = listen.ip().is_loopback();
+    move |request, peer| {
+        let proxy = proxy.clone();
+        Box::pin(async move {
+            let objection =
+                if guarded { guard::objection(request.headers(), request.uri()) } else { None };
+            match objection {
+                Some(objection) => proxy.turn_away(request, objection),
+                None => proxy.answer(request, peer).await,
+            }
+        })
+    }
+}
+
+type Answering = std::pin::Pin<
+    Box<dyn Future<Output = http::Response<crate::relay::Body>> + Send + 'static>,
+>;
+
+async fn bind(
+    address: SocketAddr,
+    setting: &'static str,
+) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |source| ServeError::Bind { address, setting, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}

@@ -1,0 +1,171 @@
+//! The headers that sluicegate adds to an answer.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::count::Method;
+use crate::limit::{QuotaKind, QuotaLevel};
+use crate::settle::Record;
+use crate::units::{AccountName, PicoUsd, Usage};
+
+/// The names of our own headers.
+pub(super) struct OwnHeaders {
+    pub(super) queued: HeaderName,
+    pub(super) expected: HeaderName,
+    account: HeaderName,
+    key: HeaderName,
+    estimated: HeaderName,
+    method: HeaderName,
+    charged: HeaderName,
+    cost: HeaderName,
+}
+
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-sluicegate-request-id");
+
+pub(super) const OWN: OwnHeaders = OwnHeaders {
+    queued: HeaderName::from_static("x-sluicegate-queued-ms"),
+    expected: HeaderName::from_static("x-sluicegate-expected-wait-ms"),
+    account: HeaderName::from_static("x-sluicegate-account"),
+    key: HeaderName::from_static("x-sluicegate-key"),
+    estimated: HeaderName::from_static("x-sluicegate-estimated-tokens"),
+    method: HeaderName::from_static("x-sluicegate-count"),
+    charged: HeaderName::from_static("x-sluicegate-charged-tokens"),
+    cost: HeaderName::from_static("x-sluicegate-cost-usd"),
+};
+
+/// Adds what is known when the head of the provider's answer is there.
+pub(super) fn describe(headers: &mut HeaderMap, record: &Record, account: Option<&AccountName>) {
+    let mut put = |name: &HeaderName, text: &str| {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    put(&REQUEST_ID, record.id.as_str());
+    if let Some(account) = account {
+        put(&OWN.account, account.as_str());
+    }
+    if let Some(key) = &record.key {
+        put(&OWN.key, key.as_str());
+    }
+    headers.insert(OWN.queued, number(record.queued.as_millis()));
+    let demand = &record.demand;
+    let estimated = demand.input + demand.output_bound.unwrap_or_default();
+    headers.insert(OWN.estimated, number(estimated.count()));
+    let method = match demand.method {
+        Method::Exact => "exact",
+        Method::Approximate => "approximate",
+        Method::Assumed => "assumed",
+    };
+    headers.insert(OWN.method, HeaderValue::from_static(method));
+}
+
+/// Adds what was charged; only where the whole body is there before the head leaves.
+pub(super) fn charge(headers: &mut HeaderMap, usage: &Usage, cost: PicoUsd) {
+    headers.insert(OWN.charged, number(usage.total().count()));
+    if let Ok(value) = HeaderValue::from_str(&cost.to_string()) {
+        headers.insert(OWN.cost, value);
+    }
+}
+
+/// Puts the lane's own levels where the provider's stood, in OpenAI's format: a client that paces
+/// itself by them sees what it may really have.
+pub(super) fn limits(headers: &mut HeaderMap, levels: &[QuotaLevel]) {
+    #[rustfmt::skip] // One case a line: the table is read by columns.
+    let views = [
+        ("requests", [QuotaKind::RequestsPerMinute, QuotaKind::RequestsPerDay]),
+        ("tokens",   [QuotaKind::TokensPerMinute,   QuotaKind::TokensPerDay]),
+    ];
+    for (word, quotas) in views {
+        let level = quotas.iter().find_map(|quota| {
+            levels.iter().find(|level| level.quota == *quota && level.limit.is_some())
+        });
+        let Some((level, limit)) = level.and_then(|level| Some((level, level.limit?))) else {
+            continue;
+        };
+        let mut put = |part: &str, value: HeaderValue| {
+            if let Ok(name) = HeaderName::try_from(format!("x-ratelimit-{part}-{word}")) {
+                headers.insert(name, value);
+            }
+        };
+        put("limit", number(limit));
+        put("remaining", number(level.headroom.max(0)));
+        if let Ok(reset) = HeaderValue::from_str(&go_duration(level.reset)) {
+            put("reset", reset);
+        }
+    }
+}
+
+/// Returns a number as a header's value.
+pub(super) fn number(number: impl std::fmt::Display) -> HeaderValue {
+    // Digits can stand in a header.
+    HeaderValue::from_str(&number.to_string()).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// Writes a duration as Go does, in whole milliseconds: `12ms`, `8.64s`, `6m0s`, `23h18m29.144s`.
+fn go_duration(time: Duration) -> String {
+    let millis = time.as_millis();
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    let (seconds, fraction) = (millis / 1000, millis % 1000);
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    if hours > 0 {
+        let _written = write!(text, "{hours}h");
+    }
+    if hours > 0 || minutes > 0 {
+        let _written = write!(text, "{minutes}m");
+    }
+    let _written = write!(text, "{}", seconds % 60);
+    if fraction > 0 {
+        let digits = format!(".{fraction:03}");
+        text.push_str(digits.trim_end_matches('0'));
+    }
+    text.push('s');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_openai_writes_them() {
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            (0,          "0ms"),
+            (12,         "12ms"),
+            (1_000,      "1s"),
+            (8_640,      "8.64s"),
+            (46_001,     "46.001s"),
+            (360_000,    "6m0s"),
+            (252_172,    "4m12.172s"),
+            (83_909_144, "23h18m29.144s"),
+            (3_600_000,  "1h0m0s"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(go_duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn a_client_sees_the_lane_and_not_the_provider() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-ratelimit-remaining-tokens", HeaderValue::from_static("999"));
+        headers.insert("x-ratelimit-remaining-requests", HeaderValue::from_static("3"));
+        let level = QuotaLevel {
+            quota: QuotaKind::TokensPerMinute,
+            limit: Some(1000),
+            headroom: -5,
+            reset: Duration::from_secs(61),
+        };
+        limits(&mut headers, &[level]);
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(text("x-ratelimit-remaining-tokens"), Some("0"));
+        assert_eq!(text("x-ratelimit-reset-tokens"), Some("1m1s"));
+        assert_eq!(text("x-ratelimit-remaining-requests"), Some("3"), "nothing better is known");
+    }
+}

@@ -1,0 +1,258 @@
+//! One try to have a request served by the provider.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header, response};
+use tokio::time::Instant;
+
+use super::answer::{charge, describe, limits};
+use super::errand::Errand;
+use super::patience::Backoff;
+use super::{Failure, Proxy, Visit, is_event_stream};
+use crate::admit::Reservation;
+use crate::call::{Call, Delivery, StreamUsage};
+use crate::limit::QuotaLevel;
+use crate::line::Place;
+use crate::relay::{self, Body, Metering, Read};
+use crate::settle::Unsettled;
+use crate::units::AccountName;
+use crate::upstream::{
+    AccountId, Answer, Change, Finding, SendError, Verdict, classify, hint, outgoing, returning,
+};
+
+/// What became of a try.
+pub(super) enum Outcome {
+    /// The client has its answer.
+    Answered(Box<Response<Body>>),
+    /// It goes back to its old place in the line.
+    Again(Retry),
+}
+
+/// How to try once more.
+pub(super) struct Retry {
+    pub(super) place: Place,
+    pub(super) avoid: Option<AccountId>,
+    pub(super) after: Duration,
+}
+
+/// A request that was sent, until its answer's head is there.
+struct Sent {
+    unsettled: Unsettled,
+    place: Place,
+    account: Option<AccountId>,
+    account_name: Option<AccountName>,
+}
+
+impl Proxy {
+    /// Sends the request with what was reserved, and relays the answer.
+    ///
+    /// With `on_disconnect = "drain"` a client that hangs up does not cancel it.
+    pub(super) async fn attempt(
+        &self,
+        visit: &Visit,
+        errand: &mut Errand,
+        reservation: Reservation,
+        backoff: &mut Backoff,
+    ) -> Result<Outcome, Failure> {
+        let Some(credential) = reservation.credential().cloned() else {
+            return Err(Failure::Dropped);
+        };
+        let (place, account) = (reservation.place(), reservation.account());
+        let base = &self.inner.upstream.base_url;
+        let request = outgoing(&visit.head, base, &credential, errand.reading(), errand.body())?;
+        let mut record = visit.record.clone();
+        record.key = Some(credential.label.clone());
+        let books = self.books(&record);
+        let account_name = reservation.account_name();
+        let unsettled = Unsettled::new(reservation.commit(Instant::now()), record, books);
+        let sent = Sent { unsettled, place, account, account_name };
+        let answered = if self.drains() {
+            let client = self.inner.client.clone();
+            let task = tokio::spawn(async move { (client.send(request).await, sent) });
+            task.await.map_err(|_| Failure::Dropped)?
+        } else {
+            (self.inner.client.send(request).await, sent)
+        };
+        match answered {
+            (Ok(answer), sent) => self.answered(sent, errand, answer, backoff).await,
+            (Err(error), sent) => unanswered(error, sent, errand, backoff),
+        }
+    }
+
+    async fn answered(
+        &self,
+        mut sent: Sent,
+        errand: &Errand,
+        answer: Response<Answer>,
+        backoff: &mut Backoff,
+    ) -> Result<Outcome, Failure> {
+        let (head, body) = answer.into_parts();
+        sent.unsettled.set_status(head.status.as_u16());
+        if head.status.is_client_error() || head.status.is_server_error() {
+            return self.refused(sent, errand, (head, body), backoff).await;
+        }
+        let now = Instant::now();
+        let dialect = self.inner.upstream.dialect;
+        let levels = sent.unsettled.observe(&hint(&head.headers, dialect), now);
+        sent.unsettled.report(&Finding::of(Verdict::Fine), &head.headers, now);
+        let answer = match errand {
+            Errand::Metered(call) => self.metered(sent, call, (head, body), &levels).await?,
+            Errand::Opaque(_) => {
+                let idle = self.inner.settings.timeouts.idle;
+                let head = self.head(head, &sent, &levels);
+                Response::from_parts(head, relay::pass(body, sent.unsettled, idle))
+            }
+        };
+        Ok(Outcome::Answered(Box::new(answer)))
+    }
+
+    async fn metered(
+        &self,
+        sent: Sent,
+        call: &Call,
+        (head, body): (response::Parts, Answer),
+        levels: &[QuotaLevel],
+    ) -> Result<Response<Body>, Failure> {
+        let settings = &self.inner.settings;
+        let metering = Metering {
+            endpoint: call.endpoint,
+            encoding: sent.unsettled.record().facts.encoding,
+            counter: self.inner.counter.clone(),
+            idle: settings.timeouts.idle,
+            on_disconnect: settings.line.on_disconnect,
+        };
+        let streams = is_event_stream(&head.headers);
+        let mut head = self.head(head, &sent, levels);
+        if streams {
+            let usage = match call.delivery {
+                Delivery::Stream { usage } => usage,
+                Delivery::Whole => StreamUsage::Told,
+            };
+            if usage == StreamUsage::Spliced {
+                // What is taken out of the stream makes it shorter.
+                head.headers.remove(header::CONTENT_LENGTH);
+            }
+            let body = relay::stream(body, sent.unsettled, usage, metering);
+            return Ok(Response::from_parts(head, body));
+        }
+        let record = sent.unsettled.record().clone();
+        let whole = relay::whole(body, sent.unsettled, metering, MOST_READ_AHEAD).await?;
+        if let Some(usage) = whole.charged {
+            charge(&mut head.headers, &usage, record.cost(&usage));
+        }
+        Ok(Response::from_parts(head, whole.body))
+    }
+
+    /// Deals with an answer that is an error: another try, or the provider's own words.
+    async fn refused(
+        &self,
+        mut sent: Sent,
+        errand: &Errand,
+        (head, body): (response::Parts, Answer),
+        backoff: &mut Backoff,
+    ) -> Result<Outcome, Failure> {
+        let idle = self.inner.settings.timeouts.idle;
+        let (bytes, body) = match relay::read(body, idle, MOST_OF_AN_ERROR).await? {
+            Read::Whole(bytes) => (bytes.clone(), Body::full(bytes)),
+            Read::TooLarge(body) => (Bytes::new(), body),
+        };
+        let now = Instant::now();
+        let finding = classify(head.status, &head.headers, &bytes);
+        let mut told = hint(&head.headers, self.inner.upstream.dialect);
+        told.refusal = finding.refusal;
+        told.retry_after = told.retry_after.or(finding.retry_after);
+        let levels = sent.unsettled.observe(&told, now);
+        let change = sent.unsettled.report(&finding, &head.headers, now);
+        if matches!(finding.verdict, Verdict::RateLimited | Verdict::SlowDown | Verdict::TooLarge) {
+            sent.unsettled.note_refusal();
+        }
+        if errand.is_repeatable()
+            && let Some((after, avoid)) = after(finding.verdict, change, sent.account, backoff)
+        {
+            tracing::debug!(verdict = ?finding.verdict, status = %head.status, "trying again");
+            let place = sent.place;
+            sent.unsettled.give_back();
+            return Ok(Outcome::Again(Retry { place, avoid, after }));
+        }
+        let mut head = self.head(head, &sent, &levels);
+        if finding.verdict == Verdict::TooLarge {
+            head.headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        sent.unsettled.refused();
+        Ok(Outcome::Answered(Box::new(Response::from_parts(head, body))))
+    }
+
+    /// Makes the head of the client's answer out of the provider's.
+    fn head(
+        &self,
+        mut head: response::Parts,
+        sent: &Sent,
+        levels: &[QuotaLevel],
+    ) -> response::Parts {
+        returning(&mut head);
+        limits(&mut head.headers, levels);
+        describe(&mut head.headers, sent.unsettled.record(), sent.account_name.as_ref());
+        head
+    }
+}
+
+/// Returns when and where to try again after an answer that is an error; `None` if its words are the
+/// client's to read.
+fn after(
+    verdict: Verdict,
+    change: Change,
+    account: Option<AccountId>,
+    backoff: &mut Backoff,
+) -> Option<(Duration, Option<AccountId>)> {
+    let jitter = rand::random::<f64>();
+    match verdict {
+        Verdict::RateLimited | Verdict::SlowDown => Some((backoff.after_refusal(jitter), None)),
+        Verdict::KeyRejected | Verdict::OutOfQuota => match change {
+            // Others are there: they are asked at once.
+            Change::KeyOut(_) | Change::AccountOut(_) => Some((Duration::ZERO, account)),
+            _ => None,
+        },
+        Verdict::Overloaded | Verdict::ServerError => {
+            backoff.after_failure(jitter).map(|after| (after, account))
+        }
+        Verdict::Fine | Verdict::BadRequest | Verdict::TooLarge | Verdict::Unreachable => None,
+    }
+}
+
+/// Deals with a request that got no answer.
+fn unanswered(
+    error: SendError,
+    sent: Sent,
+    errand: &Errand,
+    backoff: &mut Backoff,
+) -> Result<Outcome, Failure> {
+    let now = Instant::now();
+    let Sent { unsettled, place, account, .. } = sent;
+    if !matches!(error, SendError::Upload) {
+        let finding = Finding::of(Verdict::Unreachable);
+        unsettled.report(&finding, &http::HeaderMap::new(), now);
+    }
+    let may_repeat = match error {
+        SendError::NotSent(_) => errand.is_repeatable(),
+        SendError::NoAnswer(_) => errand.is_repeatable() && errand.is_harmless_twice(),
+        SendError::TimedOut | SendError::Upload => false,
+    };
+    if error.is_never_sent() {
+        unsettled.unsent();
+    } else {
+        unsettled.abandon();
+    }
+    if may_repeat && let Some(after) = backoff.after_failure(rand::random()) {
+        tracing::debug!(%error, "trying again");
+        return Ok(Outcome::Again(Retry { place, avoid: account, after }));
+    }
+    Err(error.into())
+}
+
+/// The most of a JSON answer that is read before its head leaves: so large an answer only comes from
+/// thousands of embeddings.
+const MOST_READ_AHEAD: usize = 64 << 20;
+
+/// The most of an error's body that is read to learn from it.
+const MOST_OF_AN_ERROR: usize = 1 << 20;

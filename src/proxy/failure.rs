@@ -1,0 +1,223 @@
+//! What a client is told when its request was not served, in OpenAI's error shape.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::answer::{OWN, REQUEST_ID, number};
+use crate::admit::Refusal;
+use crate::auth::AuthError;
+use crate::call::CallError;
+use crate::limit::QuotaKind;
+use crate::relay::{Body, RelayError};
+use crate::settle::Record;
+use crate::upstream::{RequestError, SendError};
+
+/// Why a request got no answer from the provider.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The client is not let in.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// A web page of another site asks, or the name it asked for is not ours.
+    #[error("{0}; sluicegate serves programs on this machine")]
+    Foreign(&'static str),
+    /// The body cannot be read as a call.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The body is larger than allowed.
+    #[error("the body has more than {limit} bytes; `server.max_body` sets the limit")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The client stopped sending its body.
+    #[error("the body did not come in time; `timeouts.client` sets the limit")]
+    BodyTooSlow,
+    /// The client's body broke off.
+    #[error("the body broke off")]
+    Body(#[source] hyper::Error),
+    /// Not admitted.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The path cannot be sent on.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The provider gave no answer.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The provider's answer broke off before anything of it went to the client.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The task that served the request ended early; a bug, or the end of the program.
+    #[error("the request was dropped")]
+    Dropped,
+}
+
+impl Failure {
+    /// Returns the word for logs.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Auth(_) => "unauthorized",
+            Self::Foreign(_) => "foreign",
+            Self::Call(_) | Self::Request(_) => "bad_request",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyTooSlow | Self::Body(_) => "body_broken",
+            Self::Refused(Refusal::TooLarge { .. }) => "too_large",
+            Self::Refused(_) => "refused_in_line",
+            Self::Send(SendError::TimedOut) => "upstream_timeout",
+            Self::Send(_) => "upstream_unreachable",
+            Self::Relay(_) => "upstream_cut",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    /// Returns the answer to the client of `record`.
+    pub(super) fn answer(&self, record: &Record) -> Response<Body> {
+        let shape = self.shape();
+        let error = ErrorBody {
+            error: ErrorFields {
+                message: self.message(),
+                kind: shape.kind,
+                param: shape.param,
+                code: shape.code,
+            },
+        };
+        // Plain texts cannot fail to be written.
+        let json = serde_json::to_vec(&error).unwrap_or_default();
+        let mut answer = Response::new(Body::full(Bytes::from(json)));
+        *answer.status_mut() = shape.status;
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Ok(id) = HeaderValue::from_str(record.id.as_str()) {
+            headers.insert(REQUEST_ID, id.clone());
+            headers.insert("x-request-id", id);
+        }
+        headers.insert(OWN.queued, number(record.queued.as_millis()));
+        if shape.status.as_u16() == 429 || shape.status.as_u16() >= 500 {
+            self.say_when(headers);
+        }
+        answer
+    }
+
+    /// Tells SDKs whether and when to come back.
+    fn say_when(&self, headers: &mut http::HeaderMap) {
+        let Self::Refused(refusal) = self else { return };
+        if !refusal.is_worth_retrying() {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            return;
+        }
+        let wait = refusal.retry_after();
+        // Whole seconds are rounded up, so that nobody comes back too early.
+        let seconds = wait.as_millis().div_ceil(1000).min(59);
+        headers.insert(header::RETRY_AFTER, number(seconds));
+        headers.insert("retry-after-ms", number(wait.as_millis()));
+        if let Some(expected) = refusal.expected_wait() {
+            headers.insert(OWN.expected, number(expected.as_millis()));
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            // As OpenAI's own: clients look for these words.
+            Self::Refused(Refusal::TooLarge { model, quota, limit, wanted }) => format!(
+                "Request too large for {model} on {} ({}): Limit {limit}, Requested {wanted}. It \
+                 can never be served: shorten the prompt or lower the output bound (max_tokens), or \
+                 raise the limit.",
+                quota.phrase(),
+                quota.label().to_ascii_uppercase(),
+            ),
+            Self::Refused(refusal @ (Refusal::TimeIsUp { .. } | Refusal::LineFull { .. })) => {
+                format!("Rate limit reached: {refusal}. {}", again(refusal.retry_after()))
+            }
+            Self::Send(error) => format!("The provider could not be reached: {error}."),
+            Self::Relay(error) => format!("The provider's answer broke off: {error}."),
+            other => other.to_string(),
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        let shape = |status, kind, code| Shape { status, kind, code, param: None };
+        let bad = |status| shape(status, "invalid_request_error", None);
+        match self {
+            Self::Auth(error) => {
+                shape(StatusCode::UNAUTHORIZED, "invalid_request_error", Some(error.code()))
+            }
+            Self::Foreign(_) => {
+                shape(StatusCode::FORBIDDEN, "invalid_request_error", Some("foreign_origin"))
+            }
+            Self::Call(error) => Shape { param: error.param(), ..bad(StatusCode::BAD_REQUEST) },
+            Self::Request(_) | Self::Body(_) => bad(StatusCode::BAD_REQUEST),
+            Self::BodyTooLarge { .. } => bad(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::BodyTooSlow => bad(StatusCode::REQUEST_TIMEOUT),
+            Self::Refused(refusal) => of_refusal(refusal),
+            Self::Send(SendError::TimedOut) => {
+                shape(StatusCode::GATEWAY_TIMEOUT, "server_error", Some("upstream_timeout"))
+            }
+            Self::Send(_) | Self::Relay(_) => {
+                shape(StatusCode::BAD_GATEWAY, "server_error", Some("upstream_unreachable"))
+            }
+            Self::Dropped => shape(StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
+        }
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> Shape {
+    let shape = |status, kind, code| Shape { status, kind, code: Some(code), param: None };
+    let limited = StatusCode::TOO_MANY_REQUESTS;
+    match refusal {
+        Refusal::TooLarge { quota, .. } => shape(limited, kind_of(*quota), "rate_limit_exceeded"),
+        Refusal::TimeIsUp { short_of, .. } => {
+            shape(limited, short_of.map_or("tokens", kind_of), "rate_limit_exceeded")
+        }
+        Refusal::LineFull { .. } | Refusal::OwnKey(_) => {
+            shape(limited, "requests", "rate_limit_exceeded")
+        }
+        Refusal::Stopping => {
+            shape(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable_error", "stopping")
+        }
+    }
+}
+
+/// OpenAI names the counter in the error's type.
+const fn kind_of(quota: QuotaKind) -> &'static str {
+    match quota {
+        QuotaKind::RequestsPerMinute
+        | QuotaKind::RequestsPerDay
+        | QuotaKind::ImagesPerMinute
+        | QuotaKind::Concurrency
+        | QuotaKind::FirstContact => "requests",
+        QuotaKind::TokensPerMinute
+        | QuotaKind::TokensPerDay
+        | QuotaKind::InputTokensPerMinute
+        | QuotaKind::OutputTokensPerMinute => "tokens",
+    }
+}
+
+fn again(wait: Duration) -> String {
+    format!("Please try again in {:.3}s.", wait.as_secs_f64())
+}
+
+struct Shape {
+    status: StatusCode,
+    kind: &'static str,
+    code: Option<&'static str>,
+    param: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct ErrorBody {
+    error: ErrorFields,
+}
+
+#[derive(Serialize)]
+struct ErrorFields {
+    message: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    param: Option<&'static str>,
+    code: Option<&'static str>,
+}
