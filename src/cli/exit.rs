@@ -7,6 +7,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::config::ConfigError;
+use crate::server::ServeError;
 use crate::upstream::ClientError;
 
 /// How the program ends.
@@ -52,25 +53,22 @@ pub enum CliError {
     #[error("cannot start")]
     Client(#[from] ClientError),
 
-    /// An address cannot be listened on.
-    #[error("cannot start: cannot listen on {address}; choose another with {flag}")]
-    Bind {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// The flag that changes it.
-        flag: &'static str,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
+    /// The server cannot start.
+    #[error("cannot start")]
+    Serve(#[from] ServeError),
+
+    /// The system refuses to tell when to stop.
+    #[error("cannot start: cannot listen for signals")]
+    Signals(#[source] io::Error),
 }
 
 impl CliError {
     /// Returns how the program ends with this error.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Client(_) => Exit::Config,
-            Self::Bind { .. } => Exit::Bind,
+            Self::Config(_) | Self::Client(_) | Self::Serve(ServeError::Proxy(_)) => Exit::Config,
+            Self::Serve(ServeError::Bind { .. }) => Exit::Bind,
+            Self::Signals(_) => Exit::Failed,
         }
     }
 

@@ -7,6 +7,8 @@ use clap::Args;
 use super::exit::{CliError, Exit};
 use super::outside;
 use crate::config::{Flags, Loaded};
+use crate::upstream::NetworkEnvironment;
+use crate::{server, telemetry};
 
 /// What can be said on the command line; each wins over its environment variable and the file.
 #[derive(Debug, Args)]
@@ -45,12 +47,54 @@ impl ServeArgs {
     }
 }
 
-/// Serves until it is told to stop.
+/// Serves until it is told to stop, by SIGTERM or by ctrl-c, and then finishes what is under way.
 pub(super) async fn run(args: &ServeArgs) -> Result<Exit, CliError> {
     let loaded = outside::load(&args.flags())?;
     warn(&loaded);
-    eprintln!("{}", loaded.settings.mode());
+    let filter = std::env::var("RUST_LOG").ok();
+    telemetry::init(loaded.settings.log, filter.as_deref());
+    let mode = loaded.settings.mode().to_string();
+    let mut stop = Stop::listen().map_err(CliError::Signals)?;
+    let running = server::start(loaded.settings, NetworkEnvironment::from_process()).await?;
+    eprintln!("listening on http://{}", running.listen());
+    eprintln!("admin on http://{}", running.admin());
+    eprintln!("{mode}");
+    let why = stop.told().await;
+    tracing::info!(why, "stopping: finishing what is under way");
+    let cut = running.stop().await;
+    if cut > 0 {
+        tracing::warn!(cut, "connections were cut because `timeouts.drain` was over");
+    }
     Ok(Exit::Done)
+}
+
+/// What tells the program to stop.
+struct Stop {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits until it is told, and returns by whom.
+    async fn told(&mut self) -> &'static str {
+        #[cfg(unix)]
+        tokio::select! {
+            _told = self.terminate.recv() => "SIGTERM",
+            _told = tokio::signal::ctrl_c() => "ctrl-c",
+        }
+        #[cfg(not(unix))]
+        {
+            let _told = tokio::signal::ctrl_c().await;
+            "ctrl-c"
+        }
+    }
 }
 
 /// Tells what works but should be changed.

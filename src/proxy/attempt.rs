@@ -197,6 +197,9 @@ impl Proxy {
     }
 }
 
+/// When to try again, and what account to try last.
+type Elsewhere = (Duration, Option<AccountId>);
+
 /// Returns when and where to try again after an answer that is an error; `None` if its words are the
 /// client's to read.
 fn after(
@@ -204,7 +207,7 @@ fn after(
     change: Change,
     account: Option<AccountId>,
     backoff: &mut Backoff,
-) -> Option<(Duration, Option<AccountId>)> {
+) -> Option<Elsewhere> {
     let jitter = rand::random::<f64>();
     match verdict {
         Verdict::RateLimited | Verdict::SlowDown => Some((backoff.after_refusal(jitter), None)),

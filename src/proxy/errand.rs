@@ -16,7 +16,7 @@ use crate::upstream::{Body, Reading};
 #[derive(Debug)]
 pub(super) enum Errand {
     /// A call of a metered endpoint. It can be sent again.
-    Metered(Call),
+    Metered(Box<Call>),
     /// Anything else: its body streams through, once.
     Opaque(Option<Incoming>),
 }
@@ -96,7 +96,7 @@ impl Proxy {
         visit.record.model = call.model.clone();
         visit.record.facts = self.inner.catalog.facts(call.model.as_str());
         visit.record.demand = self.count(&call, visit.record.facts).await;
-        Ok(Errand::Metered(call))
+        Ok(Errand::Metered(Box::new(call)))
     }
 
     /// Counts at once what costs little, and the rest where it holds up nobody.

@@ -155,9 +155,8 @@ fn answers(
     }
 }
 
-type Answering = std::pin::Pin<
-    Box<dyn Future<Output = http::Response<crate::relay::Body>> + Send + 'static>,
->;
+type Answering =
+    std::pin::Pin<Box<dyn Future<Output = http::Response<crate::relay::Body>> + Send + 'static>>;
 
 async fn bind(
     address: SocketAddr,
