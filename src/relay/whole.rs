@@ -38,7 +38,11 @@ pub async fn whole(
     limit: usize,
 ) -> Result<Whole, RelayError> {
     let idle = metering.idle;
-    let live = Live::new(answer, idle, Meter::of_whole(unsettled.into(), metering));
+    gather(Live::new(answer, idle, Meter::of_whole(unsettled.into(), metering)), limit).await
+}
+
+/// Reads a metered answer of up to `limit` bytes.
+pub(super) async fn gather(live: Live, limit: usize) -> Result<Whole, RelayError> {
     let mut slot = Slot::new(live.gathering(limit));
     let Some(live) = slot.live_mut() else {
         return Ok(Whole { body: Body::empty(), charged: None });
