@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::PROXY_AUTHORIZATION;
@@ -22,11 +23,13 @@ use crate::config::TimeoutSettings;
 /// Connections to the provider, kept alive and shared. Cloning it copies pointers.
 #[derive(Clone)]
 pub struct Client {
-    pools: Vec<legacy::Client<Connector, Body>>,
+    pools: Arc<[Pool]>,
     connector: Connector,
     shards: Shards,
     response: Duration,
 }
+
+type Pool = legacy::Client<Connector, Body>;
 
 impl Client {
     /// Creates a client that reaches the provider as `environment` says; connects nowhere yet.
@@ -159,11 +162,13 @@ impl SendError {
 }
 
 /// Tells whether the connection was closed before the request went out on it, or the provider
-/// turned the stream away unread.
+/// turned the stream away unread (RFC 9113 section 8.7, read 2026-11-21).
 fn is_refused(error: &legacy::Error) -> bool {
     let mut cause = error.source();
     while let Some(this) = cause {
-        if this.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+        let is_canceled = this.downcast_ref().is_some_and(hyper::Error::is_canceled);
+        let reason = this.downcast_ref().and_then(h2::Error::reason);
+        if is_canceled || reason == Some(h2::Reason::REFUSED_STREAM) {
             return true;
         }
         cause = this.source();

@@ -25,6 +25,7 @@ use sluicegate::upstream::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio_rustls::server::TlsStream;
 
 type Answer = BoxBody<Bytes, Infallible>;
 
@@ -101,6 +102,16 @@ struct TlsServer {
 }
 
 async fn tls_server(alpn: &[&[u8]]) -> TlsServer {
+    tls_server_that(alpn, serve).await
+}
+
+async fn tls_server_that<F>(
+    alpn: &[&[u8]],
+    serve: impl Fn(TlsStream<TcpStream>) -> F + Copy + Send + 'static,
+) -> TlsServer
+where
+    F: Future<Output = ()> + Send,
+{
     let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
     let folder = tempfile::tempdir().expect("a folder");
     let certificate = folder.path().join("extra.pem");
@@ -294,6 +305,20 @@ async fn a_refused_connection_is_a_request_never_sent() {
     drop(listener);
     let uri = format!("http://127.0.0.1:{port}/v1/x");
     let refused = client(Default::default()).send(post(&uri, Body::empty())).await;
+    assert!(matches!(refused, Err(SendError::NotSent(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_the_provider_refuses_unread_is_a_request_never_sent() {
+    let server = tls_server_that(&[b"h2"], |stream| async move {
+        let mut connection = h2::server::handshake(stream).await.expect("a client");
+        while let Some(Ok((_, mut answer))) = connection.accept().await {
+            answer.send_reset(h2::Reason::REFUSED_STREAM);
+        }
+    })
+    .await;
+    let uri = format!("https://localhost:{}/v1/x", server.port);
+    let refused = client(trusting(&server)).send(post(&uri, Body::full("x".into()))).await;
     assert!(matches!(refused, Err(SendError::NotSent(_))), "{refused:?}");
 }
 
