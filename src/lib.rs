@@ -20,7 +20,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`units`], [`clock`] |
-//! | pure cores | [`config`], [`catalog`], [`call`], [`count`], [`limit`], [`auth`], [`line`] |
+//! | pure cores | [`config`], [`catalog`], [`call`], [`count`], [`limit`], [`auth`], [`line`](mod@line) |
 //! | effects | [`upstream`], [`admit`], [`settle`], [`relay`], [`telemetry`] |
 //! | spine | [`proxy`] |
 //! | shells | [`server`], [`admin`], [`cli`], [`simulate`], [`demo`] |
