@@ -56,7 +56,7 @@ struct Slot {
 }
 
 impl Memory {
-    /// Creates an empty memory; its table is made when it is first written.
+    /// Creates an empty memory; its table is made when it is first needed.
     pub(super) fn new() -> Self {
         let random = RandomState::new();
         let mut secret = [0; 192];
@@ -64,6 +64,11 @@ impl Memory {
             bytes.copy_from_slice(&random.hash_one(number).to_ne_bytes());
         }
         Self { secret, slots: OnceLock::new() }
+    }
+
+    /// Makes the table, which takes part of a millisecond.
+    pub(super) fn prepare(&self) {
+        self.slots.get_or_init(|| (0..SETS_USIZE * WAYS).map(|_| Slot::default()).collect());
     }
 
     /// Returns the key of `bytes`.
@@ -93,7 +98,7 @@ impl Memory {
 
     /// Remembers `count` under `key`, in place of an older one where there is no room.
     pub(super) fn remember(&self, key: Key, count: Count) {
-        self.slots.get_or_init(|| (0..SETS_USIZE * WAYS).map(|_| Slot::default()).collect());
+        self.prepare();
         let Some(set) = self.set(key) else { return };
         let free = set.iter().find(|slot| slot.count.load(Ordering::Relaxed) == 0);
         let victim = set.get(usize::try_from(key.check % WAYS as u64).unwrap_or(0));
