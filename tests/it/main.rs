@@ -3,4 +3,6 @@
 #![expect(clippy::expect_used, reason = "a test binary: helpers outside test functions fail so")]
 
 mod cli;
+mod house;
+mod quota;
 mod upstream;
