@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::config::ConfigError;
 use crate::server::ServeError;
+use crate::simulate::SimulateError;
 use crate::upstream::ClientError;
 
 /// How the program ends.
@@ -60,14 +61,33 @@ pub enum CliError {
     /// The system refuses to tell when to stop.
     #[error("cannot start: cannot listen for signals")]
     Signals(#[source] io::Error),
+
+    /// The settings of the simulated provider were rejected.
+    #[error("cannot start")]
+    Simulate(#[from] SimulateError),
+
+    /// An address cannot be listened on.
+    #[error("cannot start: cannot listen on {address}; choose another with {flag}")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The flag that changes it.
+        flag: &'static str,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl CliError {
     /// Returns how the program ends with this error.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Client(_) | Self::Serve(ServeError::Proxy(_)) => Exit::Config,
-            Self::Serve(ServeError::Bind { .. }) => Exit::Bind,
+            Self::Config(_)
+            | Self::Client(_)
+            | Self::Simulate(_)
+            | Self::Serve(ServeError::Proxy(_)) => Exit::Config,
+            Self::Bind { .. } | Self::Serve(ServeError::Bind { .. }) => Exit::Bind,
             Self::Signals(_) => Exit::Failed,
         }
     }

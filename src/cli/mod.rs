@@ -19,6 +19,7 @@ mod exit;
 mod online;
 mod outside;
 mod serve;
+mod simulate;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ use clap::{Parser, Subcommand};
 use self::check::CheckArgs;
 pub use self::exit::{CliError, Exit};
 use self::serve::ServeArgs;
+use crate::simulate::Args as SimulateArgs;
 
 /// A local rate-limiting reverse proxy for LLM APIs: many programs share one quota without a 429.
 ///
@@ -48,6 +50,8 @@ enum Command {
     Serve(ServeArgs),
     /// Check the configuration and show what is in force, with its origin; keys are masked.
     Check(CheckArgs),
+    /// Simulate a provider: OpenAI's wire with real limits, headers and errors.
+    Simulate(Box<SimulateArgs>),
 }
 
 /// What the end of `--help` says.
@@ -78,6 +82,7 @@ impl Cli {
             Some(Command::Serve(args)) => serve::run(&args).await,
             None => serve::run(&self.serve).await,
             Some(Command::Check(args)) => check::run(&args).await,
+            Some(Command::Simulate(args)) => simulate::run(&args).await,
         };
         done.unwrap_or_else(|error| error.tell())
     }
