@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::exit::{CliError, Exit};
+use super::serve::Stop;
 use crate::simulate::{Args, Provider};
 
 /// Runs a simulated provider until the process is told to stop.
 pub(super) async fn run(args: &Args) -> Result<Exit, CliError> {
     let config = args.config()?;
+    let mut stop = Stop::listen().map_err(CliError::Signals)?;
     let address = config.listen;
     let keys = config.rules.organisations.iter().flat_map(|owner| &owner.keys);
     // The keys of a simulated provider are no secrets.
@@ -21,7 +23,7 @@ pub(super) async fn run(args: &Args) -> Result<Exit, CliError> {
     eprintln!("simulated provider listening on http://{at}");
     eprintln!("  OPENAI_BASE_URL=http://{at}/v1 OPENAI_API_KEY={key}");
     eprintln!("  statistics: http://{at}/sim/stats");
-    stop_signal().await;
+    stop.told().await;
     // Those who still wait for an answer have a moment to get it; then it is too late, and no
     // mistake.
     tokio::time::timeout(GRACE, provider.shutdown()).await.unwrap_or_default();
@@ -30,19 +32,3 @@ pub(super) async fn run(args: &Args) -> Result<Exit, CliError> {
 
 /// How long answers under way may take when the process is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// Waits until the process is told to stop, by SIGTERM or from the keyboard.
-async fn stop_signal() {
-    let keyboard = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    if let Ok(mut terminate) =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    {
-        tokio::select! {
-            _pressed = keyboard => {}
-            _told = terminate.recv() => {}
-        }
-        return;
-    }
-    drop(keyboard.await);
-}

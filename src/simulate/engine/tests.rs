@@ -139,7 +139,7 @@ fn a_refused_request_keeps_its_request_debit_and_no_token_debit() {
     assert_eq!(wait, seconds(48));
     assert_eq!(reading(&mut engine, Metric::RequestsPerMinute, Duration::ZERO).level, 8.0);
     assert_eq!(level(&mut engine, Duration::ZERO), 100.0);
-    engine.admit(KEY, MODEL, &cost(100, 800, 0), seconds(48)).expect("the wait was right").ticket;
+    drop(engine.admit(KEY, MODEL, &cost(100, 800, 0), seconds(48)).expect("the wait was right"));
 }
 
 #[test]
@@ -152,11 +152,12 @@ fn what_can_never_fit_is_too_large() {
 
 #[test]
 fn an_absent_bound_counts_as_configured() {
-    for (absent_max, used) in
-        [(AbsentMax::Tokens(0), 100.0), (AbsentMax::Tokens(16), 116.0), (AbsentMax::Model, 16_484.0)]
-    {
-        let limits =
-            Limits { absent_max, ..tokens(100_000, Counting::Bucket, Charging::Refund) };
+    for (absent_max, used) in [
+        (AbsentMax::Tokens(0), 100.0),
+        (AbsentMax::Tokens(16), 116.0),
+        (AbsentMax::Model, 16_484.0),
+    ] {
+        let limits = Limits { absent_max, ..tokens(100_000, Counting::Bucket, Charging::Refund) };
         let mut engine = engine(&limits);
         let cost = Cost { bound: None, ..cost(100, 0, 0) };
         let _running = engine.admit(KEY, MODEL, &cost, Duration::ZERO).expect("room");
@@ -179,10 +180,10 @@ fn a_refund_now_is_lost_at_the_brim_and_one_at_the_debit_is_not() {
 
 #[test]
 fn a_share_can_be_used_at_the_start() {
-    for counting in [Counting::Bucket, Counting::Sliding, Counting::Calendar, Counting::FirstRequest]
+    for counting in
+        [Counting::Bucket, Counting::Sliding, Counting::Calendar, Counting::FirstRequest]
     {
-        let limits =
-            Limits { used_at_start: 0.9, ..tokens(1_000, counting, Charging::Refund) };
+        let limits = Limits { used_at_start: 0.9, ..tokens(1_000, counting, Charging::Refund) };
         let mut engine = engine(&limits);
         let fits = engine.admit(KEY, MODEL, &cost(100, 0, 0), Duration::ZERO);
         assert!(fits.is_ok(), "{counting:?}");
@@ -231,14 +232,11 @@ fn headers_show_the_day_when_it_has_less_left() {
 
 #[test]
 fn slices_refuse_bursts_that_the_minute_would_take() {
-    let limits = Limits {
-        requests_per_minute: Some(120),
-        slices: Slices::Requests,
-        ..Limits::default()
-    };
+    let limits =
+        Limits { requests_per_minute: Some(120), slices: Slices::Requests, ..Limits::default() };
     let mut engine = engine(&limits);
     for _ in 0..2 {
-        engine.admit(KEY, MODEL, &Cost::default(), Duration::ZERO).expect("two a second").ticket;
+        drop(engine.admit(KEY, MODEL, &Cost::default(), Duration::ZERO).expect("two a second"));
     }
     let refusal = engine.admit(KEY, MODEL, &Cost::default(), Duration::ZERO).expect_err("third");
     let Refusal::RateLimited { lane, wait, .. } = refusal else { panic!("{refusal:?}") };
@@ -260,16 +258,11 @@ fn requests_under_way_are_limited() {
 #[test]
 fn keys_die_when_told_and_as_told() {
     let by_time = Key { dies_at: Some(seconds(5)), ..Key::valid("by-time") };
-    let by_use = Key {
-        dies_after: Some(2),
-        dies_as: KeyState::OutOfQuota,
-        ..Key::valid("by-use")
-    };
+    let by_use = Key { dies_after: Some(2), dies_as: KeyState::OutOfQuota, ..Key::valid("by-use") };
     let dead = Key { state: KeyState::Invalid, ..Key::valid("dead") };
     let mut owner = organisation("org-a", by_time, &Limits::default());
     owner.keys.extend([by_use, dead]);
-    let mut engine =
-        Engine::new(Rules { organisations: vec![owner], ..Rules::default() });
+    let mut engine = Engine::new(Rules { organisations: vec![owner], ..Rules::default() });
     let mut admit = |key: &str, now| engine.admit(key, MODEL, &Cost::default(), now).err();
     assert_eq!(admit("by-time", seconds(4)), None);
     assert_eq!(admit("by-time", seconds(5)), Some(Refusal::InvalidKey));
@@ -286,7 +279,7 @@ fn without_enforcement_everything_is_admitted_and_counted() {
     let limits = tokens(1_000, Counting::Bucket, Charging::Refund);
     let mut engine = Engine::new(Rules { enforcement: Enforcement::Off, ..rules(&limits) });
     for _ in 0..3 {
-        engine.admit(KEY, MODEL, &cost(500, 0, 0), Duration::ZERO).expect("anything").ticket;
+        drop(engine.admit(KEY, MODEL, &cost(500, 0, 0), Duration::ZERO).expect("anything"));
     }
     assert_eq!(level(&mut engine, Duration::ZERO), -500.0);
 }
@@ -299,7 +292,7 @@ fn models_share_a_lane_only_where_told() {
         rules.organisations[0].rules[0].shared = shared;
         let mut engine = Engine::new(rules);
         for model in ["gpt-4o", "gpt-4o-mini", "gpt-4o"] {
-            engine.admit(KEY, model, &cost(10, 0, 0), Duration::ZERO).expect("room").ticket;
+            drop(engine.admit(KEY, model, &cost(10, 0, 0), Duration::ZERO).expect("room"));
         }
         assert_eq!(engine.stats(Duration::ZERO).lanes.len(), lanes);
     }
@@ -334,7 +327,7 @@ fn others_take_their_part_of_the_quota_and_do_so_again_for_the_same_seed() {
     let limits = Limits { foreign, ..tokens(10_000, Counting::Bucket, Charging::Refund) };
     let play = || {
         let mut engine = engine(&limits);
-        engine.admit(KEY, MODEL, &cost(1, 0, 0), Duration::ZERO).expect("room").ticket;
+        drop(engine.admit(KEY, MODEL, &cost(1, 0, 0), Duration::ZERO).expect("room"));
         engine.stats(seconds(3_600)).lanes[0].tally.clone()
     };
     let tally = play();
