@@ -177,6 +177,9 @@ mod tests {
     /// The name and the value of a header.
     type Header<'a> = (&'static str, &'a str);
 
+    /// What is sent, and what comes of it.
+    type Case<'a, T> = (&'a [Header<'a>], T);
+
     /// Returns the gate of a configuration with these variables.
     fn gate(text: &str, key: Option<&str>) -> Gate {
         let read = |_: &std::path::Path| {
@@ -208,7 +211,7 @@ mod tests {
     fn an_app_is_known_by_its_key_alone() {
         let gate = two_apps();
         #[rustfmt::skip] // One case a line: the table is read by columns.
-        let cases: &[(&[Header<'_>], Result<&str, AuthError>)] = &[
+        let cases: &[Case<'_, Result<&str, AuthError>>] = &[
             (&[("authorization", "Bearer keyofa")], Ok("a")),
             (&[("authorization", "bearer  keyofb")], Ok("b")),
             (&[("x-api-key", "keyofb")], Ok("b")),
@@ -235,7 +238,7 @@ mod tests {
         let gate = gate("", Some("sk-ours"));
         let long = "0123456789abcdef0123456789abcdef";
         #[rustfmt::skip] // One case a line: the table is read by columns.
-        let cases: &[(&[Header<'_>], &str)] = &[
+        let cases: &[Case<'_, &str>] = &[
             (&[], "anonymous"),
             (&[("authorization", "Bearer indexer")], "indexer"),
             (&[("authorization", "Bearer indexer"), ("x-sluicegate-app", "other")], "other"),
