@@ -20,10 +20,30 @@ use tokio::time::Instant;
 
 fn main() {
     let mut missed = Vec::new();
+    loading();
     speeds();
     large_texts(&mut missed);
     calls(&mut missed);
     assert!(missed.is_empty(), "missed: {}", missed.join(", "));
+}
+
+/// Prints what loading costs, in time and in resident memory.
+fn loading() {
+    let counter = Counter::new();
+    for encoding in [Encoding::O200k, Encoding::Cl100k] {
+        let before = resident();
+        let time = timed(|| counter.load(encoding));
+        let grown = resident().saturating_sub(before) / 1024;
+        println!("loading {encoding:?}: {:.0} ms, {grown} MB", time.as_secs_f64() * 1e3);
+    }
+    println!();
+}
+
+/// Returns the resident memory in KB; 0 where the system does not tell.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
 }
 
 /// Prints how fast the candidates are on texts as they come.
@@ -68,11 +88,10 @@ fn large_texts(missed: &mut Vec<String>) {
 fn calls(missed: &mut Vec<String>) {
     let facts = Catalog::embedded().facts("gpt-4o");
     let counter = Counter::new();
-    let load = timed(|| counter.load(facts.encoding));
-    println!("\nloading o200k (again)    {load:?}");
+    counter.load(facts.encoding);
     let small = body(1, 220);
     let large = body(80, 1280);
-    println!("bodies of {} and {} bytes", small.len(), large.len());
+    println!("\nbodies of {} and {} bytes", small.len(), large.len());
 
     row("small, parse", best(2000, || parse(&small)));
     let call = parse(&small);
@@ -131,6 +150,11 @@ fn body(messages: usize, bytes: usize) -> Bytes {
 
 /// Returns about `bytes` of words, each as often as words of its rank are in English (by Zipf's
 /// law). They are the vocabulary's own whole words, which stand in it in the order of frequency.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a positive rank; `as` saturates"
+)]
 fn english(bytes: usize) -> String {
     let bpe = &bpe_openai::o200k_base().bpe;
     let ids = 0..u32::try_from(bpe.num_tokens()).expect("a small vocabulary");

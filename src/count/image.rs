@@ -30,7 +30,7 @@ fn size(url: &str) -> Option<(u32, u32)> {
         return None;
     }
     // Most formats tell it at once; a JPEG may have a camera's remarks and a preview before.
-    [64, 64 * 1024, usize::MAX].into_iter().find_map(|most| {
+    [1024, 64 * 1024, usize::MAX].into_iter().find_map(|most| {
         let size = imagesize::blob_size(&decode(encoded, most)).ok()?;
         Some((u32::try_from(size.width).ok()?, u32::try_from(size.height).ok()?))
     })

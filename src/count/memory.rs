@@ -32,6 +32,8 @@ pub(super) enum Form {
     Tools,
     /// As a list of functions is shown to the model.
     Functions,
+    /// As JSON without white space.
+    Schema,
 }
 
 /// Counts by hash of the text.
@@ -78,6 +80,7 @@ impl Memory {
             Form::Plain => 2,
             Form::Tools => 4,
             Form::Functions => 6,
+            Form::Schema => 8,
         } + u64::from(encoding == Encoding::O200k);
         let hash = xxh3_128_with_secret(bytes, &self.secret);
         let [high, low] = halves(hash);

@@ -142,12 +142,12 @@ impl<'c> Tally<'c> {
         let Some(json) = prompt.schema else { return Some(()) };
         self.at_best(Method::Approximate);
         self.tokens += schema::FRAMING;
-        let compact = schema::compact(&String::from_utf8_lossy(json));
+        let compact = || schema::compact(&String::from_utf8_lossy(json));
         if large {
-            self.sized(&compact);
+            self.sized(&compact());
             return Some(());
         }
-        self.plain(&compact)
+        self.recalled(json, Form::Schema, compact)
     }
 
     fn text(&mut self, text: Text<'_>) -> Option<()> {
