@@ -177,6 +177,9 @@ mod tests {
     /// The name and the value of a header.
     type Header<'a> = (&'static str, &'a str);
 
+    /// An app, or why there is none.
+    type Known<'a> = Result<&'a str, AuthError>;
+
     /// What is sent, and what comes of it.
     type Case<'a, T> = (&'a [Header<'a>], T);
 
@@ -211,7 +214,7 @@ mod tests {
     fn an_app_is_known_by_its_key_alone() {
         let gate = two_apps();
         #[rustfmt::skip] // One case a line: the table is read by columns.
-        let cases: &[Case<'_, Result<&str, AuthError>>] = &[
+        let cases: &[Case<'_, Known<'_>>] = &[
             (&[("authorization", "Bearer keyofa")], Ok("a")),
             (&[("authorization", "bearer  keyofb")], Ok("b")),
             (&[("x-api-key", "keyofb")], Ok("b")),
