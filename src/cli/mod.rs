@@ -15,11 +15,11 @@
 //! 2. An error says what was found, where, and what to do; no output shows a key.
 
 mod check;
+mod demo;
 mod exit;
 mod online;
 mod outside;
 mod serve;
-mod simulate;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -27,9 +27,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::check::CheckArgs;
+use self::demo::DemoArgs;
 pub use self::exit::{CliError, Exit};
 use self::serve::ServeArgs;
-use crate::simulate::Args as SimulateArgs;
 
 /// A local rate-limiting reverse proxy for LLM APIs: many programs share one quota without a 429.
 ///
@@ -50,8 +50,8 @@ enum Command {
     Serve(ServeArgs),
     /// Check the configuration and show what is in force, with its origin; keys are masked.
     Check(CheckArgs),
-    /// Simulate a provider: OpenAI's wire with real limits, headers and errors.
-    Simulate(Box<SimulateArgs>),
+    /// Show it at work: three apps against a simulated provider; no key, no network.
+    Demo(DemoArgs),
 }
 
 /// What the end of `--help` says.
@@ -82,7 +82,7 @@ impl Cli {
             Some(Command::Serve(args)) => serve::run(&args).await,
             None => serve::run(&self.serve).await,
             Some(Command::Check(args)) => check::run(&args).await,
-            Some(Command::Simulate(args)) => simulate::run(&args).await,
+            Some(Command::Demo(args)) => demo::run(&args).await,
         };
         done.unwrap_or_else(|error| error.tell())
     }

@@ -3,7 +3,5 @@
 #![expect(clippy::expect_used, reason = "a test binary: helpers outside test functions fail so")]
 
 mod cli;
-mod house;
-mod quota;
-mod simulate;
+mod demo;
 mod upstream;
