@@ -66,7 +66,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Effects,    module: "telemetry", may_import: &["units", "clock", "limit", "config"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "upstream",  may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "admit",     may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth", "line", "upstream"], must_not_say: NO_PRINT },
-    Rule { layer: Effects,    module: "settle",    may_import: &["units", "clock", "catalog", "count", "limit", "admit", "telemetry"], must_not_say: NO_PRINT },
+    Rule { layer: Effects,    module: "settle",    may_import: &["units", "clock", "catalog", "count", "limit", "upstream", "admit", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "relay",     may_import: &["units", "clock", "catalog", "call", "count", "config", "upstream", "settle"], must_not_say: NO_PRINT },
     Rule { layer: Spine,      module: "proxy",     may_import: &["units", "clock", "catalog", "call", "count", "limit", "config", "auth", "line", "upstream", "admit", "settle", "relay", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "admin",     may_import: &["units", "clock", "catalog", "limit", "config", "line", "upstream", "admit", "telemetry", "proxy"], must_not_say: NO_PRINT },

@@ -33,6 +33,8 @@ pub(in super::super) struct Bucket {
     stretches: VecDeque<Stretch>,
     /// Net refill since the last debit of the newest stretch.
     pending: i128,
+    /// Refill that may come before that debit gets to the provider; part of its `entry`.
+    lag: i128,
 }
 
 /// A span of time that begins with a debit and ends where the next one begins.
@@ -43,8 +45,8 @@ struct Stretch {
     last: Moment,
     /// Whether it was made of two, so that what was cut may lie before its last debit.
     merged: bool,
-    /// The room just before the first debit, less the refill up to the last one: what a credit from
-    /// an older stretch finds at least. Negative by what would be lost if every debit of the stretch
+    /// The room just before the first debit, less the refill until the last one gets to the
+    /// provider: what a credit from an older stretch finds at least. Negative by what would be lost if every debit of the stretch
     /// were credited.
     entry: i128,
     /// The least room since the last debit.
@@ -60,8 +62,8 @@ struct Stretch {
 impl Bucket {
     /// Creates a full bucket. `limit` and `window` (nanoseconds) are at least 1.
     pub(super) fn full(limit: u64, window: u64, now: Moment) -> Self {
-        let mut bucket =
-            Self { limit, window, level: 0, at: now, stretches: VecDeque::new(), pending: 0 };
+        let stretches = VecDeque::new();
+        let mut bucket = Self { limit, window, level: 0, at: now, stretches, pending: 0, lag: 0 };
         bucket.level = bucket.cap();
         bucket
     }
@@ -79,11 +81,14 @@ impl Bucket {
         self.refill(now);
         let before = self.cap() - self.level;
         self.level -= self.grains(amount);
-        self.mark(before, amount, now);
-        let gain = self.rate() * i128::from(now.plus(grace).since(self.at));
+        let arrival = now.plus(grace);
+        let gain = self.rate() * i128::from(arrival.since(self.at));
         if gain > before {
             self.at = self.at.plus(ceil_div(gain - before, self.rate()));
         }
+        let lag = self.rate() * i128::from(arrival.since(self.at));
+        let lag_before = std::mem::replace(&mut self.lag, lag);
+        self.mark(before, amount, now, lag_before);
     }
 
     /// Adds `amount` to a debit made at `since`.
@@ -191,8 +196,8 @@ impl Bucket {
         }
     }
 
-    /// Notes a debit at `now`; `before` was the room.
-    fn mark(&mut self, before: i128, amount: u64, now: Moment) {
+    /// Notes a debit at `now`; `before` was the room, `lag_before` what `lag` was.
+    fn mark(&mut self, before: i128, amount: u64, now: Moment, lag_before: i128) {
         let room = self.cap() - self.level;
         let coarse = self.window / COARSE;
         let fine = self.stretches.len() < FINE;
@@ -200,7 +205,7 @@ impl Bucket {
         match self.stretches.back_mut() {
             Some(newest) if newest.start == now || (!fine && now.since(newest.start) < coarse) => {
                 newest.last = now;
-                newest.entry -= pending;
+                newest.entry -= pending + self.lag - lag_before;
                 newest.cut_before += std::mem::take(&mut newest.cut_after);
                 newest.room = room;
                 newest.debited = newest.debited.saturating_add(amount);
@@ -211,7 +216,7 @@ impl Bucket {
                     start: now,
                     last: now,
                     merged: false,
-                    entry: before,
+                    entry: before - self.lag,
                     room,
                     cut_before: 0,
                     cut_after: 0,
