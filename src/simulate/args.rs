@@ -30,7 +30,7 @@ pub struct Args {
     /// A key whose requests wait inside the simulator and are never refused.
     #[arg(long, value_name = "KEY")]
     oracle_key: Option<String>,
-    /// The only models there are; may be repeated. Without any: every name.
+    /// The only models there are; may be repeated, `*` stands for any text [default: OpenAI's].
     #[arg(long = "model", value_name = "NAME")]
     models: Vec<String>,
     /// Whether limits are enforced, or only counted and shown.

@@ -130,7 +130,9 @@ impl Raw {
                 Some(Switch::Off) => Enforcement::Off,
                 _ => Enforcement::On,
             },
-            models: self.models.unwrap_or_default(),
+            models: self
+                .models
+                .unwrap_or_else(|| USUAL_MODELS.iter().map(|name| (*name).to_owned()).collect()),
             ..Rules::default()
         };
         Ok(Config {
@@ -190,6 +192,21 @@ fn organisations(
     }
     Ok(organisations)
 }
+
+/// The models that exist where nobody lists any: OpenAI's families (its models page, read
+/// 2026-11), so that a mistyped name is answered with 404 as there.
+const USUAL_MODELS: [&str; 10] = [
+    "gpt-*",
+    "chatgpt-*",
+    "codex-*",
+    "o1*",
+    "o3*",
+    "o4*",
+    "text-embedding-*",
+    "davinci-002",
+    "babbage-002",
+    "ft:*",
+];
 
 /// The key that works where no organisation is configured.
 pub(super) const USUAL_KEY: &str = "sk-sim-1";
@@ -304,5 +321,87 @@ impl<'de> Deserialize<'de> for Time {
         }
 
         deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::engine::{Charging, Counting, RefundAt};
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let raw: Raw = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        raw.check().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_organisation_takes_from_the_common_limits_what_it_does_not_say() {
+        let text = r#"
+            seed = 3
+            enforce = "off"
+            [limits]
+            rpm = 10
+            window = "1.5s"
+            counting = "fixed-first"
+            refund_at = "debit"
+            [[organisations]]
+            name = "org-a"
+            keys = [{ key = "sk-a", dies_at = "2m", dies_as = "out-of-quota" }]
+            [[organisations.limits]]
+            models = "gpt-4o*"
+            shared = true
+            tpm = 1000
+            charging = "split"
+        "#;
+        let config = parse(text).expect("valid");
+        assert_eq!(config.rules.enforcement, Enforcement::Off);
+        let owner = &config.rules.organisations[0];
+        assert_eq!(owner.keys[0].dies_at, Some(Duration::from_secs(120)));
+        assert_eq!(owner.keys[0].dies_as, KeyState::OutOfQuota);
+        let rule = &owner.rules[0];
+        assert!(rule.shared);
+        let limits = &rule.limits;
+        assert_eq!((limits.requests_per_minute, limits.input_per_minute), (Some(10), Some(1000)));
+        assert_eq!(limits.output_per_minute, Some(200), "a fifth");
+        assert_eq!(limits.minute, Duration::from_millis(1500));
+        assert_eq!(limits.counting, Counting::FirstRequest);
+        assert_eq!((limits.charging, limits.refund_at), (Charging::Split, RefundAt::Debit));
+    }
+
+    #[test]
+    fn nothing_at_all_is_one_organisation_with_one_key() {
+        let config = parse("").expect("valid");
+        let owner = &config.rules.organisations[0];
+        assert_eq!((&*owner.name, &*owner.keys[0].secret), ("org-sim", USUAL_KEY));
+        assert!(config.rules.has_model("gpt-4o-mini") && !config.rules.has_model("no-such-model"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            ("rmp = 3",                              "unknown field `rmp`"),
+            ("[limits]\nrpm = 0",                    "`limits.rpm` is 0, but a limit must be at least 1"),
+            ("[limits]\nused_at_start = 2.0",        "`limits.used_at_start` is 2, but it must be 0 to 1"),
+            ("[limits]\nwindow = \"2 parsecs\"",     "invalid value"),
+            ("[limits]\nabsent_max = \"some\"",      "it must be `model` or a number of tokens"),
+            ("[faults]\nreset = 0.6\ncut = 0.6",     "at most 1 in sum"),
+            ("[output]\nmean = 0.0",                 "it must be at least 1 token"),
+        ];
+        for (text, expected) in cases {
+            let problem = parse(text).expect_err(text);
+            assert!(problem.contains(expected), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_with_their_unit_only() {
+        let millis = |text: &str| text.parse::<Time>().map(|time| time.0.as_millis());
+        assert_eq!(millis("200ms"), Ok(200));
+        assert_eq!(millis("1.5s"), Ok(1_500));
+        assert_eq!(millis("24h"), Ok(86_400_000));
+        for text in ["", "5", "s", "-1s", "1 2s", "1e400s", "5 y"] {
+            assert_eq!(millis(text), Err(BadTime), "{text}");
+        }
     }
 }

@@ -114,9 +114,8 @@ fn chat(more: Value) -> Value {
         "model": "gpt-4o-mini",
         "messages": [{"role": "user", "content": "hello"}],
     });
-    for (key, value) in more.as_object().expect("fields") {
-        body[key] = value.clone();
-    }
+    let fields = body.as_object_mut().expect("an object");
+    fields.extend(more.as_object().expect("fields").clone());
     body
 }
 

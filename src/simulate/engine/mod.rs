@@ -303,9 +303,7 @@ impl Engine {
         if let Some(lane) = self.places.get(owner)?.by_model.get(model) {
             return Some(*lane);
         }
-        let known = &self.rules.models;
-        let exists = known.is_empty() || known.iter().any(|known| known == model);
-        if !exists || self.places.get(owner)?.by_model.len() >= MOST_MODELS {
+        if !self.rules.has_model(model) || self.places.get(owner)?.by_model.len() >= MOST_MODELS {
             return None;
         }
         let organisation = self.rules.organisations.get(owner)?;
