@@ -59,9 +59,9 @@ fn speeds() {
     let texts = corpora.map(|(name, corpus)| (name, shuffled(corpus, 200_000)));
     for (name, text) in texts.into_iter().chain([("English", english(200_000))]) {
         let speed = |time: Duration| text.len() as f64 / 1e6 / time.as_secs_f64();
-        let ours = best(5, || counter.count_text(&text, Encoding::O200k));
-        let plain = best(5, || bpe_openai::o200k_base().count(text.as_str()));
-        let reference = best(3, || tiktoken_rs::o200k_base_singleton().encode_ordinary(&text));
+        let ours = best(40, || counter.count_text(&text, Encoding::O200k));
+        let plain = best(40, || bpe_openai::o200k_base().count(text.as_str()));
+        let reference = best(20, || tiktoken_rs::o200k_base_singleton().encode_ordinary(&text));
         let [ours, plain, reference] = [ours, plain, reference].map(speed);
         println!("  {name:<18} {ours:>11.1}  {plain:>11.1}  {reference:>11.1}");
     }
@@ -99,7 +99,7 @@ fn calls(missed: &mut Vec<String>) {
     row("small, not seen", fresh(200, &call, &facts));
     row("100 KB, parse", best(200, || parse(&large)));
     let call = parse(&large);
-    let unseen = fresh(10, &call, &facts);
+    let unseen = fresh(60, &call, &facts);
     row("100 KB, not seen", unseen);
     counter.count(&call, &facts);
     row("100 KB, seen", best(200, || counter.try_count(&call, &facts).expect("a cheap count")));

@@ -1,9 +1,9 @@
 //! Cuts ASCII text into the pieces that a vocabulary merges within.
 //!
 //! Vocabularies define their pieces by a regular expression over Unicode. Most text that is counted
-//! is ASCII, for which the same cuts are a few comparisons, four times as fast. Wherever a character
-//! beyond ASCII could change the cut, this module declines and the expression decides, so that
-//! there is no second opinion on Unicode. The expressions, as in tiktoken 0.14.0
+//! is ASCII, for which the same cuts are a few comparisons. Wherever a character beyond ASCII could
+//! change the cut, this module declines and the expression decides, so that there is no second
+//! opinion on Unicode. The expressions, as in tiktoken 0.14.0
 //! (`tiktoken_ext/openai_public.py`, read 2026-11-21), in the order in which they are tried:
 //!
 //! | | `cl100k_base` | `o200k_base` |

@@ -3,7 +3,7 @@
 //! The merging is `bpe-openai`'s: its count equals that of `tiktoken-rs`, to which the tests hold
 //! us, its time is linear on any input, and it does not overflow the stack as `tiktoken-rs` does on
 //! a megabyte of spaces. Around it, ASCII is cut by [`split`] and short pieces are counted once a
-//! call, which makes English three times as fast. `benches/count.rs` prints what each costs.
+//! call. `benches/count.rs` prints what each costs.
 
 use std::sync::OnceLock;
 
@@ -12,7 +12,8 @@ use bpe_openai::Tokenizer;
 use super::split;
 use crate::catalog::Encoding;
 
-/// The vocabularies of this process. They take some 10 MB each and are shared by all counters.
+/// The vocabularies of this process. They are shared by all counters; resident
+/// memory grows by 66 MB for `o200k` and 29 MB for `cl100k` (`benches/count.rs`).
 #[derive(Debug, Default)]
 pub(super) struct Vocabularies {
     cl100k: OnceLock<Vocabulary>,
