@@ -121,8 +121,7 @@ fn the_map_in_lib_rs_names_the_modules_of_the_table() {
 
 #[test]
 fn the_map_in_architecture_md_names_the_modules_of_the_table() {
-    let Ok(paper) = fs::read_to_string(root().join("ARCHITECTURE.md")) else { return };
-    let problems = table_problems(RULES, &paper, &["main"]);
+    let problems = table_problems(RULES, &read("ARCHITECTURE.md"), &["main"]);
     assert!(problems.is_empty(), "ARCHITECTURE.md:\n{}", problems.join("\n"));
 }
 
