@@ -322,6 +322,17 @@ fn a_reset_forgets_requests_under_way() {
 }
 
 #[test]
+fn a_number_of_the_oracles_line_is_not_given_again_after_a_reset() {
+    let mut engine = engine(&tokens(1_000, Counting::Bucket, Charging::Refund));
+    let old = engine.queue(MODEL, &cost(1, 1, 1), Duration::ZERO).expect("it fits");
+    engine.reset();
+    let new = engine.queue(MODEL, &cost(1, 1, 1), Duration::ZERO).expect("it fits");
+    engine.leave(old);
+    let granted = engine.grant(Duration::ZERO).decided;
+    assert_eq!(granted.iter().map(|one| one.number).collect::<Vec<_>>(), [new]);
+}
+
+#[test]
 fn others_take_their_part_of_the_quota_and_do_so_again_for_the_same_seed() {
     let foreign = ForeignFlow { requests_per_minute: 60.0, tokens_per_minute: 6_000.0 };
     let limits = Limits { foreign, ..tokens(10_000, Counting::Bucket, Charging::Refund) };
