@@ -25,6 +25,7 @@ impl Lane {
         debit.told = hint.requests.or(hint.tokens).is_some();
         for (i, quota) in self.quotas.iter_mut().enumerate() {
             let amount = debit.charge.of(quota.kind);
+            quota.arrived(debit.at, arrived.since(debit.at), now);
             if quota.meter.leave_behind(amount, debit.at, arrived) {
                 debit.leave_behind(i);
             }
@@ -106,7 +107,6 @@ impl Lane {
         let kind = if period == Period::Day { day } else { minute };
         let left = known.left(hint, period);
         let Answer { arrived, refused, now } = answer;
-        let window = nanos(self.window(kind));
         if self.quota(kind).is_none() {
             self.add_quota(NewQuota { kind, limit: hint.limit, left }, debit, now);
         } else {
@@ -118,7 +118,7 @@ impl Lane {
                 return;
             };
             if hint.limit != quota.meter.limit() {
-                quota.set_limit(hint.limit, debit.at, now, window);
+                quota.set_limit(hint.limit, now);
             }
             if let Some((left, guess)) = left.zip(debit.prediction(kind)) {
                 // Output that is known there and not here yet was kept free for.
@@ -161,10 +161,9 @@ impl Lane {
             self.told_absent = Some(assumed);
         }
         let guess = debit.prediction(kind);
-        let window = nanos(self.window(kind));
         let Some(quota) = self.quotas.iter_mut().find(|quota| quota.kind == kind) else { return };
         if refusal.limit > 0 && refusal.limit != quota.meter.limit() {
-            quota.set_limit(refusal.limit, debit.at, answer.now, window);
+            quota.set_limit(refusal.limit, answer.now);
         }
         if let Some((used, guess)) = refusal.used.zip(guess) {
             // As if it had been counted, which is what was predicted.

@@ -126,6 +126,3 @@ impl QuotaKind {
         matches!(self, Self::RequestsPerDay | Self::TokensPerDay)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -85,6 +85,11 @@ impl Quota {
         self.meter.correct(amount, 0, since.max(self.born), now);
     }
 
+    /// Takes in that a request debited at `since` got there up to `delay` nanoseconds later.
+    pub(super) fn arrived(&mut self, since: Moment, delay: u64, now: Moment) {
+        self.shift -= self.meter.arrived(since, delay, now);
+    }
+
     /// Debits output that has become known.
     pub(super) fn debit_output(&mut self, amount: u64, now: Moment, grace: u64) {
         self.debited_late = self.debited_late.saturating_add(amount);
@@ -130,16 +135,11 @@ impl Quota {
         error / limit
     }
 
-    /// Takes over a limit that the answer to a request sent at `since` told. A lower one has refilled
-    /// more slowly since then than was believed.
-    pub(super) fn set_limit(&mut self, limit: u64, since: Moment, now: Moment, window: u64) {
-        let before = self.meter.limit();
+    /// Takes over a limit that the provider told.
+    pub(super) fn set_limit(&mut self, limit: u64, now: Moment) {
+        let before = float(self.meter.limit());
         self.meter.set_limit(limit, now);
-        self.shift += float(limit) - float(before);
-        if self.meter.refills() && limit < before {
-            let time = float(now.since(since)) / float(window);
-            self.shift_by(-float(before - limit) * time, now);
-        }
+        self.shift += float(limit) - before;
     }
 
     /// Raises the margin after a refusal that nobody predicted.

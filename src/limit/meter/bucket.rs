@@ -33,8 +33,16 @@ pub(in super::super) struct Bucket {
     stretches: VecDeque<Stretch>,
     /// Net refill since the last debit of the newest stretch.
     pending: i128,
-    /// Refill that may come before that debit gets to the provider; part of its `entry`.
-    lag: i128,
+    brim: Brim,
+}
+
+/// The last debit that found the bucket full, or so full that it would have been before the request
+/// got there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Brim {
+    at: Moment,
+    /// So much refill was held back for the way there, in nanoseconds.
+    held: u64,
 }
 
 /// A span of time that begins with a debit and ends where the next one begins.
@@ -45,8 +53,8 @@ struct Stretch {
     last: Moment,
     /// Whether it was made of two, so that what was cut may lie before its last debit.
     merged: bool,
-    /// The room just before the first debit, less the refill until the last one gets to the
-    /// provider: what a credit from an older stretch finds at least. Negative by what would be lost if every debit of the stretch
+    /// The room just before the first debit, less the refill up to the last one: what a credit from
+    /// an older stretch finds at least. Negative by what would be lost if every debit of the stretch
     /// were credited.
     entry: i128,
     /// The least room since the last debit.
@@ -62,8 +70,15 @@ struct Stretch {
 impl Bucket {
     /// Creates a full bucket. `limit` and `window` (nanoseconds) are at least 1.
     pub(super) fn full(limit: u64, window: u64, now: Moment) -> Self {
-        let stretches = VecDeque::new();
-        let mut bucket = Self { limit, window, level: 0, at: now, stretches, pending: 0, lag: 0 };
+        let mut bucket = Self {
+            limit,
+            window,
+            level: 0,
+            at: now,
+            stretches: VecDeque::new(),
+            pending: 0,
+            brim: Brim::default(),
+        };
         bucket.level = bucket.cap();
         bucket
     }
@@ -81,14 +96,27 @@ impl Bucket {
         self.refill(now);
         let before = self.cap() - self.level;
         self.level -= self.grains(amount);
-        let arrival = now.plus(grace);
-        let gain = self.rate() * i128::from(arrival.since(self.at));
+        self.mark(before, amount, now);
+        let gain = self.rate() * i128::from(now.plus(grace).since(self.at));
         if gain > before {
             self.at = self.at.plus(ceil_div(gain - before, self.rate()));
+            let held = if now.since(self.brim.at) > self.brim.held { 0 } else { self.brim.held };
+            self.brim = Brim { at: now, held: held.max(grace) };
         }
-        let lag = self.rate() * i128::from(arrival.since(self.at));
-        let lag_before = std::mem::replace(&mut self.lag, lag);
-        self.mark(before, amount, now, lag_before);
+    }
+
+    /// Takes in that a request debited at `since` got there up to `delay` nanoseconds later. Where it
+    /// left a full bucket and that is longer than was thought, more refill was lost there: returns how
+    /// many tokens.
+    pub(super) fn arrived(&mut self, since: Moment, delay: u64, now: Moment) -> f64 {
+        if since > self.brim.at || delay <= self.brim.held {
+            return 0.0;
+        }
+        self.refill(now);
+        let lost = self.rate() * i128::from(delay - self.brim.held);
+        self.level -= lost;
+        self.brim.held = delay;
+        as_f64(lost) / as_f64(i128::from(self.window))
     }
 
     /// Adds `amount` to a debit made at `since`.
@@ -196,8 +224,8 @@ impl Bucket {
         }
     }
 
-    /// Notes a debit at `now`; `before` was the room, `lag_before` what `lag` was.
-    fn mark(&mut self, before: i128, amount: u64, now: Moment, lag_before: i128) {
+    /// Notes a debit at `now`; `before` was the room.
+    fn mark(&mut self, before: i128, amount: u64, now: Moment) {
         let room = self.cap() - self.level;
         let coarse = self.window / COARSE;
         let fine = self.stretches.len() < FINE;
@@ -205,7 +233,7 @@ impl Bucket {
         match self.stretches.back_mut() {
             Some(newest) if newest.start == now || (!fine && now.since(newest.start) < coarse) => {
                 newest.last = now;
-                newest.entry -= pending + self.lag - lag_before;
+                newest.entry -= pending;
                 newest.cut_before += std::mem::take(&mut newest.cut_after);
                 newest.room = room;
                 newest.debited = newest.debited.saturating_add(amount);
@@ -216,7 +244,7 @@ impl Bucket {
                     start: now,
                     last: now,
                     merged: false,
-                    entry: before - self.lag,
+                    entry: before,
                     room,
                     cut_before: 0,
                     cut_after: 0,

@@ -56,6 +56,18 @@ fn tells_exactly_when_there_is_room() {
 }
 
 #[test]
+fn a_request_that_left_a_full_bucket_late_lost_the_refill_until_then() {
+    let mut bucket = Bucket::full(600, MINUTE, at(0));
+    bucket.debit(300, at(10), SECOND);
+    bucket.debit(100, at(13), SECOND);
+    assert_eq!(bucket.arrived(at(13), 2 * SECOND, at(15)), 0.0, "it was not full any more");
+    assert_eq!(bucket.arrived(at(10), 3 * SECOND, at(15)), 20.0);
+    assert_eq!(bucket.arrived(at(10), 2 * SECOND, at(15)), 0.0, "it is counted once");
+    // Full until second 13, then 100 of it used and two seconds refilled.
+    assert_eq!(bucket.level(at(15)), 600 - 400 + 20);
+}
+
+#[test]
 fn a_late_credit_of_a_bucket_that_was_full_since_gives_nothing() {
     let mut bucket = Bucket::full(600, MINUTE, at(0));
     bucket.debit(300, at(0), 0);
@@ -107,31 +119,28 @@ fn stretches_stay_bounded() {
     assert!(bucket.stretches.len() <= PLACES, "{} stretches", bucket.stretches.len());
 }
 
-/// Gap in milliseconds, guess, used, how many steps later it is settled.
-type Request = (u64, u64, u64, usize);
-
-fn requests() -> impl Strategy<Value = Vec<Request>> {
+/// (gap in milliseconds, guess, used, how many steps later it is settled)
+fn requests() -> impl Strategy<Value = Vec<(u64, u64, u64, usize)>> {
     let gap = prop_oneof![Just(0), 0..50_u64, 0..20_000_u64];
     prop::collection::vec((gap, 0..400_u64, 0..600_u64, 0..40_usize), 1..90)
 }
 
 /// Plays requests with guesses that are corrected later and checks every level against the journal.
-fn play(limit: u64, requests: &[Request], slack: i128) -> Result<(), TestCaseError> {
+fn play(limit: u64, requests: &[(u64, u64, u64, usize)], slack: i128) -> Result<(), TestCaseError> {
     let mut now = Moment::default();
     let mut bucket = Bucket::full(limit, MINUTE, now);
     let mut journal = Journal::new(limit);
-    let mut open: Vec<(usize, usize, Request)> = Vec::new();
-    for (step, request) in requests.iter().enumerate() {
-        let (gap, guess, _, later) = *request;
+    let mut open: Vec<(usize, usize, u64, u64)> = Vec::new();
+    for (step, (gap, guess, used, later)) in requests.iter().enumerate() {
         now = now.plus(gap * 1_000_000);
-        bucket.debit(guess, now, 0);
-        open.push((step + later, journal.debits.len(), *request));
-        journal.debits.push((now, i128::from(guess) * i128::from(MINUTE)));
+        bucket.debit(*guess, now, 0);
+        open.push((step + later, journal.debits.len(), *guess, *used));
+        journal.debits.push((now, i128::from(*guess) * i128::from(MINUTE)));
         let end = step + 1 == requests.len();
         let (due, rest): (Vec<_>, _) =
             open.into_iter().partition(|(when, ..)| end || *when <= step);
         open = rest;
-        for (_, index, (_, guess, used, _)) in due.into_iter().rev() {
+        for (_, index, guess, used) in due.into_iter().rev() {
             let since = journal.debits[index].0;
             if used < guess {
                 bucket.credit(guess - used, since, now);
