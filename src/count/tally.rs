@@ -1,11 +1,12 @@
 //! Adds up a prompt.
 
+use bpe_openai::Tokenizer;
+
 use super::image;
 use super::memory::{Count, Form, Memory};
-use super::vocabulary::{Vocabulary, Words};
 use super::{MOST_TEXT, Method, schema, tools};
 use crate::call::{Call, Endpoint, Piece, Prompt, Text, ToolChoice};
-use crate::catalog::ModelFacts;
+use crate::catalog::{Encoding, ModelFacts};
 
 /// How long a count may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub(super) enum Effort {
 /// A sum under way. Methods return `None` where going on would be too much effort.
 pub(super) struct Tally<'c> {
     memory: &'c Memory,
-    vocabulary: Vocabulary,
-    words: Words,
+    tokenizer: &'c Tokenizer,
+    encoding: Encoding,
     /// Bytes of text that may still be counted, not recalled.
     unseen_left: usize,
     pub(super) tokens: u64,
@@ -32,14 +33,14 @@ pub(super) struct Tally<'c> {
 impl<'c> Tally<'c> {
     pub(super) fn new(
         memory: &'c Memory,
-        vocabulary: Vocabulary,
+        tokenizer: &'c Tokenizer,
         facts: &ModelFacts,
         effort: Effort,
     ) -> Self {
         Self {
             memory,
-            vocabulary,
-            words: Words::default(),
+            tokenizer,
+            encoding: facts.encoding,
             unseen_left: if effort == Effort::Cheap { CHEAP_TEXT } else { usize::MAX },
             tokens: 0,
             characters: 0,
@@ -142,12 +143,12 @@ impl<'c> Tally<'c> {
         let Some(json) = prompt.schema else { return Some(()) };
         self.at_best(Method::Approximate);
         self.tokens += schema::FRAMING;
-        let compact = || schema::compact(&String::from_utf8_lossy(json));
+        let compact = schema::compact(&String::from_utf8_lossy(json));
         if large {
-            self.sized(&compact());
+            self.sized(&compact);
             return Some(());
         }
-        self.recalled(json, Form::Schema, compact)
+        self.plain(&compact)
     }
 
     fn text(&mut self, text: Text<'_>) -> Option<()> {
@@ -168,12 +169,12 @@ impl<'c> Tally<'c> {
         if bytes.is_empty() {
             return Some(());
         }
-        let key = self.memory.key(bytes, form, self.vocabulary.encoding);
+        let key = self.memory.key(bytes, form, self.encoding);
         let count = match self.memory.recall(key) {
             Some(count) => count,
             None => {
                 self.unseen_left = self.unseen_left.checked_sub(bytes.len())?;
-                let count = self.count(make().as_ref());
+                let count = count(make().as_ref(), self.tokenizer);
                 self.memory.remember(key, count);
                 count
             }
@@ -181,12 +182,6 @@ impl<'c> Tally<'c> {
         self.tokens += u64::from(count.tokens);
         self.characters += u64::from(count.characters);
         Some(())
-    }
-
-    fn count(&mut self, text: &str) -> Count {
-        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let tokens = self.vocabulary.count(text, &mut self.words);
-        Count { tokens: narrow(tokens), characters: narrow(text.chars().count()) }
     }
 
     /// Adds a text by its size.
@@ -204,6 +199,11 @@ impl<'c> Tally<'c> {
 /// Returns half of `bytes`, rounded up: a size in tokens that few texts exceed.
 pub(super) fn half(bytes: usize) -> u64 {
     wide(bytes.div_ceil(2))
+}
+
+fn count(text: &str, tokenizer: &Tokenizer) -> Count {
+    let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Count { tokens: narrow(tokenizer.count(text)), characters: narrow(text.chars().count()) }
 }
 
 /// Returns the bytes of all text in a prompt, escapes included.

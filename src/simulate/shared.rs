@@ -100,16 +100,9 @@ impl Shared {
         self.clock.since_epoch(Instant::now()).as_secs()
     }
 
-    /// Tells whether there is a model of this name.
-    pub(super) fn has_model(&self, name: &str) -> bool {
-        self.desk().engine.rules().has_model(name)
-    }
-
-    /// Returns the models that are known by name, not by a pattern.
-    pub(super) fn named_models(&self) -> Vec<String> {
-        let desk = self.desk();
-        let models = desk.engine.rules().models.iter();
-        models.filter(|model| !model.contains('*')).cloned().collect()
+    /// Returns the models that exist; empty: any.
+    pub(super) fn models(&self) -> Vec<String> {
+        self.desk().engine.rules().models.clone()
     }
 
     /// Tells who `key` belongs to.

@@ -7,7 +7,7 @@ use serde_json::Value;
 #[test]
 fn the_demo_uses_the_quota_up_without_a_refusal_and_counts_to_the_token() {
     let output = Command::new(env!("CARGO_BIN_EXE_sluicegate"))
-        .args(["demo", "--json", "--seconds", "10"])
+        .args(["demo", "--json", "--seconds", "20"])
         .env_clear()
         .output()
         .expect("the program runs");

@@ -4,7 +4,4 @@
 
 mod cli;
 mod demo;
-mod house;
-mod quota;
-mod simulate;
 mod upstream;

@@ -1,4 +1,3 @@
 //! Tests of `sim`.
 
 mod limits;
-mod limits_law;
