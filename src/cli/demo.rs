@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::exit::{CliError, Exit};
+use super::serve::Stop;
 use crate::demo::{self, Ending, Options, Outcome, View};
 
 /// How the demo is to run.
@@ -31,7 +32,11 @@ pub(super) async fn run(args: &DemoArgs) -> Result<Exit, CliError> {
         ending: if args.json { Ending::Json } else { Ending::Table },
         view: if args.plain { View::Plain } else { View::Live },
     };
-    match demo::run(options).await? {
+    let mut stop = Stop::listen().map_err(CliError::Signals)?;
+    let stopped = async move {
+        let _by_whom = stop.told().await;
+    };
+    match demo::run(options, stopped).await? {
         Outcome::Finished => Ok(Exit::Done),
         Outcome::Stopped => Ok(Exit::Failed),
     }

@@ -69,13 +69,14 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Exit, CliError> {
 }
 
 /// What tells the program to stop.
-struct Stop {
+pub(super) struct Stop {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
 }
 
 impl Stop {
-    fn listen() -> std::io::Result<Self> {
+    /// Begins to listen; what comes from now on is heard.
+    pub(super) fn listen() -> std::io::Result<Self> {
         Ok(Self {
             #[cfg(unix)]
             terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
@@ -83,7 +84,7 @@ impl Stop {
     }
 
     /// Waits until it is told, and returns by whom.
-    async fn told(&mut self) -> &'static str {
+    pub(super) async fn told(&mut self) -> &'static str {
         #[cfg(unix)]
         tokio::select! {
             _told = self.terminate.recv() => "SIGTERM",

@@ -118,13 +118,13 @@ pub enum DemoError {
     Terminal(#[source] io::Error),
 }
 
-/// Plays the demo and tells how it went.
+/// Plays the demo and tells how it went; `stop` ends it early.
 ///
 /// # Errors
 ///
 /// Returns a [`DemoError`] where the play cannot begin or its end cannot be told. The terminal is
 /// as it was before in every case.
-pub async fn run(options: Options) -> Result<Outcome, DemoError> {
+pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<Outcome, DemoError> {
     let stage = Stage::set(options.seed).await?;
     let live = options.view == View::Live && io::stdout().is_terminal();
     let mut screen = if live { Some(Screen::open().map_err(DemoError::Terminal)?) } else { None };
@@ -133,9 +133,12 @@ pub async fn run(options: Options) -> Result<Outcome, DemoError> {
     }
     let crew = Crew::new(stage.proxy_url(), options.seed);
     let mut watch = Watch::new(&stage, &crew, Duration::from_secs(options.seconds));
-    let played = play(&stage, &crew, &mut watch, screen.as_mut()).await;
+    let outcome = tokio::select! {
+        played = play(&stage, &crew, &mut watch, screen.as_mut()) => played,
+        () = stop => Ok(Outcome::Stopped),
+    };
     drop(screen);
-    if played.map_err(DemoError::Terminal)? == Outcome::Stopped {
+    if outcome.map_err(DemoError::Terminal)? == Outcome::Stopped {
         say("Stopped.\n").map_err(DemoError::Terminal)?;
         return Ok(Outcome::Stopped);
     }
@@ -150,7 +153,8 @@ pub async fn run(options: Options) -> Result<Outcome, DemoError> {
     Ok(Outcome::Finished)
 }
 
-/// Lets the apps work, looks at them, and shows them; returns when all their requests are answered.
+/// Lets the apps work, looks at them, and shows them; returns when all their requests are answered,
+/// or when somebody at the terminal wants to leave.
 async fn play(
     stage: &Stage,
     crew: &Crew,
@@ -161,12 +165,9 @@ async fn play(
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut shown = Instant::now();
-    let stopped = tokio::signal::ctrl_c();
-    tokio::pin!(stopped);
     loop {
         tokio::select! {
             ended = workers.join_next() => if ended.is_none() { break },
-            _told = &mut stopped => return Ok(Outcome::Stopped),
             now = ticks.tick() => {
                 watch.look(stage, crew);
                 let Some(screen) = screen.as_deref_mut().filter(|_| now >= shown) else { continue };

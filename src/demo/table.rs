@@ -71,15 +71,18 @@ fn lanes(text: &mut String, report: &Report) {
 fn promises(text: &mut String, report: &Report) {
     let per_1000 = format!("{:.1} per 1,000 requests", report.refusals_at_provider_per_1000);
     let settled = compared("settled by the proxy", report.tokens_proxy, report.tokens_provider);
-    let input =
-        compared("before sending", report.input_counted_before_sending, report.input_provider);
+    let input = compared(
+        "counted before sending",
+        report.input_counted_before_sending,
+        report.input_provider,
+    );
     #[rustfmt::skip] // One line of the table a line: it is read by columns.
     let lines = [
         ("Refusals seen by apps",    grouped(report.refusals_seen_by_apps), String::new()),
         ("Refusals at the provider", grouped(report.refusals_at_provider),  per_1000),
         ("Quota used",               share(report.quota_used),              "while somebody waited".to_owned()),
         ("Tokens at the provider",   grouped(report.tokens_provider),       settled),
-        ("Input of these",           grouped(report.input_provider),        input),
+        ("Input among them",         grouped(report.input_provider),        input),
         ("Cost, had it been real",   format!("${}", report.cost_usd),       String::new()),
     ];
     for (name, figure, remark) in lines {
