@@ -8,7 +8,7 @@ use super::report::Report;
 /// Returns what is said where there is no live screen.
 pub(super) fn opening(seconds: u64) -> String {
     format!(
-        "Three apps want three times the quota of two simulated organisations, for {seconds} s; \
+        "Three apps want about three times the quota of two simulated organisations, for {seconds} s; \
          no key, no network.\n"
     )
 }
