@@ -107,6 +107,7 @@ impl Lane {
         let kind = if period == Period::Day { day } else { minute };
         let left = known.left(hint, period);
         let Answer { arrived, refused, now } = answer;
+        let window = nanos(self.window(kind));
         if self.quota(kind).is_none() {
             self.add_quota(NewQuota { kind, limit: hint.limit, left }, debit, now);
         } else {
@@ -118,7 +119,7 @@ impl Lane {
                 return;
             };
             if hint.limit != quota.meter.limit() {
-                quota.set_limit(hint.limit, now);
+                quota.set_limit(hint.limit, debit.at, now, window);
             }
             if let Some((left, guess)) = left.zip(debit.prediction(kind)) {
                 // Output that is known there and not here yet was kept free for.
@@ -161,9 +162,10 @@ impl Lane {
             self.told_absent = Some(assumed);
         }
         let guess = debit.prediction(kind);
+        let window = nanos(self.window(kind));
         let Some(quota) = self.quotas.iter_mut().find(|quota| quota.kind == kind) else { return };
         if refusal.limit > 0 && refusal.limit != quota.meter.limit() {
-            quota.set_limit(refusal.limit, answer.now);
+            quota.set_limit(refusal.limit, debit.at, answer.now, window);
         }
         if let Some((used, guess)) = refusal.used.zip(guess) {
             // As if it had been counted, which is what was predicted.

@@ -61,6 +61,7 @@ pub(super) struct Grace {
     before: u64,
     epoch: Moment,
     length: u64,
+    answers: u32,
 }
 
 impl Grace {
@@ -68,17 +69,21 @@ impl Grace {
     pub(super) fn new(minute: u64, now: Moment) -> Self {
         let most = (minute / 60).max(1);
         let guess = GUESS.min(most);
-        Self { most, present: guess, before: guess, epoch: now, length: minute.max(1) }
+        Self { most, present: guess, before: guess, epoch: now, length: minute.max(1), answers: 0 }
     }
 
     /// Takes in that an answer's way there and back took `network` nanoseconds.
     pub(super) fn learn(&mut self, network: u64, now: Moment) {
-        if now.since(self.epoch) >= self.length {
+        let least = LEAST.min(self.most);
+        if self.answers == 0 {
+            self.present = least; // The guess stays until it is outvoted, as what was before.
+        } else if now.since(self.epoch) >= self.length || self.answers == ENOUGH {
             self.before = self.present;
-            self.present = LEAST.min(self.most);
+            self.present = least;
             self.epoch = now;
         }
-        let bound = network.saturating_add(network / 4).clamp(LEAST.min(self.most), self.most);
+        self.answers = self.answers.saturating_add(1);
+        let bound = network.saturating_add(network / 4).clamp(least, self.most);
         self.present = self.present.max(bound);
     }
 
@@ -90,5 +95,7 @@ impl Grace {
 
 /// Believed before the first answer: a slow line within a continent.
 const GUESS: u64 = 50_000_000;
+/// So many answers outvote the guess.
+const ENOUGH: u32 = 16;
 /// The least that is ever believed.
 const LEAST: u64 = 2_000_000;

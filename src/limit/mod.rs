@@ -126,3 +126,6 @@ impl QuotaKind {
         matches!(self, Self::RequestsPerDay | Self::TokensPerDay)
     }
 }
+
+#[cfg(test)]
+mod tests;

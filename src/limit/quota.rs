@@ -135,11 +135,16 @@ impl Quota {
         error / limit
     }
 
-    /// Takes over a limit that the provider told.
-    pub(super) fn set_limit(&mut self, limit: u64, now: Moment) {
-        let before = float(self.meter.limit());
+    /// Takes over a limit that the answer to a request sent at `since` told. A lower one has refilled
+    /// more slowly since then than was believed.
+    pub(super) fn set_limit(&mut self, limit: u64, since: Moment, now: Moment, window: u64) {
+        let before = self.meter.limit();
         self.meter.set_limit(limit, now);
-        self.shift += float(limit) - before;
+        self.shift += float(limit) - float(before);
+        if self.meter.refills() && limit < before {
+            let time = float(now.since(since)) / float(window);
+            self.shift_by(-float(before - limit) * time, now);
+        }
     }
 
     /// Raises the margin after a refusal that nobody predicted.

@@ -3,7 +3,11 @@
 //! The engine shares no code with `limit`: it refuses what it has no room for, so a run without a
 //! refusal is a run in which no window was over its limit.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -49,7 +53,7 @@ struct Report {
 
 enum Event {
     Wake,
-    Arrive(usize, Debit),
+    Arrive(usize, Box<Debit>),
     Headers(usize, Box<Answer>),
     Finish(usize, Ticket),
     End(usize),
@@ -127,6 +131,9 @@ fn oracle(scenario: &Scenario) -> Duration {
     last
 }
 
+/// When an event happens, and where it is stored.
+type Due = (Duration, usize);
+
 struct Play<'a> {
     scenario: &'a Scenario,
     engine: Engine,
@@ -135,7 +142,7 @@ struct Play<'a> {
     epoch: Instant,
     now: Duration,
     queue: VecDeque<usize>,
-    events: BinaryHeap<Reverse<(Duration, usize)>>,
+    events: BinaryHeap<Reverse<Due>>,
     store: Vec<Option<Event>>,
     debits: Vec<Option<Debit>>,
     /// The next time to look again.
@@ -188,7 +195,7 @@ impl Play<'_> {
                     self.queue.pop_front();
                     self.lane.sent(&mut debit, now);
                     let delay = self.net.delay();
-                    self.schedule(delay, Event::Arrive(next, debit));
+                    self.schedule(delay, Event::Arrive(next, Box::new(debit)));
                 }
                 Err(Shortfall::Later { at, .. }) => {
                     assert!(at > now, "looking again at once would be a busy loop");
@@ -213,7 +220,7 @@ impl Play<'_> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Wake => {}
-            Event::Arrive(index, debit) => self.arrive(index, debit),
+            Event::Arrive(index, debit) => self.arrive(index, *debit),
             Event::Headers(index, answer) => self.headers(index, *answer),
             Event::Finish(index, ticket) => {
                 let output = self.scenario.jobs[index].cost.output;
@@ -445,7 +452,9 @@ fn a_quota_used_up_before_the_start_is_seen_in_time() {
         let limits = Limits { used_at_start: 0.9, ..mixed_limits(counting, Charging::Refund) };
         let settings = ours(&limits);
         let scenario = Scenario { settings, limits, jobs: mixed_jobs(1_200, 13), seed: 6 };
-        check(&format!("{counting:?} used"), &scenario, 1.05);
+        // When others' use leaves a sliding window nobody tells: it is held for a whole one.
+        let most = if counting == Counting::Sliding { 1.08 } else { 1.05 };
+        check(&format!("{counting:?} used"), &scenario, most);
     }
 }
 

@@ -1,3 +1,4 @@
 //! Tests of `sim`.
 
 mod limits;
+mod limits_law;

@@ -21,6 +21,7 @@
 use std::collections::VecDeque;
 
 use super::super::moment::Moment;
+use super::float;
 
 /// A level that refills continuously.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub(in super::super) struct Bucket {
     stretches: VecDeque<Stretch>,
     /// Net refill since the last debit of the newest stretch.
     pending: i128,
+    /// Refill that may come before that debit gets to the provider; part of its `entry`.
+    lag: i128,
     brim: Brim,
 }
 
@@ -53,8 +56,8 @@ struct Stretch {
     last: Moment,
     /// Whether it was made of two, so that what was cut may lie before its last debit.
     merged: bool,
-    /// The room just before the first debit, less the refill up to the last one: what a credit from
-    /// an older stretch finds at least. Negative by what would be lost if every debit of the stretch
+    /// The room just before the first debit, less the refill until the last one gets to the
+    /// provider: what a credit from an older stretch finds at least. Negative by what would be lost if every debit of the stretch
     /// were credited.
     entry: i128,
     /// The least room since the last debit.
@@ -77,6 +80,7 @@ impl Bucket {
             at: now,
             stretches: VecDeque::new(),
             pending: 0,
+            lag: 0,
             brim: Brim::default(),
         };
         bucket.level = bucket.cap();
@@ -96,13 +100,16 @@ impl Bucket {
         self.refill(now);
         let before = self.cap() - self.level;
         self.level -= self.grains(amount);
-        self.mark(before, amount, now);
-        let gain = self.rate() * i128::from(now.plus(grace).since(self.at));
+        let arrival = now.plus(grace);
+        let gain = self.rate() * i128::from(arrival.since(self.at));
         if gain > before {
             self.at = self.at.plus(ceil_div(gain - before, self.rate()));
             let held = if now.since(self.brim.at) > self.brim.held { 0 } else { self.brim.held };
             self.brim = Brim { at: now, held: held.max(grace) };
         }
+        let lag = self.rate() * i128::from(arrival.since(self.at));
+        let lag_before = std::mem::replace(&mut self.lag, lag);
+        self.mark(before, amount, now, lag_before);
     }
 
     /// Takes in that a request debited at `since` got there up to `delay` nanoseconds later. Where it
@@ -224,8 +231,8 @@ impl Bucket {
         }
     }
 
-    /// Notes a debit at `now`; `before` was the room.
-    fn mark(&mut self, before: i128, amount: u64, now: Moment) {
+    /// Notes a debit at `now`; `before` was the room, `lag_before` what `lag` was.
+    fn mark(&mut self, before: i128, amount: u64, now: Moment, lag_before: i128) {
         let room = self.cap() - self.level;
         let coarse = self.window / COARSE;
         let fine = self.stretches.len() < FINE;
@@ -233,7 +240,7 @@ impl Bucket {
         match self.stretches.back_mut() {
             Some(newest) if newest.start == now || (!fine && now.since(newest.start) < coarse) => {
                 newest.last = now;
-                newest.entry -= pending;
+                newest.entry -= pending + self.lag - lag_before;
                 newest.cut_before += std::mem::take(&mut newest.cut_after);
                 newest.room = room;
                 newest.debited = newest.debited.saturating_add(amount);
@@ -244,7 +251,7 @@ impl Bucket {
                     start: now,
                     last: now,
                     merged: false,
-                    entry: before,
+                    entry: before - self.lag,
                     room,
                     cut_before: 0,
                     cut_after: 0,
@@ -261,10 +268,10 @@ impl Bucket {
         }
         let ends = self.stretches.iter().skip(2).map(|next| next.start);
         let blur = |(start, end): (Moment, Moment)| {
-            u128::from(end.since(start)) * 1_000_000 / u128::from(now.since(start).max(1))
+            float(end.since(start)) / float(now.since(start).max(1))
         };
         let spans = self.stretches.iter().map(|stretch| stretch.start).zip(ends).map(blur);
-        let best = spans.enumerate().min_by_key(|(_, span)| *span).map_or(0, |(i, _)| i);
+        let best = spans.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(i, _)| i);
         let Some(later) = self.stretches.remove(best + 1) else { return };
         let Some(earlier) = self.stretches.get_mut(best) else { return };
         earlier.merged = true;

@@ -45,7 +45,7 @@ pub(super) struct Span {
 impl Meter {
     /// Creates a counter of which nothing is used. A limit of zero counts as one.
     pub(super) fn new(counting: Counting, limit: u64, window: u64, now: Moment) -> Self {
-        let (limit, window) = (limit.max(1), window.max(1));
+        let (limit, window) = (limit.clamp(1, MOST), window.clamp(1, LONGEST));
         match counting {
             Counting::Bucket => Self::Bucket(Bucket::full(limit, window, now)),
             Counting::Sliding => Self::Sliding(Sliding::new(limit, window)),
@@ -74,6 +74,7 @@ impl Meter {
     /// Debits `amount` at `now`, of a request that gets there up to `grace` later.
     pub(super) fn debit(&mut self, amount: u64, now: Moment, grace: u64) {
         self.advance(now, grace);
+        let amount = amount.min(MOST);
         match self {
             Self::Bucket(bucket) => bucket.debit(amount, now, grace),
             Self::Sliding(sliding) => sliding.log.push(amount, now),
@@ -83,6 +84,7 @@ impl Meter {
 
     /// Replaces `before` by `after` in a debit made at `since`.
     pub(super) fn correct(&mut self, before: u64, after: u64, since: Moment, now: Moment) {
+        let (before, after) = (before.min(MOST), after.min(MOST));
         let more = i128::from(after) - i128::from(before);
         match self {
             Self::Bucket(bucket) if after < before => bucket.credit(before - after, since, now),
@@ -107,6 +109,7 @@ impl Meter {
 
     /// Returns when there is room for `amount`, at most the limit; `now` if there is.
     pub(super) fn when(&self, amount: u64, now: Moment, grace: u64) -> Moment {
+        let amount = amount.min(MOST);
         let target = i128::from(self.limit()) - i128::from(amount);
         match self {
             Self::Bucket(bucket) => bucket.when(amount, now),
@@ -131,6 +134,8 @@ impl Meter {
 
     /// Moves what is left by `tokens`, because the provider has so much more or less.
     pub(super) fn nudge(&mut self, tokens: i64, now: Moment) {
+        let most = i64::try_from(MOST).unwrap_or(i64::MAX);
+        let tokens = tokens.clamp(-most, most);
         let log = match self {
             Self::Bucket(bucket) => return bucket.nudge(tokens, now),
             Self::Sliding(sliding) => &mut sliding.log,
@@ -145,7 +150,7 @@ impl Meter {
 
     /// Changes the limit and leaves what is used as it is.
     pub(super) fn set_limit(&mut self, limit: u64, now: Moment) {
-        let limit = limit.max(1);
+        let limit = limit.clamp(1, MOST);
         match self {
             Self::Bucket(bucket) => bucket.set_limit(limit, now),
             Self::Sliding(sliding) => sliding.limit = limit,
@@ -206,6 +211,11 @@ impl Meter {
         }
     }
 }
+
+/// Amounts and limits beyond this (70 trillion) count as this, and windows beyond [`LONGEST`] (two
+/// years) as that: their product and sums of it stay within 128 bits whatever a provider reports.
+const MOST: u64 = 1 << 46;
+const LONGEST: u64 = 1 << 56;
 
 /// Returns `count` as a float, rounded.
 #[expect(clippy::cast_precision_loss, reason = "compared to a millionth at best")]

@@ -42,7 +42,8 @@ impl Sliding {
 
     /// Returns when nothing is left of what is used now.
     pub(super) fn empty_at(&self, now: Moment, grace: u64) -> Moment {
-        let last = self.log.slices().last().map(|slice| slice.last);
+        let used = self.log.slices().filter(|slice| slice.sum > 0);
+        let last = used.last().map(|slice| slice.last);
         last.map_or(now, |last| leaves(last, self.window, grace).max(now))
     }
 

@@ -119,28 +119,31 @@ fn stretches_stay_bounded() {
     assert!(bucket.stretches.len() <= PLACES, "{} stretches", bucket.stretches.len());
 }
 
-/// (gap in milliseconds, guess, used, how many steps later it is settled)
-fn requests() -> impl Strategy<Value = Vec<(u64, u64, u64, usize)>> {
+/// Gap in milliseconds, guess, used, how many steps later it is settled.
+type Request = (u64, u64, u64, usize);
+
+fn requests() -> impl Strategy<Value = Vec<Request>> {
     let gap = prop_oneof![Just(0), 0..50_u64, 0..20_000_u64];
     prop::collection::vec((gap, 0..400_u64, 0..600_u64, 0..40_usize), 1..90)
 }
 
 /// Plays requests with guesses that are corrected later and checks every level against the journal.
-fn play(limit: u64, requests: &[(u64, u64, u64, usize)], slack: i128) -> Result<(), TestCaseError> {
+fn play(limit: u64, requests: &[Request], slack: i128) -> Result<(), TestCaseError> {
     let mut now = Moment::default();
     let mut bucket = Bucket::full(limit, MINUTE, now);
     let mut journal = Journal::new(limit);
-    let mut open: Vec<(usize, usize, u64, u64)> = Vec::new();
-    for (step, (gap, guess, used, later)) in requests.iter().enumerate() {
+    let mut open: Vec<(usize, usize, Request)> = Vec::new();
+    for (step, request) in requests.iter().enumerate() {
+        let (gap, guess, _, later) = *request;
         now = now.plus(gap * 1_000_000);
-        bucket.debit(*guess, now, 0);
-        open.push((step + later, journal.debits.len(), *guess, *used));
-        journal.debits.push((now, i128::from(*guess) * i128::from(MINUTE)));
+        bucket.debit(guess, now, 0);
+        open.push((step + later, journal.debits.len(), *request));
+        journal.debits.push((now, i128::from(guess) * i128::from(MINUTE)));
         let end = step + 1 == requests.len();
         let (due, rest): (Vec<_>, _) =
             open.into_iter().partition(|(when, ..)| end || *when <= step);
         open = rest;
-        for (_, index, guess, used) in due.into_iter().rev() {
+        for (_, index, (_, guess, used, _)) in due.into_iter().rev() {
             let since = journal.debits[index].0;
             if used < guess {
                 bucket.credit(guess - used, since, now);

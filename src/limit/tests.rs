@@ -1,0 +1,341 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::count::{Demand, Method};
+use crate::units::{Requests, Tokens, Usage};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn demand(input: u64, bound: Option<u64>) -> Demand {
+    Demand {
+        requests: Requests::ONE,
+        input: Tokens::new(input),
+        output_bound: bound.map(Tokens::new),
+        characters: input * 4,
+        images: 0,
+        method: Method::Exact,
+    }
+}
+
+fn usage(input: u64, output: u64) -> Usage {
+    Usage { input: Tokens::new(input), output: Tokens::new(output), ..Usage::default() }
+}
+
+fn settings(tokens: u64) -> LaneSettings {
+    LaneSettings { tokens_per_minute: Some(tokens), ..LaneSettings::default() }
+}
+
+/// A lane that has had its first answer, at the time of which everything is free again.
+fn met(settings: LaneSettings) -> (Lane, Instant) {
+    let begin = Instant::now();
+    let mut lane = Lane::new(settings, begin);
+    let mut debit = lane.try_reserve(&demand(0, Some(0)), begin).expect("the first may go");
+    lane.sent(&mut debit, begin);
+    lane.observe(&mut debit, &Hint::default(), begin);
+    lane.settle(debit, &usage(0, 0), begin);
+    (lane, begin + Duration::from_secs(600))
+}
+
+fn level(lane: &Lane, kind: QuotaKind, now: Instant) -> i64 {
+    let levels = lane.levels(now);
+    levels.iter().find(|level| level.quota == kind).expect("it has that quota").headroom
+}
+
+fn tokens_left(lane: &Lane, now: Instant) -> i64 {
+    level(lane, QuotaKind::TokensPerMinute, now)
+}
+
+#[test]
+fn charges_what_the_provider_charges() {
+    struct Case {
+        charging: Charging,
+        reserved: i64,
+        settled: i64,
+    }
+    #[rustfmt::skip] // One case a line: the table is read by columns.
+    let cases = [
+        Case { charging: Charging::Max,    reserved: 100, settled: 100 },
+        Case { charging: Charging::Refund, reserved: 130, settled: 50 },
+        Case { charging: Charging::Later,  reserved: 130, settled: 50 },
+    ];
+    for Case { charging, reserved, settled } in cases {
+        let (mut lane, now) = met(LaneSettings { charging, ..settings(1_000) });
+        let debit = lane.try_reserve(&demand(30, Some(100)), now).expect("there is room");
+        assert_eq!(tokens_left(&lane, now), 1_000 - reserved, "{charging:?} reserves");
+        lane.settle(debit, &usage(30, 20), now);
+        assert_eq!(tokens_left(&lane, now), 1_000 - settled, "{charging:?} settles");
+    }
+}
+
+#[test]
+fn input_and_output_are_charged_apart() {
+    let (mut lane, now) = met(LaneSettings {
+        tokens_per_minute: None,
+        input_tokens_per_minute: Some(1_000),
+        output_tokens_per_minute: Some(500),
+        charging: Charging::Split,
+        ..LaneSettings::default()
+    });
+    let debit = lane.try_reserve(&demand(30, Some(100)), now).expect("there is room");
+    assert_eq!(level(&lane, QuotaKind::InputTokensPerMinute, now), 970);
+    assert_eq!(level(&lane, QuotaKind::OutputTokensPerMinute, now), 400, "its bound is kept free");
+    lane.settle(debit, &usage(25, 20), now);
+    assert_eq!(level(&lane, QuotaKind::InputTokensPerMinute, now), 975);
+    assert_eq!(level(&lane, QuotaKind::OutputTokensPerMinute, now), 480);
+}
+
+#[test]
+fn a_shortfall_of_one_quota_leaves_all_untouched() {
+    let given = LaneSettings { requests_per_minute: Some(100), ..settings(1_000) };
+    let (mut lane, now) = met(given);
+    let _first = lane.try_reserve(&demand(900, Some(0)), now).expect("there is room");
+    let before = lane.levels(now);
+    let short = lane.try_reserve(&demand(200, Some(0)), now).expect_err("100 tokens short");
+    assert_eq!(lane.levels(now), before);
+    let Shortfall::Later { quota: QuotaKind::TokensPerMinute, at } = short else {
+        panic!("{short:?}");
+    };
+    let wait = at - now;
+    assert!(wait >= 6 * SECOND && wait < 7 * SECOND, "100 of 1,000 a minute take 6 s: {wait:?}");
+    assert!(lane.try_reserve(&demand(200, Some(0)), at).is_ok(), "the promised time is true");
+}
+
+#[test]
+fn a_cancelled_debit_vanishes_and_a_refused_one_leaves_its_request() {
+    for counting in [Counting::Bucket, Counting::Sliding, Counting::Fixed] {
+        let given = LaneSettings { requests_per_minute: Some(100), counting, ..settings(1_000) };
+        let (mut lane, now) = met(given);
+        let full = lane.levels(now);
+        let debit = lane.try_reserve(&demand(300, Some(200)), now).expect("there is room");
+        lane.cancel(debit);
+        assert_eq!(lane.levels(now), full, "{counting:?}: cancelled");
+
+        let mut debit = lane.try_reserve(&demand(300, Some(200)), now).expect("there is room");
+        lane.sent(&mut debit, now);
+        lane.refused(debit, now);
+        assert_eq!(tokens_left(&lane, now), 1_000, "{counting:?}: tokens of a refused request");
+        assert_eq!(
+            level(&lane, QuotaKind::RequestsPerMinute, now),
+            99,
+            "{counting:?}: its request"
+        );
+        let again = lane.try_reserve(&demand(1, Some(0)), now);
+        assert!(matches!(again, Err(Shortfall::Later { .. })), "{counting:?}: not again at once");
+    }
+}
+
+#[test]
+fn a_kept_debit_stays() {
+    let (mut lane, now) = met(settings(1_000));
+    let debit = lane.try_reserve(&demand(300, Some(200)), now).expect("there is room");
+    lane.keep(debit, now);
+    assert_eq!(tokens_left(&lane, now), 500);
+}
+
+#[test]
+fn only_what_can_never_fit_is_too_large() {
+    let (mut lane, now) = met(settings(1_000));
+    let large = lane.try_reserve(&demand(600, Some(500)), now).expect_err("1,100 of 1,000");
+    let too_large =
+        Shortfall::TooLarge { quota: QuotaKind::TokensPerMinute, limit: 1_000, wanted: 1_100 };
+    assert_eq!(large, too_large);
+    assert_eq!(lane.oversize(&demand(500, Some(500))), None, "what fits an empty lane fits");
+    assert_eq!(lane.oversize(&demand(900, None)), None, "an absent bound never makes it too large");
+    assert!(lane.try_reserve(&demand(900, None), now).is_ok(), "nor keeps it out of an empty lane");
+}
+
+#[test]
+fn slots_come_back_however_a_request_ends() {
+    let given = LaneSettings { concurrency: Some(1), ..settings(1_000) };
+    let (mut lane, now) = met(given);
+    let debit = lane.try_reserve(&demand(1, Some(1)), now).expect("there is a slot");
+    let short = lane.try_reserve(&demand(1, Some(1)), now).expect_err("there is no other");
+    assert_eq!(short, Shortfall::AfterAnswer { quota: QuotaKind::Concurrency });
+    lane.settle(debit, &usage(1, 1), now);
+    let debit = lane.try_reserve(&demand(1, Some(1)), now).expect("it is free again");
+    lane.cancel(debit);
+    let debit = lane.try_reserve(&demand(1, Some(1)), now).expect("a cancelled one too");
+    lane.keep(debit, now);
+    let debit = lane.try_reserve(&demand(1, Some(1)), now).expect("and a kept one");
+    lane.refused(debit, now);
+    assert!(lane.try_reserve(&demand(1, Some(1)), now + SECOND).is_ok(), "and a refused one");
+}
+
+#[test]
+fn before_the_first_answer_few_are_under_way() {
+    let begin = Instant::now();
+    let mut unknown = Lane::new(LaneSettings::default(), begin);
+    let count = |lane: &mut Lane, now| {
+        let tries = std::iter::from_fn(|| lane.try_reserve(&demand(10, Some(10)), now).ok());
+        tries.take(1_000).map(std::mem::forget).count()
+    };
+    assert_eq!(count(&mut unknown, begin), 4, "where no limit is known");
+    assert_eq!(count(&mut unknown, begin + 5 * SECOND), 4, "twice as many after 5 s");
+    let mut known = Lane::new(settings(2_000), begin);
+    assert_eq!(count(&mut known, begin), 5, "a twentieth of 2,000 tokens");
+    let mut small = Lane::new(settings(20), begin);
+    assert_eq!(count(&mut small, begin), 1, "but always one");
+}
+
+#[test]
+fn a_lower_level_is_believed_at_once_where_that_is_certain() {
+    let (mut lane, now) = met(settings(1_000));
+    let mut debit = lane.try_reserve(&demand(100, Some(0)), now).expect("there is room");
+    lane.sent(&mut debit, now);
+    let later = now + SECOND / 10;
+    let told = QuotaHint { limit: 1_000, remaining: Some(300), reset: Some(42 * SECOND) };
+    let processing = Some(SECOND / 20);
+    let hint = Hint { tokens: Some(told), processing, ..Hint::default() };
+    lane.observe(&mut debit, &hint, later);
+    let left = tokens_left(&lane, later);
+    assert!((295..=302).contains(&left), "700 were used by others, {left} are left");
+}
+
+#[test]
+fn a_single_higher_level_is_not_believed() {
+    let (mut lane, now) = met(settings(1_000));
+    let big = lane.try_reserve(&demand(500, Some(0)), now).expect("there is room");
+    lane.keep(big, now);
+    let at = now + SECOND;
+    let mut debit = lane.try_reserve(&demand(100, Some(0)), at).expect("there is room");
+    lane.sent(&mut debit, at);
+    let told = QuotaHint { limit: 1_000, remaining: Some(900), reset: Some(6 * SECOND) };
+    lane.observe(&mut debit, &Hint { tokens: Some(told), ..Hint::default() }, at);
+    assert!(tokens_left(&lane, at) < 450, "it may be a refund that is not known here yet");
+}
+
+#[test]
+fn limits_are_taken_over_and_told_apart_by_their_window() {
+    let begin = Instant::now();
+    let mut lane = Lane::new(LaneSettings::default(), begin);
+    let mut debit = lane.try_reserve(&demand(10, Some(10)), begin).expect("the first may go");
+    lane.sent(&mut debit, begin);
+    // 8.64 s per request are 10,000 a day.
+    let requests = QuotaHint {
+        limit: 10_000,
+        remaining: Some(9_999),
+        reset: Some(Duration::from_millis(8_640)),
+    };
+    let tokens = QuotaHint {
+        limit: 60_000,
+        remaining: Some(59_980),
+        reset: Some(Duration::from_millis(20)),
+    };
+    let hint = Hint { requests: Some(requests), tokens: Some(tokens), ..Hint::default() };
+    lane.observe(&mut debit, &hint, begin);
+    assert_eq!(level(&lane, QuotaKind::RequestsPerDay, begin), 9_999);
+    assert_eq!(tokens_left(&lane, begin), 59_980);
+    lane.settle(debit, &usage(10, 0), begin);
+    assert_eq!(tokens_left(&lane, begin), 59_990, "its refund counts though the quota came later");
+}
+
+#[test]
+fn the_arithmetic_of_a_refusal_sets_the_level() {
+    let (mut lane, now) = met(settings(1_000));
+    let mut debit = lane.try_reserve(&demand(100, Some(100)), now).expect("there is room");
+    lane.sent(&mut debit, now);
+    let refusal = RefusalHint {
+        quota: Some(QuotaKind::TokensPerMinute),
+        limit: 1_000,
+        used: Some(900),
+        requested: 200,
+    };
+    let retry_after = Some(6 * SECOND);
+    lane.observe(&mut debit, &Hint { refusal: Some(refusal), retry_after, ..Hint::default() }, now);
+    lane.refused(debit, now);
+    let left = tokens_left(&lane, now);
+    assert!((90..=101).contains(&left), "900 of 1,000 are used, {left} are left");
+}
+
+#[test]
+fn an_exact_wait_tells_the_level() {
+    let (mut lane, now) = met(settings(1_000));
+    let mut debit = lane.try_reserve(&demand(100, Some(100)), now).expect("there is room");
+    lane.sent(&mut debit, now);
+    lane.observe(&mut debit, &Hint { retry_after: Some(6 * SECOND), ..Hint::default() }, now);
+    lane.refused(debit, now);
+    assert_eq!(tokens_left(&lane, now), 100, "100 of 200 come in 6 s");
+}
+
+#[test]
+fn the_place_of_a_queue_in_time_is_told() {
+    struct Case {
+        counting: Counting,
+        tokens: u64,
+        seconds: std::ops::Range<u64>,
+    }
+    #[rustfmt::skip] // One case a line: the table is read by columns.
+    let cases = [
+        Case { counting: Counting::Bucket,  tokens: 0,     seconds: 0..1 },
+        Case { counting: Counting::Bucket,  tokens: 500,   seconds: 30..31 },
+        Case { counting: Counting::Bucket,  tokens: 2_500, seconds: 150..151 },
+        Case { counting: Counting::Sliding, tokens: 1_000, seconds: 60..61 },
+        Case { counting: Counting::Sliding, tokens: 2_500, seconds: 180..181 },
+    ];
+    for Case { counting, tokens, seconds } in cases {
+        let (mut lane, now) = met(LaneSettings { counting, ..settings(1_000) });
+        let debit = lane.try_reserve(&demand(1_000, Some(0)), now).expect("there is room");
+        lane.keep(debit, now);
+        let eta = lane.eta(1, Tokens::new(tokens), now) - now;
+        assert!(seconds.contains(&eta.as_secs()), "{counting:?} {tokens}: {eta:?}");
+    }
+}
+
+#[test]
+fn time_that_runs_backwards_changes_nothing() {
+    let (mut lane, now) = met(settings(1_000));
+    let debit = lane.try_reserve(&demand(100, Some(0)), now).expect("there is room");
+    let early = now - 30 * SECOND;
+    let other = lane.try_reserve(&demand(100, Some(0)), early).expect("there is room");
+    lane.settle(debit, &usage(100, 0), early);
+    lane.keep(other, early);
+    assert_eq!(tokens_left(&lane, early), 800);
+}
+
+#[test]
+fn hostile_numbers_do_not_panic() {
+    let given = LaneSettings {
+        requests_per_minute: Some(0),
+        tokens_per_minute: Some(u64::MAX),
+        tokens_per_day: Some(1),
+        minute: Duration::ZERO,
+        day: Duration::MAX,
+        ..LaneSettings::default()
+    };
+    for counting in [Counting::Bucket, Counting::Sliding, Counting::Fixed] {
+        let begin = Instant::now();
+        let mut lane = Lane::new(LaneSettings { counting, ..given.clone() }, begin);
+        for (input, bound) in
+            [(u64::MAX, Some(u64::MAX)), (u64::MAX, None), (0, None), (1, Some(0))]
+        {
+            let Ok(mut debit) = lane.try_reserve(&demand(input / 4, bound), begin) else {
+                continue;
+            };
+            lane.sent(&mut debit, begin);
+            let absurd = QuotaHint {
+                limit: u64::MAX,
+                remaining: Some(u64::MAX),
+                reset: Some(Duration::MAX),
+            };
+            let hint = Hint {
+                requests: Some(absurd),
+                tokens: Some(QuotaHint { remaining: Some(0), ..absurd }),
+                retry_after: Some(Duration::MAX),
+                processing: Some(Duration::MAX),
+                refusal: Some(RefusalHint {
+                    quota: None,
+                    limit: 1,
+                    used: Some(u64::MAX),
+                    requested: 0,
+                }),
+            };
+            lane.observe(&mut debit, &hint, begin);
+            lane.settle(debit, &usage(u64::MAX, u64::MAX), begin);
+        }
+        let _levels = lane.levels(begin);
+        let _eta = lane.eta(u64::MAX, Tokens::new(u64::MAX), begin);
+        let _headroom = lane.headroom(begin);
+    }
+}
