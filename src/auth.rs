@@ -174,6 +174,15 @@ mod tests {
     use super::*;
     use crate::config::{Flags, Outside, load};
 
+    /// The name and the value of a header.
+    type Header<'a> = (&'static str, &'a str);
+
+    /// An app, or why there is none.
+    type Known<'a> = Result<&'a str, AuthError>;
+
+    /// What is sent, and what comes of it.
+    type Case<'a, T> = (&'a [Header<'a>], T);
+
     /// Returns the gate of a configuration with these variables.
     fn gate(text: &str, key: Option<&str>) -> Gate {
         let read = |_: &std::path::Path| {
@@ -193,7 +202,7 @@ mod tests {
         gate(text, Some("sk-ours"))
     }
 
-    fn who(gate: &Gate, headers: &[(&'static str, &str)]) -> Result<String, AuthError> {
+    fn who(gate: &Gate, headers: &[Header<'_>]) -> Result<String, AuthError> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().expect("a header value"));
@@ -205,7 +214,7 @@ mod tests {
     fn an_app_is_known_by_its_key_alone() {
         let gate = two_apps();
         #[rustfmt::skip] // One case a line: the table is read by columns.
-        let cases: &[(&[(&str, &str)], Result<&str, AuthError>)] = &[
+        let cases: &[Case<'_, Known<'_>>] = &[
             (&[("authorization", "Bearer keyofa")], Ok("a")),
             (&[("authorization", "bearer  keyofb")], Ok("b")),
             (&[("x-api-key", "keyofb")], Ok("b")),
@@ -232,7 +241,7 @@ mod tests {
         let gate = gate("", Some("sk-ours"));
         let long = "0123456789abcdef0123456789abcdef";
         #[rustfmt::skip] // One case a line: the table is read by columns.
-        let cases: &[(&[(&str, &str)], &str)] = &[
+        let cases: &[Case<'_, &str>] = &[
             (&[], "anonymous"),
             (&[("authorization", "Bearer indexer")], "indexer"),
             (&[("authorization", "Bearer indexer"), ("x-sluicegate-app", "other")], "other"),

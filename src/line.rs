@@ -80,6 +80,7 @@ impl Backlog {
 /// A request that was told to come back at `until`, and will then stand before later ones.
 #[derive(Debug)]
 struct Promise {
+    place: Place,
     until: Instant,
     cost: Backlog,
 }
@@ -141,24 +142,25 @@ impl<T> Line<T> {
         self.backlog
     }
 
-    /// Returns what stands before `place`: those who wait there, and those who were told to come
-    /// back at a time that is still to come.
+    /// Returns what stands before `place`: those who wait there, and those from there who were told
+    /// to come back at a time that is still to come.
     ///
     /// Costs one step for each that stands before it.
     pub fn ahead_of(&mut self, place: Place, now: Instant) -> Backlog {
         self.forget_kept_promises(now);
         let waiting = self.waiting.range(..place).map(|(_, waiter)| waiter.cost);
-        let promised = self.promised.iter().map(|promise| promise.cost);
+        let before = self.promised.iter().filter(|promise| promise.place < place);
+        let promised = before.map(|promise| promise.cost);
         waiting.chain(promised).fold(Backlog::default(), Backlog::plus)
     }
 
-    /// Remembers that a request of this cost was told to come back at `until`, so that the next one
-    /// is told a later time.
-    pub fn promise(&mut self, cost: Backlog, until: Instant) {
+    /// Remembers that the request at `place` was told to come back at `until`, so that those behind
+    /// it are told later times.
+    pub fn promise(&mut self, place: Place, cost: Backlog, until: Instant) {
         if self.promised.len() >= Self::MOST_PROMISES {
             self.promised.pop_front();
         }
-        self.promised.push_back(Promise { until, cost });
+        self.promised.push_back(Promise { place, until, cost });
     }
 
     /// Returns the waiting costs in order, for display.
@@ -229,8 +231,9 @@ mod tests {
     fn whoever_was_told_to_come_back_stands_before_the_next_until_then() {
         let mut line = line(&[]);
         let now = Instant::now();
-        line.promise(cost(50), now + Duration::from_secs(5));
+        line.promise(Place::new(3), cost(50), now + Duration::from_secs(5));
         assert_eq!(line.ahead_of(Place::new(9), now).tokens.count(), 50);
+        assert_eq!(line.ahead_of(Place::new(2), now).tokens.count(), 0, "it stood behind");
         let later = now + Duration::from_secs(5);
         assert_eq!(line.ahead_of(Place::new(9), later).tokens.count(), 0);
     }
@@ -247,10 +250,10 @@ mod tests {
     fn promises_are_bounded() {
         let mut line = line(&[]);
         let until = Instant::now() + Duration::from_secs(60);
-        for _ in 0..=Line::<u64>::MOST_PROMISES {
-            line.promise(cost(1), until);
+        for place in 0..=Line::<u64>::MOST_PROMISES as u64 {
+            line.promise(Place::new(place), cost(1), until);
         }
-        let kept = line.ahead_of(Place::new(0), Instant::now()).requests.count();
+        let kept = line.ahead_of(Place::new(u64::MAX), Instant::now()).requests.count();
         assert_eq!(kept, Line::<u64>::MOST_PROMISES as u64);
     }
 }

@@ -70,8 +70,15 @@ impl State {
     }
 
     fn close(&mut self, grant: Grant, now: Instant, end: impl FnOnce(&mut Lane, Debit)) {
+        let account = grant.lane.account;
+        let before = self.fleet.standing(account, now);
         let lane = self.undo(grant, now, end);
-        self.ring(&lane, now);
+        if self.fleet.standing(account, now) == before {
+            self.ring(&lane, now);
+        } else {
+            // A trial ended without telling: whoever waits for the account may be the next.
+            self.serve_all(now);
+        }
     }
 
     /// Closes a debit without serving anybody, and returns its lane.

@@ -24,6 +24,8 @@ mod reservation;
 mod routes;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -122,8 +124,16 @@ impl Admission {
         })
     }
 
+    /// Admits nothing any more, and tells those who wait: [`Refusal::Stopping`].
+    pub fn close(&self) {
+        self.shared.with(|state| state.close_all(Instant::now()));
+    }
+
     fn try_acquire(&self, ask: Ask, now: Instant) -> Result<Attempt, Refusal> {
         self.shared.with(|state| {
+            if state.is_closed {
+                return Err(Refusal::Stopping);
+            }
             let owner = ask.own_key.as_ref().map(|key| state.adopt(key)).transpose()?;
             let attempt = self.try_pool(state, owner, ask, now);
             if let (Err(_), Some(owner)) = (&attempt, owner) {
@@ -153,13 +163,16 @@ impl Admission {
                 }
                 Err(Hold::Until(..)) => {}
             }
-        } else if let Some(refusal) = state.oversize(pool, &ask.demand) {
+        }
+        if let Some(refusal) = state.oversize(pool, &ask.demand) {
             return Err(refusal);
         }
         let line = &self.shared.line;
         let bytes = state.waiting_bytes.saturating_add(ask.bytes);
-        if state.waiting >= line.max_waiting || bytes > line.max_waiting_bytes {
-            return Err(state.refuse_full(pool, &ask.demand, now));
+        let is_full = state.waiting >= line.max_waiting || bytes > line.max_waiting_bytes;
+        // A retry had a place already; there are no more of them than requests were under way.
+        if is_full && ask.place.is_none() {
+            return Err(state.refuse_full(pool, (place, &ask.demand), now));
         }
         state.waiting_bytes = bytes;
         let (sender, outcome) = oneshot::channel();

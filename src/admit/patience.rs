@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, stay_away};
 use super::routes::PoolId;
 use super::state::State;
 use crate::count::Demand;
@@ -23,16 +23,21 @@ impl State {
         Some(Refusal::TooLarge { model: entry.model.clone(), quota, limit, wanted })
     }
 
-    /// Returns the refusal of a request that finds the line full.
-    pub(super) fn refuse_full(&mut self, pool: PoolId, demand: &Demand, now: Instant) -> Refusal {
+    /// Returns the refusal of a request that finds the line full; it would have stood at `place`.
+    pub(super) fn refuse_full(
+        &mut self,
+        pool: PoolId,
+        (place, demand): (Place, &Demand),
+        now: Instant,
+    ) -> Refusal {
         let cost = self.cost(pool, demand);
         let waiting = self.waiting;
-        let (model, ahead, expected) = match self.pools.get(&pool) {
-            Some(entry) => (entry.model.clone(), entry.line.len() as u64, entry.line.backlog()),
-            None => (ModelName::new(""), 0, Backlog::default()),
+        let (model, ahead) = match self.pools.get_mut(&pool) {
+            Some(entry) => (entry.model.clone(), entry.line.ahead_of(place, now)),
+            None => (ModelName::new(""), Backlog::default()),
         };
-        let expected = self.promise(pool, expected.plus(cost), cost, now);
-        Refusal::LineFull { model, waiting, ahead, expected }
+        let expected = self.promise(pool, (place, ahead), cost, now);
+        Refusal::LineFull { model, waiting, ahead: ahead.requests.count(), expected }
     }
 
     /// Takes a request whose time is up out of the line and tells when its turn would have come.
@@ -49,22 +54,27 @@ impl State {
             None => (ModelName::new(""), None, Backlog::default()),
         };
         self.withdraw(pool, place, now);
-        let expected = self.promise(pool, ahead.plus(cost), cost, now);
+        let expected = self.promise(pool, (place, ahead), cost, now);
         let ahead = ahead.requests.count();
         Refusal::TimeIsUp { model, short_of, waited, ahead, expected }
     }
 
-    /// Tells when `backlog` will have gone, and remembers that `cost` was told so.
-    fn promise(&mut self, pool: PoolId, backlog: Backlog, cost: Backlog, now: Instant) -> Duration {
-        let until = self.expected(pool, backlog, now);
+    /// Tells when `cost` behind `ahead` will have gone, and remembers when it was told to come back.
+    fn promise(
+        &mut self,
+        pool: PoolId,
+        (place, ahead): (Place, Backlog),
+        cost: Backlog,
+        now: Instant,
+    ) -> Duration {
+        let expected = self.expected(pool, ahead.plus(cost), now).saturating_duration_since(now);
         if let Some(entry) = self.pools.get_mut(&pool) {
-            entry.line.promise(cost, until);
+            entry.line.promise(place, cost, now + stay_away(expected));
         }
-        until.saturating_duration_since(now)
+        expected
     }
 
-    /// Returns when the turn of a request of `cost` behind `ahead` is expected: all lanes of the
-    /// pool work off the line together.
+    /// Returns when `backlog` will have gone: all lanes of the pool work off the line together.
     pub(super) fn expected(&self, pool: PoolId, backlog: Backlog, now: Instant) -> Instant {
         let Some(entry) = self.pools.get(&pool) else { return now };
         let per_second: f64 = entry

@@ -74,17 +74,19 @@ impl Refusal {
         !matches!(self, Self::TooLarge { .. } | Self::OwnKey(AdoptError::TooLong))
     }
 
-    /// Returns how long the caller should stay away: its place in the line, within 1 to 59 s.
+    /// Returns how long the caller should stay away: by its place in the line, within 1 to 59 s, and
+    /// the longer, the further behind it stands.
     ///
     /// A longer time would be ignored: openai-python 1.x and openai-node 4 and 5 treat more than
     /// 60 s as no time at all and come back within half a second (measured 2026-11-21).
     pub fn retry_after(&self) -> Duration {
-        let expected = match self {
-            Self::TooLarge { .. } => Duration::ZERO,
-            Self::TimeIsUp { expected, .. } | Self::LineFull { expected, .. } => *expected,
+        match self {
+            Self::TooLarge { .. } => SHORTEST,
+            Self::TimeIsUp { expected, .. } | Self::LineFull { expected, .. } => {
+                stay_away(*expected)
+            }
             Self::OwnKey(_) | Self::Stopping => Duration::from_secs(2),
-        };
-        expected.clamp(Self::SHORTEST, Self::LONGEST)
+        }
     }
 
     /// Returns when the turn of the request is expected, from now; `None` where that is unknown.
@@ -94,11 +96,42 @@ impl Refusal {
             Self::TooLarge { .. } | Self::OwnKey(_) | Self::Stopping => None,
         }
     }
-
-    const SHORTEST: Duration = Duration::from_secs(1);
-    const LONGEST: Duration = Duration::from_secs(59);
 }
+
+/// Maps the wait that is expected to 1..59 s so that a longer one stays longer: who was told the same
+/// time would come back together. From 2 to 30 s it is the wait itself.
+pub(super) fn stay_away(expected: Duration) -> Duration {
+    let told = if expected < 2 * SHORTEST {
+        SHORTEST + expected / 2
+    } else if expected <= CANDID {
+        expected
+    } else {
+        let (over, room) = (expected.saturating_sub(CANDID).as_secs_f64(), LONGEST - CANDID);
+        CANDID + room.mul_f64(over / (over + room.as_secs_f64()))
+    };
+    told.min(LONGEST)
+}
+
+const SHORTEST: Duration = Duration::from_secs(1);
+/// Up to here a caller is told what is expected; what is beyond is folded into the rest.
+const CANDID: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(59);
 
 fn short_of_phrase(quota: Option<QuotaKind>) -> String {
     quota.map(|quota| format!(" ({})", quota.phrase())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_wait_is_told_a_longer_time_and_none_leaves_1_to_59_seconds() {
+        let waits = (0..1500_u64).map(|step| stay_away(Duration::from_millis(step * 200)));
+        let told: Vec<Duration> = waits.collect();
+        assert!(told.windows(2).all(|pair| pair[0].as_millis() < pair[1].as_millis()));
+        assert_eq!(told.first(), Some(&SHORTEST));
+        assert!(stay_away(Duration::from_secs(86_400)) <= LONGEST);
+        assert_eq!(stay_away(Duration::from_secs(17)), Duration::from_secs(17));
+    }
 }

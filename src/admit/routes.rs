@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::state::{LaneEntry, Pool, State};
-use crate::limit::Lane;
+use crate::limit::{Lane, LaneSettings};
 use crate::line::Line;
 use crate::units::{AccountName, ModelName};
 use crate::upstream::AccountId;
@@ -42,9 +42,9 @@ struct RouteKey {
 impl State {
     /// Returns the pool for `model`, made if it is new. `owner` binds the request to one account.
     ///
-    /// Model names come from clients, so there is a bound: when [`MOST_ROUTES`] are known, those
+    /// Model names come from clients, so there is a bound: when [`MOST_POOLS`] are known, those
     /// that were idle for [`IDLE`] are forgotten; if that frees none, the model shares one pool with
-    /// all that came too late.
+    /// all that came too late. Which pool a model goes to is only remembered to save looking it up.
     pub(super) fn route(
         &mut self,
         owner: Option<AccountId>,
@@ -55,47 +55,59 @@ impl State {
         if let Some(pool) = self.routes.by_model.get(&key) {
             return *pool;
         }
-        let mut model = model.clone();
-        if self.routes.by_model.len() >= MOST_ROUTES {
-            self.forget_idle(now);
-            if self.routes.by_model.len() >= MOST_ROUTES {
-                model = ModelName::new("(other)");
+        let accounts = owner.map_or_else(|| self.fleet.accounts(), |account| vec![account]);
+        let keys = self.lane_keys(&accounts, model);
+        let known = self.routes.by_lanes.get(&keys).copied();
+        let pool = match known {
+            Some(pool) => pool,
+            None if self.has_room(now) => self.pool_of(keys, model, now),
+            None => {
+                let other = ModelName::new("(other)");
+                self.pool_of(self.lane_keys(&accounts, &other), &other, now)
             }
-        }
-        let accounts = match owner {
-            Some(account) => vec![account],
-            None => self.fleet.accounts(),
         };
-        let lanes: Vec<LaneKey> =
-            accounts.into_iter().map(|account| self.lane_for(account, &model, now)).collect();
-        let pool = self.pool_of(lanes, &model);
-        self.routes.by_model.insert(RouteKey { owner, model }, pool);
+        if self.routes.by_model.len() >= 2 * MOST_POOLS {
+            self.routes.by_model.clear();
+        }
+        self.routes.by_model.insert(key, pool);
         pool
     }
 
-    fn lane_for(&mut self, account: AccountId, model: &ModelName, now: Instant) -> LaneKey {
-        let name = self.fleet.name(account).unwrap_or_else(|| AccountName::new("(unknown)"));
-        let (group, settings) = self.upstream.lane_settings(&name, model.as_str());
-        let key = LaneKey { account, group: group.into() };
-        self.lanes.entry(key.clone()).or_insert_with(|| LaneEntry {
-            lane: Lane::new(settings, now),
-            pools: Vec::new(),
-            open: 0,
-            used_at: now,
-        });
-        key
+    fn lane_keys(&self, accounts: &[AccountId], model: &ModelName) -> Vec<LaneKey> {
+        let key =
+            |&account| LaneKey { account, group: self.lane_settings(account, model).0.into() };
+        accounts.iter().map(key).collect()
     }
 
-    fn pool_of(&mut self, lanes: Vec<LaneKey>, model: &ModelName) -> PoolId {
+    fn lane_settings(&self, account: AccountId, model: &ModelName) -> (String, LaneSettings) {
+        let name = self.fleet.name(account).unwrap_or_else(|| AccountName::new("(unknown)"));
+        self.upstream.lane_settings(&name, model.as_str())
+    }
+
+    /// Tells whether one more pool may be made; forgets idle ones for that.
+    fn has_room(&mut self, now: Instant) -> bool {
+        if self.pools.len() >= MOST_POOLS {
+            self.forget_idle(now);
+        }
+        self.pools.len() < MOST_POOLS
+    }
+
+    /// Returns the pool of `lanes`, made with them if it is new.
+    fn pool_of(&mut self, lanes: Vec<LaneKey>, model: &ModelName, now: Instant) -> PoolId {
         if let Some(pool) = self.routes.by_lanes.get(&lanes) {
             return *pool;
         }
         self.routes.given += 1;
         let id = PoolId(self.routes.given);
         for key in &lanes {
-            if let Some(entry) = self.lanes.get_mut(key) {
-                entry.pools.push(id);
-            }
+            let settings = self.lane_settings(key.account, model).1;
+            let entry = self.lanes.entry(key.clone()).or_insert_with(|| LaneEntry {
+                lane: Lane::new(settings, now),
+                pools: Vec::new(),
+                open: 0,
+                used_at: now,
+            });
+            entry.pools.push(id);
         }
         self.routes.by_lanes.insert(lanes.clone(), id);
         let line = Line::new();
@@ -119,11 +131,14 @@ impl State {
         self.routes.by_lanes.retain(|_, pool| pools.contains_key(pool));
     }
 
-    /// Forgets the lanes that have been idle for so long that their minute quotas are full again,
-    /// and the pools and routes that used them.
+    /// Forgets the lanes that have been idle for long and whose quotas, those of the day too, are
+    /// full again, and the pools and routes that used them.
     fn forget_idle(&mut self, now: Instant) {
-        let busy =
-            |lane: &LaneEntry| lane.open > 0 || now.saturating_duration_since(lane.used_at) < IDLE;
+        let busy = |lane: &LaneEntry| {
+            lane.open > 0
+                || now.saturating_duration_since(lane.used_at) < IDLE
+                || lane.lane.headroom(now) < ALMOST_FULL
+        };
         let lanes = &self.lanes;
         self.pools.retain(|_, pool| {
             !pool.line.is_empty() || pool.lanes.iter().any(|key| lanes.get(key).is_some_and(busy))
@@ -138,7 +153,10 @@ impl State {
 }
 
 /// How many models (times accounts, with clients' own keys) are told apart.
-const MOST_ROUTES: usize = 4096;
+const MOST_POOLS: usize = 4096;
+
+/// The headroom from which a lane may be forgotten: a margin after refusals never ends.
+const ALMOST_FULL: f64 = 0.99;
 
 /// How long a lane must be idle before it may be forgotten.
 const IDLE: Duration = Duration::from_secs(120);

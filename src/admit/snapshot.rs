@@ -80,7 +80,7 @@ impl Admission {
                         .fleet
                         .name(key.account)
                         .unwrap_or_else(|| AccountName::new("(gone)")),
-                    group: key.group.to_string(),
+                    group: named(&key.group).to_owned(),
                     open: entry.open,
                     levels: entry.lane.levels(now),
                 })
@@ -107,11 +107,19 @@ impl Admission {
     }
 }
 
+/// Names what has no model: the paths that pass through.
+fn named(model: &str) -> &str {
+    if model.is_empty() { PASSED_THROUGH } else { model }
+}
+
+/// Stands for the model of requests that name none.
+const PASSED_THROUGH: &str = "(other paths)";
+
 fn lines(state: &State, now: Instant) -> Vec<LineSnapshot> {
     let busy = state.pools.iter().filter(|(_, pool)| !pool.line.is_empty());
     let mut lines: Vec<LineSnapshot> = busy
         .map(|(id, pool)| LineSnapshot {
-            model: pool.model.clone(),
+            model: named(pool.model.as_str()).into(),
             waiting: pool.line.len(),
             tokens: pool.line.backlog().tokens.count(),
             short_of: pool.short_of,

@@ -27,6 +27,8 @@ pub(super) struct State {
     arrivals: u64,
     pub(super) waiting: usize,
     pub(super) waiting_bytes: usize,
+    /// Whether nothing is admitted any more.
+    pub(super) is_closed: bool,
 }
 
 /// A lane and what keeps it from being forgotten.
@@ -100,6 +102,7 @@ impl State {
             arrivals: 0,
             waiting: 0,
             waiting_bytes: 0,
+            is_closed: false,
         })
     }
 
@@ -179,30 +182,51 @@ impl State {
     pub(super) fn serve(&mut self, pool: PoolId, now: Instant) {
         self.forget_look(pool);
         loop {
-            let Some(entry) = self.pools.get(&pool) else { return };
-            let Some(head) = entry.line.head() else { return };
+            let Some(entry) = self.pools.get_mut(&pool) else { return };
+            let Some(head) = entry.line.head() else {
+                entry.short_of = None;
+                return;
+            };
             let ticket = &head.ticket;
-            let (demand, who, since) = (ticket.demand, (ticket.place, ticket.avoid), ticket.since);
+            let (demand, who) = (ticket.demand, (ticket.place, ticket.avoid));
             let short_of = entry.short_of;
             let outcome = match self.try_grant(pool, &demand, who, now) {
                 Ok(grant) => Ok(Grant { waited_for: short_of, ..grant }),
                 Err(Hold::Until(at, quota)) => return self.look_again(pool, at, quota),
                 Err(Hold::TooLarge { quota, limit, wanted }) => {
                     let Some(entry) = self.pools.get(&pool) else { return };
-                    tracing::debug!(waited = ?now.duration_since(since), "too large since a limit changed");
+                    // A limit was lowered while it waited.
                     Err(Refusal::TooLarge { model: entry.model.clone(), quota, limit, wanted })
                 }
             };
             let Some(waiter) = self.pools.get_mut(&pool).and_then(|entry| entry.line.pop()) else {
                 return;
             };
-            self.waiting = self.waiting.saturating_sub(1);
-            if let (Err(_), Some(owner)) = (&outcome, waiter.ticket.owner) {
-                self.fleet.leave(owner);
-            }
-            // Whoever waited may be gone by now; then nothing was sent.
-            if let Err(Ok(grant)) = waiter.ticket.outcome.send(outcome) {
-                self.undo(grant, now, |lane, debit| lane.cancel(debit));
+            self.dismiss(waiter, outcome, now);
+        }
+    }
+
+    /// Tells one who was taken out of its line what became of it. Its owner is left unless a grant
+    /// goes on holding it.
+    fn dismiss(&mut self, waiter: Waiter<Ticket>, outcome: Result<Grant, Refusal>, now: Instant) {
+        self.waiting = self.waiting.saturating_sub(1);
+        if let (Err(_), Some(owner)) = (&outcome, waiter.ticket.owner) {
+            self.fleet.leave(owner);
+        }
+        // Whoever waited may be gone by now; then nothing was sent.
+        if let Err(Ok(grant)) = waiter.ticket.outcome.send(outcome) {
+            self.undo(grant, now, |lane, debit| lane.cancel(debit));
+        }
+    }
+
+    /// Tells all who wait that nothing is admitted any more.
+    pub(super) fn close_all(&mut self, now: Instant) {
+        self.is_closed = true;
+        let pools: Vec<PoolId> = self.pools.keys().copied().collect();
+        for pool in pools {
+            self.forget_look(pool);
+            while let Some(waiter) = self.pools.get_mut(&pool).and_then(|entry| entry.line.pop()) {
+                self.dismiss(waiter, Err(Refusal::Stopping), now);
             }
         }
     }
@@ -246,8 +270,10 @@ impl State {
         let place = ticket.place;
         let Some(entry) = self.pools.get_mut(&pool) else { return };
         self.waiting += 1;
-        if entry.line.join(place, Waiter { cost, ticket }).is_some() {
-            self.waiting = self.waiting.saturating_sub(1);
+        let displaced = entry.line.join(place, Waiter { cost, ticket });
+        debug_assert!(displaced.is_none(), "two requests at {place:?}");
+        if let Some(displaced) = displaced {
+            self.dismiss(displaced, Err(Refusal::Stopping), now);
         }
         self.serve(pool, now);
     }
@@ -263,10 +289,8 @@ impl State {
     pub(super) fn withdraw(&mut self, pool: PoolId, place: Place, now: Instant) {
         let withdrawn = self.pools.get_mut(&pool).and_then(|entry| entry.line.withdraw(place));
         if let Some(waiter) = withdrawn {
-            self.waiting = self.waiting.saturating_sub(1);
-            if let Some(owner) = waiter.ticket.owner {
-                self.fleet.leave(owner);
-            }
+            // Nobody listens any more.
+            self.dismiss(waiter, Err(Refusal::Stopping), now);
             self.serve(pool, now);
         }
     }

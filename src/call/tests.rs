@@ -1,4 +1,6 @@
 use bytes::Bytes;
+use proptest::prelude::{Just, Strategy, any};
+use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
 
@@ -157,4 +159,58 @@ fn depth_and_size_are_no_matter() {
     assert!(Prompt::of(&call).is_err(), "it is no list of messages");
     let cut = "{\"a\":".repeat(1_000_000);
     assert!(matches!(error(&cut), CallError::NotJson { .. }));
+}
+
+proptest! {
+    /// Whatever the client wrote, the spliced body means the same and asks for usage; and undoing
+    /// the splice gives the client's bytes.
+    #[test]
+    fn a_spliced_body_means_what_the_client_meant_and_asks_for_usage(
+        before in options(), last in options(), space in "[ \n\t]{0,3}", first in any::<bool>(),
+    ) {
+        let model = format!("\"model\"{space}:{space}\"m\"");
+        let stream = format!("\"stream\":{space}true");
+        let rest = [before, last].into_iter().flatten()
+            .map(|options| format!("\"stream_options\"{space}:{space}{options}"));
+        let mut fields: Vec<String> = rest.collect();
+        fields.insert(if first { 0 } else { fields.len() }, model);
+        fields.push(stream);
+        let body = format!("{space}{{{space}{}{space}}}", fields.join(&format!("{space},")));
+
+        let call = chat(&body);
+        let [head, insert, tail] = splice_include_usage(&call);
+        let whole = [&*head, &*insert, &*tail].concat();
+        let mut meant: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+        let options = &mut meant["stream_options"];
+        prop_assert!(said["stream_options"]["include_usage"] == true);
+        if options.is_null() {
+            *options = serde_json::json!({});
+        }
+        options["include_usage"] = true.into();
+        prop_assert_eq!(&said, &meant);
+        let delivery = chat(&String::from_utf8(whole).unwrap()).delivery;
+        prop_assert_eq!(delivery, Delivery::Stream { usage: StreamUsage::Told });
+    }
+}
+
+/// Returns a `stream_options`, or none.
+fn options() -> impl Strategy<Value = Option<String>> {
+    let usage = prop_oneof![
+        Just(String::new()),
+        Just("\"include_usage\":true".to_owned()),
+        Just("\"include_usage\" : false".to_owned()),
+        Just("\"include_\\u0075sage\":null".to_owned()),
+        Just("\"include_usage\":true, \"include_usage\":false".to_owned()),
+    ];
+    let other = prop_oneof![Just(String::new()), Just("\"x\":{\"include_usage\":1}".to_owned())];
+    let object = (usage, other, any::<bool>()).prop_map(|(usage, other, turned)| {
+        let mut fields = vec![usage, other];
+        fields.retain(|field| !field.is_empty());
+        if turned {
+            fields.reverse();
+        }
+        format!("{{ {} }}", fields.join(" , "))
+    });
+    prop_oneof![Just(None), Just(Some("null".to_owned())), object.prop_map(Some)]
 }

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::server::ServeError;
+use crate::simulate::SimulateError;
 use crate::upstream::ClientError;
 
 /// How the program ends.
@@ -62,6 +63,22 @@ pub enum CliError {
     #[error("cannot start: cannot listen for signals")]
     Signals(#[source] io::Error),
 
+    /// The settings of the simulated provider were rejected.
+    #[error("cannot start")]
+    Simulate(#[from] SimulateError),
+
+    /// An address cannot be listened on.
+    #[error("cannot start: cannot listen on {address}; choose another with {flag}")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The flag that changes it.
+        flag: &'static str,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+
     /// The demo cannot run.
     #[error("the demo cannot run")]
     Demo(#[from] DemoError),
@@ -71,8 +88,11 @@ impl CliError {
     /// Returns how the program ends with this error.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Client(_) | Self::Serve(ServeError::Proxy(_)) => Exit::Config,
-            Self::Serve(ServeError::Bind { .. }) => Exit::Bind,
+            Self::Config(_)
+            | Self::Client(_)
+            | Self::Simulate(_)
+            | Self::Serve(ServeError::Proxy(_)) => Exit::Config,
+            Self::Bind { .. } | Self::Serve(ServeError::Bind { .. }) => Exit::Bind,
             Self::Signals(_) | Self::Demo(_) => Exit::Failed,
         }
     }

@@ -20,6 +20,7 @@ mod exit;
 mod online;
 mod outside;
 mod serve;
+mod simulate;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ use self::check::CheckArgs;
 use self::demo::DemoArgs;
 pub use self::exit::{CliError, Exit};
 use self::serve::ServeArgs;
+use crate::simulate::Args as SimulateArgs;
 
 /// A local rate-limiting reverse proxy for LLM APIs: many programs share one quota without a 429.
 ///
@@ -50,6 +52,8 @@ enum Command {
     Serve(ServeArgs),
     /// Check the configuration and show what is in force, with its origin; keys are masked.
     Check(CheckArgs),
+    /// Simulate a provider: OpenAI's wire with real limits, headers and errors.
+    Simulate(Box<SimulateArgs>),
     /// Show it at work: three apps against a simulated provider; no key, no network.
     Demo(DemoArgs),
 }
@@ -82,6 +86,7 @@ impl Cli {
             Some(Command::Serve(args)) => serve::run(&args).await,
             None => serve::run(&self.serve).await,
             Some(Command::Check(args)) => check::run(&args).await,
+            Some(Command::Simulate(args)) => simulate::run(&args).await,
             Some(Command::Demo(args)) => demo::run(&args).await,
         };
         done.unwrap_or_else(|error| error.tell())

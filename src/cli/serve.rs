@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::exit::{CliError, Exit};
 use super::outside;
-use crate::config::{Flags, Loaded};
+use crate::config::{Flags, Loaded, LogFormat};
 use crate::upstream::NetworkEnvironment;
 use crate::{server, telemetry};
 
@@ -47,25 +47,43 @@ impl ServeArgs {
     }
 }
 
-/// Serves until it is told to stop, by SIGTERM or by ctrl-c, and then finishes what is under way.
+/// Serves until it is told to stop, by SIGTERM or by ctrl-c, and then finishes what is under way,
+/// unless it is told again.
 pub(super) async fn run(args: &ServeArgs) -> Result<Exit, CliError> {
     let loaded = outside::load(&args.flags())?;
-    warn(&loaded);
     let filter = std::env::var("RUST_LOG").ok();
     telemetry::init(loaded.settings.log, filter.as_deref());
-    let mode = loaded.settings.mode().to_string();
     let mut stop = Stop::listen().map_err(CliError::Signals)?;
-    let running = server::start(loaded.settings, NetworkEnvironment::from_process()).await?;
-    eprintln!("listening on http://{}", running.listen());
-    eprintln!("admin on http://{}", running.admin());
-    eprintln!("{mode}");
+    let environment = NetworkEnvironment::read(|name| std::env::var(name).ok());
+    let running = server::start(loaded.settings.clone(), environment).await?;
+    greet(&loaded, &running);
     let why = stop.told().await;
-    tracing::info!(why, "stopping: finishing what is under way");
-    let cut = running.stop().await;
-    if cut > 0 {
-        tracing::warn!(cut, "connections were cut because `timeouts.drain` was over");
+    tracing::info!(why, "stopping: finishing what is under way; tell it again to stop at once");
+    tokio::select! {
+        cut = running.stop() => if cut > 0 {
+            tracing::warn!(cut, "connections were cut because `timeouts.drain` was over");
+        },
+        why = stop.told() => tracing::warn!(why, "stopped at once: what was under way is cut"),
     }
     Ok(Exit::Done)
+}
+
+/// Tells where it listens and whose keys are used: in words, or as log lines for machines.
+fn greet(loaded: &Loaded, running: &server::Running) {
+    let mode = loaded.settings.mode();
+    let (listen, admin) = (running.listen(), running.admin());
+    match loaded.settings.log {
+        LogFormat::Text => {
+            warn(loaded);
+            eprintln!("listening on http://{listen}\nadmin on http://{admin}\n{mode}");
+        }
+        LogFormat::Json => {
+            for warning in &loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            tracing::info!(%listen, %admin, %mode, "listening");
+        }
+    }
 }
 
 /// What tells the program to stop.

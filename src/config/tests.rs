@@ -157,7 +157,7 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
     let account = "[[upstreams.accounts]]\nname = \"a\"\n[[upstreams.accounts.keys]]\n";
     let two = format!("{upstream}{account}key = \"x\"\n{account}key = \"y\"\nlabel = \"l\"");
     #[rustfmt::skip] // One case a line: the table is read by columns.
-    let cases: &[(&str, String, &str)] = &[
+    let cases = [
         ("a slip of the pen", "[server]\nlisen = 1".into(), "/etc/config.toml:2: `server.lisen` is unknown; did you mean `server.listen`?"),
         ("another table's key", "max_wait = \"1s\"".into(), "/etc/config.toml:1: `max_wait` is unknown; did you mean `line.max_wait`?"),
         ("nothing like it", "[server]\ncolour = 1".into(), "/etc/config.toml:2: `server.colour` is unknown; `sluicegate check --defaults` shows every key"),
@@ -194,8 +194,8 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
     ];
     let mut differing = Vec::new();
     for (name, file, message) in cases {
-        let error = Machine::with_file(file).file("/etc/empty.key", " \n").error();
-        if error != *message {
+        let error = Machine::with_file(&file).file("/etc/empty.key", " \n").error();
+        if error != message {
             differing.push(format!("{name}:\n  is   {error}\n  must {message}"));
         }
     }

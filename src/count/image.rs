@@ -30,7 +30,7 @@ fn size(url: &str) -> Option<(u32, u32)> {
         return None;
     }
     // Most formats tell it at once; a JPEG may have a camera's remarks and a preview before.
-    [64, 64 * 1024, usize::MAX].into_iter().find_map(|most| {
+    [1024, 64 * 1024, usize::MAX].into_iter().find_map(|most| {
         let size = imagesize::blob_size(&decode(encoded, most)).ok()?;
         Some((u32::try_from(size.width).ok()?, u32::try_from(size.height).ok()?))
     })
@@ -69,3 +69,61 @@ fn sextet(character: u8) -> Option<u8> {
 
 /// How images count for a model of which it is not known: as for GPT-4o.
 const USUAL: ImageRule = ImageRule::Tiles { base: 85, tile: 170 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A JPEG of 1024 x 768 pixels as far as its size, behind 3,000 bytes of remarks, in base64.
+    fn jpeg() -> String {
+        let start = "/9j/4AAQSkZJRgABAQAAAQABAAD/4Qu6";
+        let remarks = "AAAA".repeat(1000);
+        format!("{start}{remarks}/8AAEQgDAAQAAwEiAAIRAQMRAQ==")
+    }
+
+    #[test]
+    fn each_format_tells_its_size() {
+        let cases = [
+            ("png", "iVBORw0KGgoAAAANSUhEUgAABAAAAAQACAYAAAB/HSuD".to_owned(), (1024, 1024)),
+            ("gif", "R0lGODlhLAHIAPcAAA==".to_owned(), (300, 200)),
+            ("webp", "UklGRh4AAABXRUJQVlA4WAoAAAAQAAAAfwIA3wEA".to_owned(), (640, 480)),
+            ("jpeg", jpeg(), (1024, 768)),
+        ];
+        for (kind, encoded, expected) in cases {
+            let found = size(&format!("data:image/{kind};base64,{encoded}"));
+            assert_eq!(found, Some(expected), "{kind}");
+            let broken = encoded.replace("AAA", "A\r\nAA");
+            let found = size(&format!("data:image/{kind};charset=x;base64,{broken}"));
+            assert_eq!(found, Some(expected), "{kind} in lines");
+        }
+    }
+
+    #[test]
+    fn what_is_no_image_has_no_size() {
+        for url in
+            ["", "data:", "data:,x", "data:image/png,x", "data:image/png;base64,", "http://x"]
+        {
+            assert_eq!(size(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn no_image_panics_however_broken() {
+        let images = [
+            "iVBORw0KGgoAAAANSUhEUgAABAAAAAQACAYAAAB/HSuD".to_owned(),
+            "R0lGODlhLAHIAPcAAA==".to_owned(),
+            "UklGRh4AAABXRUJQVlA4WAoAAAAQAAAAfwIA3wEA".to_owned(),
+            jpeg(),
+        ];
+        for image in images {
+            for place in 0..image.len().min(120) {
+                for letter in ["A", "/", "8", "g"] {
+                    let mut odd = image.clone();
+                    odd.replace_range(place..=place, letter);
+                    let _size = size(&format!("data:image/x;base64,{odd}"));
+                    let _size = size(&format!("data:image/x;base64,{}", &image[..place]));
+                }
+            }
+        }
+    }
+}

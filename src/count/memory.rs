@@ -32,6 +32,8 @@ pub(super) enum Form {
     Tools,
     /// As a list of functions is shown to the model.
     Functions,
+    /// As JSON without white space.
+    Schema,
 }
 
 /// Counts by hash of the text.
@@ -56,7 +58,7 @@ struct Slot {
 }
 
 impl Memory {
-    /// Creates an empty memory; its table is made when it is first written.
+    /// Creates an empty memory; its table is made when it is first needed.
     pub(super) fn new() -> Self {
         let random = RandomState::new();
         let mut secret = [0; 192];
@@ -66,6 +68,11 @@ impl Memory {
         Self { secret, slots: OnceLock::new() }
     }
 
+    /// Makes the table, which takes part of a millisecond.
+    pub(super) fn prepare(&self) {
+        self.slots.get_or_init(|| (0..SETS_USIZE * WAYS).map(|_| Slot::default()).collect());
+    }
+
     /// Returns the key of `bytes`.
     pub(super) fn key(&self, bytes: &[u8], form: Form, encoding: Encoding) -> Key {
         let kind = match form {
@@ -73,6 +80,7 @@ impl Memory {
             Form::Plain => 2,
             Form::Tools => 4,
             Form::Functions => 6,
+            Form::Schema => 8,
         } + u64::from(encoding == Encoding::O200k);
         let hash = xxh3_128_with_secret(bytes, &self.secret);
         let [high, low] = halves(hash);
@@ -93,7 +101,7 @@ impl Memory {
 
     /// Remembers `count` under `key`, in place of an older one where there is no room.
     pub(super) fn remember(&self, key: Key, count: Count) {
-        self.slots.get_or_init(|| (0..SETS_USIZE * WAYS).map(|_| Slot::default()).collect());
+        self.prepare();
         let Some(set) = self.set(key) else { return };
         let free = set.iter().find(|slot| slot.count.load(Ordering::Relaxed) == 0);
         let victim = set.get(usize::try_from(key.check % WAYS as u64).unwrap_or(0));

@@ -21,6 +21,7 @@
 mod image;
 mod memory;
 mod schema;
+mod split;
 mod tally;
 mod tools;
 mod vocabulary;
@@ -33,7 +34,7 @@ use crate::units::{Requests, Tokens};
 
 use self::memory::Memory;
 use self::tally::{Effort, Tally};
-use self::vocabulary::Vocabularies;
+use self::vocabulary::{Vocabularies, Words};
 
 /// The most bytes of text that are counted by a vocabulary; larger prompts count as half their
 /// bytes, [`Method::Approximate`].
@@ -97,6 +98,7 @@ impl Counter {
     /// fit for an async thread.
     pub fn load(&self, encoding: Encoding) {
         self.shared.vocabularies.load(encoding);
+        self.shared.memory.prepare();
     }
 
     /// Returns the demand if telling it is cheap: the vocabulary is loaded and what was not seen
@@ -105,16 +107,16 @@ impl Counter {
         if call.body.len() > CHEAP_BODY {
             return None;
         }
-        let tokenizer = self.shared.vocabularies.loaded(facts.encoding)?;
-        let tally = Tally::new(&self.shared.memory, tokenizer, facts, Effort::Cheap);
+        let vocabulary = self.shared.vocabularies.loaded(facts.encoding)?;
+        let tally = Tally::new(&self.shared.memory, vocabulary, facts, Effort::Cheap);
         demand(tally, call, facts)
     }
 
     /// Returns the demand, whatever that takes: may load a vocabulary (about 100 ms, once) and
     /// count megabytes. Not fit for an async thread.
     pub fn count(&self, call: &Call, facts: &ModelFacts) -> Demand {
-        let tokenizer = self.shared.vocabularies.load(facts.encoding);
-        let tally = Tally::new(&self.shared.memory, tokenizer, facts, Effort::Any);
+        let vocabulary = self.shared.vocabularies.load(facts.encoding);
+        let tally = Tally::new(&self.shared.memory, vocabulary, facts, Effort::Any);
         demand(tally, call, facts).unwrap_or_else(|| by_size(call))
     }
 
@@ -124,7 +126,8 @@ impl Counter {
         if text.len() > MOST_TEXT {
             return Tokens::new(tally::half(text.len()));
         }
-        let tokens = self.shared.vocabularies.load(encoding).count(text);
+        let vocabulary = self.shared.vocabularies.load(encoding);
+        let tokens = vocabulary.count(text, &mut Words::default());
         Tokens::new(u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 }

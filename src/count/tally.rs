@@ -1,12 +1,11 @@
 //! Adds up a prompt.
 
-use bpe_openai::Tokenizer;
-
 use super::image;
 use super::memory::{Count, Form, Memory};
+use super::vocabulary::{Vocabulary, Words};
 use super::{MOST_TEXT, Method, schema, tools};
 use crate::call::{Call, Endpoint, Piece, Prompt, Text, ToolChoice};
-use crate::catalog::{Encoding, ModelFacts};
+use crate::catalog::ModelFacts;
 
 /// How long a count may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +19,8 @@ pub(super) enum Effort {
 /// A sum under way. Methods return `None` where going on would be too much effort.
 pub(super) struct Tally<'c> {
     memory: &'c Memory,
-    tokenizer: &'c Tokenizer,
-    encoding: Encoding,
+    vocabulary: Vocabulary,
+    words: Words,
     /// Bytes of text that may still be counted, not recalled.
     unseen_left: usize,
     pub(super) tokens: u64,
@@ -33,14 +32,14 @@ pub(super) struct Tally<'c> {
 impl<'c> Tally<'c> {
     pub(super) fn new(
         memory: &'c Memory,
-        tokenizer: &'c Tokenizer,
+        vocabulary: Vocabulary,
         facts: &ModelFacts,
         effort: Effort,
     ) -> Self {
         Self {
             memory,
-            tokenizer,
-            encoding: facts.encoding,
+            vocabulary,
+            words: Words::default(),
             unseen_left: if effort == Effort::Cheap { CHEAP_TEXT } else { usize::MAX },
             tokens: 0,
             characters: 0,
@@ -143,12 +142,12 @@ impl<'c> Tally<'c> {
         let Some(json) = prompt.schema else { return Some(()) };
         self.at_best(Method::Approximate);
         self.tokens += schema::FRAMING;
-        let compact = schema::compact(&String::from_utf8_lossy(json));
+        let compact = || schema::compact(&String::from_utf8_lossy(json));
         if large {
-            self.sized(&compact);
+            self.sized(&compact());
             return Some(());
         }
-        self.plain(&compact)
+        self.recalled(json, Form::Schema, compact)
     }
 
     fn text(&mut self, text: Text<'_>) -> Option<()> {
@@ -169,12 +168,12 @@ impl<'c> Tally<'c> {
         if bytes.is_empty() {
             return Some(());
         }
-        let key = self.memory.key(bytes, form, self.encoding);
+        let key = self.memory.key(bytes, form, self.vocabulary.encoding);
         let count = match self.memory.recall(key) {
             Some(count) => count,
             None => {
                 self.unseen_left = self.unseen_left.checked_sub(bytes.len())?;
-                let count = count(make().as_ref(), self.tokenizer);
+                let count = self.count(make().as_ref());
                 self.memory.remember(key, count);
                 count
             }
@@ -182,6 +181,12 @@ impl<'c> Tally<'c> {
         self.tokens += u64::from(count.tokens);
         self.characters += u64::from(count.characters);
         Some(())
+    }
+
+    fn count(&mut self, text: &str) -> Count {
+        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let tokens = self.vocabulary.count(text, &mut self.words);
+        Count { tokens: narrow(tokens), characters: narrow(text.chars().count()) }
     }
 
     /// Adds a text by its size.
@@ -199,11 +204,6 @@ impl<'c> Tally<'c> {
 /// Returns half of `bytes`, rounded up: a size in tokens that few texts exceed.
 pub(super) fn half(bytes: usize) -> u64 {
     wide(bytes.div_ceil(2))
-}
-
-fn count(text: &str, tokenizer: &Tokenizer) -> Count {
-    let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    Count { tokens: narrow(tokenizer.count(text)), characters: narrow(text.chars().count()) }
 }
 
 /// Returns the bytes of all text in a prompt, escapes included.

@@ -49,7 +49,7 @@ pub(super) fn describe(headers: &mut HeaderMap, record: &Record, account: Option
     if let Some(key) = &record.key {
         put(&OWN.key, key.as_str());
     }
-    headers.insert(OWN.queued, number(record.queued.as_millis()));
+    headers.insert(OWN.queued, millis(record.queued));
     let demand = &record.demand;
     let estimated = demand.input + demand.output_bound.unwrap_or_default();
     headers.insert(OWN.estimated, number(estimated.count()));
@@ -72,35 +72,52 @@ pub(super) fn charge(headers: &mut HeaderMap, usage: &Usage, cost: PicoUsd) {
 /// Puts the lane's own levels where the provider's stood, in OpenAI's format: a client that paces
 /// itself by them sees what it may really have.
 pub(super) fn limits(headers: &mut HeaderMap, levels: &[QuotaLevel]) {
-    #[rustfmt::skip] // One case a line: the table is read by columns.
-    let views = [
-        ("requests", [QuotaKind::RequestsPerMinute, QuotaKind::RequestsPerDay]),
-        ("tokens",   [QuotaKind::TokensPerMinute,   QuotaKind::TokensPerDay]),
-    ];
-    for (word, quotas) in views {
-        let level = quotas.iter().find_map(|quota| {
+    for view in &VIEWS {
+        let level = view.quotas.iter().find_map(|quota| {
             levels.iter().find(|level| level.quota == *quota && level.limit.is_some())
         });
         let Some((level, limit)) = level.and_then(|level| Some((level, level.limit?))) else {
             continue;
         };
-        let mut put = |part: &str, value: HeaderValue| {
-            if let Ok(name) = HeaderName::try_from(format!("x-ratelimit-{part}-{word}")) {
-                headers.insert(name, value);
-            }
-        };
-        put("limit", number(limit));
-        put("remaining", number(level.headroom.max(0)));
-        if let Ok(reset) = HeaderValue::from_str(&go_duration(level.reset)) {
-            put("reset", reset);
+        headers.insert(&view.limit, number(limit));
+        headers.insert(&view.remaining, number(level.headroom.max(0).unsigned_abs()));
+        if let Ok(reset) = HeaderValue::try_from(go_duration(level.reset)) {
+            headers.insert(&view.reset, reset);
         }
     }
 }
 
+/// Three headers about one counter, and the quotas that may stand there: the first that is known.
+struct View {
+    quotas: [QuotaKind; 2],
+    limit: HeaderName,
+    remaining: HeaderName,
+    reset: HeaderName,
+}
+
+const VIEWS: [View; 2] = [
+    View {
+        quotas: [QuotaKind::RequestsPerMinute, QuotaKind::RequestsPerDay],
+        limit: HeaderName::from_static("x-ratelimit-limit-requests"),
+        remaining: HeaderName::from_static("x-ratelimit-remaining-requests"),
+        reset: HeaderName::from_static("x-ratelimit-reset-requests"),
+    },
+    View {
+        quotas: [QuotaKind::TokensPerMinute, QuotaKind::TokensPerDay],
+        limit: HeaderName::from_static("x-ratelimit-limit-tokens"),
+        remaining: HeaderName::from_static("x-ratelimit-remaining-tokens"),
+        reset: HeaderName::from_static("x-ratelimit-reset-tokens"),
+    },
+];
+
 /// Returns a number as a header's value.
-pub(super) fn number(number: impl std::fmt::Display) -> HeaderValue {
-    // Digits can stand in a header.
-    HeaderValue::from_str(&number.to_string()).unwrap_or(HeaderValue::from_static("0"))
+pub(super) fn number(number: u64) -> HeaderValue {
+    HeaderValue::from(number)
+}
+
+/// Returns a duration in whole milliseconds as a header's value.
+pub(super) fn millis(time: Duration) -> HeaderValue {
+    number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Writes a duration as Go does, in whole milliseconds: `12ms`, `8.64s`, `6m0s`, `23h18m29.144s`.

@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::answer::{OWN, REQUEST_ID, number};
+use super::answer::{OWN, REQUEST_ID, millis, number};
 use crate::admit::Refusal;
 use crate::auth::AuthError;
 use crate::call::CallError;
@@ -96,7 +96,7 @@ impl Failure {
             headers.insert(REQUEST_ID, id.clone());
             headers.insert("x-request-id", id);
         }
-        headers.insert(OWN.queued, number(record.queued.as_millis()));
+        headers.insert(OWN.queued, millis(record.queued));
         if shape.status.as_u16() == 429 || shape.status.as_u16() >= 500 {
             self.say_when(headers);
         }
@@ -112,11 +112,11 @@ impl Failure {
         }
         let wait = refusal.retry_after();
         // Whole seconds are rounded up, so that nobody comes back too early.
-        let seconds = wait.as_millis().div_ceil(1000).min(59);
-        headers.insert(header::RETRY_AFTER, number(seconds));
-        headers.insert("retry-after-ms", number(wait.as_millis()));
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, number(seconds.min(59)));
+        headers.insert("retry-after-ms", millis(wait));
         if let Some(expected) = refusal.expected_wait() {
-            headers.insert(OWN.expected, number(expected.as_millis()));
+            headers.insert(OWN.expected, millis(expected));
         }
     }
 

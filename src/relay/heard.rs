@@ -23,7 +23,7 @@ use crate::count::Counter;
 use crate::units::Tokens;
 
 /// How many raw bytes are held before the texts are taken out of them.
-const RAW_LIMIT: usize = 256 << 10;
+const RAW_LIMIT: usize = 1 << 20;
 
 /// How many bytes of text are held before they are only estimated.
 const TEXT_LIMIT: usize = 1 << 20;

@@ -204,8 +204,7 @@ fn line_answer(
 ) -> Result<LineDone, WireError> {
     let endpoint = endpoint.ok_or_else(|| WireError::bad_request("Invalid 'url'.", Some("url")))?;
     let ask = shared.reader.understand(endpoint, body)?;
-    let models = shared.models();
-    if !models.is_empty() && !models.contains(&ask.model) {
+    if !shared.has_model(&ask.model) {
         return Err(WireError::no_model(&ask.model));
     }
     let number = shared.arrival();

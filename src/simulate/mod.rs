@@ -18,6 +18,7 @@
 //! 2. Every admitted request is settled once: answered, cut short by either side, or failed.
 //! 3. The same request is answered the same for the same seed, streamed or not.
 
+mod args;
 mod batches;
 mod config;
 pub mod engine;
@@ -26,11 +27,15 @@ mod flow;
 mod multipart;
 mod plan;
 mod provider;
+mod raw;
+mod raw_limits;
 mod report;
 mod service;
 mod shared;
 mod talk;
 mod wire;
 
+pub use self::args::{Args, SimulateError};
 pub use self::config::{Config, Faults, Latency, Outputs, RateHeaders};
 pub use self::provider::Provider;
+pub use self::raw::BadSetting;

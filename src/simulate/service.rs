@@ -111,19 +111,17 @@ fn other(
 }
 
 fn models(shared: &Shared) -> Value {
-    let known = shared.models();
-    let names: Vec<&str> = if known.is_empty() {
-        USUAL_MODELS.to_vec()
-    } else {
-        known.iter().map(String::as_str).collect()
-    };
-    let list: Vec<Value> = names.into_iter().map(model_object).collect();
+    let mut names = shared.named_models();
+    let usual = USUAL_MODELS.iter().filter(|name| shared.has_model(name));
+    names.extend(usual.map(|name| (*name).to_owned()));
+    names.sort_unstable();
+    names.dedup();
+    let list: Vec<Value> = names.iter().map(|name| model_object(name)).collect();
     json!({"object": "list", "data": list})
 }
 
 fn model(shared: &Shared, name: &str) -> Result<Response<Body>, WireError> {
-    let known = shared.models();
-    if known.is_empty() || known.iter().any(|known| known == name) {
+    if shared.has_model(name) {
         return Ok(json_answer(StatusCode::OK, &model_object(name)));
     }
     Err(WireError::no_model(name))
@@ -133,7 +131,7 @@ fn model_object(name: &str) -> Value {
     json!({"id": name, "object": "model", "created": 1_715_367_049, "owned_by": "system"})
 }
 
-/// Listed where any model exists.
+/// Listed where they exist.
 const USUAL_MODELS: [&str; 4] = ["gpt-4o", "gpt-4o-mini", "gpt-4.1-mini", "text-embedding-3-small"];
 
 fn too_large(most: usize) -> WireError {

@@ -100,9 +100,16 @@ impl Shared {
         self.clock.since_epoch(Instant::now()).as_secs()
     }
 
-    /// Returns the models that exist; empty: any.
-    pub(super) fn models(&self) -> Vec<String> {
-        self.desk().engine.rules().models.clone()
+    /// Tells whether there is a model of this name.
+    pub(super) fn has_model(&self, name: &str) -> bool {
+        self.desk().engine.rules().has_model(name)
+    }
+
+    /// Returns the models that are known by name, not by a pattern.
+    pub(super) fn named_models(&self) -> Vec<String> {
+        let desk = self.desk();
+        let models = desk.engine.rules().models.iter();
+        models.filter(|model| !model.contains('*')).cloned().collect()
     }
 
     /// Tells who `key` belongs to.

@@ -25,7 +25,7 @@ pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
 
 /// Returns a body that breaks off after `bytes`.
 pub(super) fn broken(bytes: Bytes) -> Body {
-    Broken { bytes: Some(bytes) }.boxed_unsync()
+    Broken { bytes: Some(bytes), flushed: false }.boxed_unsync()
 }
 
 /// An event stream that is written token by token.
@@ -48,6 +48,7 @@ enum Stage {
     Preface,
     Opening,
     Pieces,
+    Breaking,
     Closing,
     Over,
 }
@@ -128,6 +129,10 @@ impl http_body::Body for Talk {
                     std::mem::take(&mut this.script.opening)
                 }
                 Stage::Pieces if this.breaks_at.is_some_and(|at| this.next >= at) => {
+                    this.stage = Stage::Breaking;
+                    return flush_first(context);
+                }
+                Stage::Breaking => {
                     return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
                 }
                 Stage::Pieces if this.next >= this.script.draft.len() => {
@@ -176,6 +181,13 @@ const LARGE_FRAME: usize = 16 * 1024;
 
 struct Broken {
     bytes: Option<Bytes>,
+    flushed: bool,
+}
+
+/// Lets the connection send what it has before the next frame is an error, which ends it at once.
+fn flush_first<T>(context: &mut Context<'_>) -> Poll<T> {
+    context.waker().wake_by_ref();
+    Poll::Pending
 }
 
 impl http_body::Body for Broken {
@@ -184,11 +196,15 @@ impl http_body::Body for Broken {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Poll::Ready(Some(match self.bytes.take() {
-            Some(bytes) => Ok(Frame::data(bytes)),
-            None => Err(io::ErrorKind::ConnectionReset.into()),
-        }))
+        if let Some(bytes) = self.bytes.take().filter(|bytes| !bytes.is_empty()) {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        if !self.flushed {
+            self.flushed = true;
+            return flush_first(context);
+        }
+        Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())))
     }
 }

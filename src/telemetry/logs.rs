@@ -1,5 +1,6 @@
 //! Log lines: one for each request, and words about what happens to the program.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -20,6 +21,7 @@ pub fn init(format: LogFormat, filter: Option<&str>) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Fails only where a subscriber is there already, which then goes on.
     let _already = match format {

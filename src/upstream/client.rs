@@ -68,6 +68,11 @@ impl Client {
         Ok(answer.map(|incoming| Answer::new(incoming, place)))
     }
 
+    /// Returns how long an answer is waited for.
+    pub(super) fn patience(&self) -> Duration {
+        self.response
+    }
+
     /// Waits for the head of an answer; while an upload moves, the time does not run out.
     async fn answer(
         &self,

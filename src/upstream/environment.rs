@@ -42,11 +42,6 @@ impl NetworkEnvironment {
             cert_dir: value("SSL_CERT_DIR").map(PathBuf::from),
         }
     }
-
-    /// Reads the environment of this process.
-    pub fn from_process() -> Self {
-        Self::read(|name| std::env::var(name).ok())
-    }
 }
 
 impl fmt::Debug for NetworkEnvironment {

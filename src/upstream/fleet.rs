@@ -253,6 +253,11 @@ impl Fleet {
         self.guests.leave(account);
     }
 
+    /// Returns how many keys are lent, and how many holds of clients' accounts are open.
+    pub fn outstanding(&self) -> (u64, u64) {
+        (self.keys.iter().map(|key| key.in_flight).sum(), self.guests.visits())
+    }
+
     pub(super) fn account(&self, id: AccountId) -> Option<&Account> {
         self.accounts.get(usize::try_from(id.0).ok()?)
     }

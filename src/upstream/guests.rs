@@ -59,6 +59,11 @@ impl Guests {
         }
     }
 
+    /// Returns how many requests are here.
+    pub(super) fn visits(&self) -> u64 {
+        self.by_account.values().map(|guest| guest.visits).sum()
+    }
+
     pub(super) fn label(&self, account: AccountId) -> Option<&KeyLabel> {
         self.by_account.get(&account).map(|guest| &guest.label)
     }

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
 
 use super::body::Body;
 use super::classify::{Finding, Verdict, classify};
@@ -39,8 +40,8 @@ pub async fn try_key(
     if head.status.is_success() {
         return Ok(Finding::of(Verdict::Fine));
     }
-    let body = Limited::new(body, MOST_READ).collect().await;
-    let bytes = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = timeout(client.patience(), Limited::new(body, MOST_READ).collect()).await;
+    let bytes = body.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
     Ok(classify(head.status, &head.headers, &bytes))
 }
 

@@ -37,7 +37,7 @@ impl Fleet {
     /// Notes what became of a request; `jitter` is random in 0..1. The key stays lent.
     ///
     /// What was lent before the key or account changed last does not speak of its present state, so
-    /// that requests which fail together count once.
+    /// that requests which fail together count once; each of them is told what became of its key.
     pub fn report(&mut self, lent: &Lent, finding: &Finding, now: Instant, jitter: f64) -> Change {
         let at = Moment { begun: lent.at(), now, jitter };
         let Some(id) = self.key(lent.key()).map(|key| key.account) else {
@@ -182,7 +182,7 @@ impl Fleet {
         let is_last = !self.has_other_key(id);
         let Some(key) = self.key_mut(id) else { return Change::Unchanged };
         let Some(failures) = key.health.count_failure(at.begun) else {
-            return if is_last { Change::LastUsable } else { Change::Unchanged };
+            return if is_last { Change::LastUsable } else { Change::KeyOut(id) };
         };
         let until = at.now + OUTAGE.rest(failures, at.jitter);
         if is_last && key.health.is_in() {
@@ -197,7 +197,7 @@ impl Fleet {
         let is_last = !self.has_other_account(id, |_| true);
         let Some(account) = self.account_mut(id) else { return Change::Unchanged };
         let Some(failures) = account.quota.count_failure(at.begun) else {
-            return if is_last { Change::LastUsable } else { Change::Unchanged };
+            return if is_last { Change::LastUsable } else { Change::AccountOut(id) };
         };
         let until = at.now + OUTAGE.rest(failures, at.jitter);
         if is_last && account.quota.is_in() {

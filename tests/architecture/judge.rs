@@ -79,6 +79,20 @@ pub(crate) fn source_problems(rules: &[Rule], sources: &Sources) -> Vec<String> 
     problems.into_iter().collect()
 }
 
+/// Returns the arrows of the table that no source uses.
+pub(crate) fn unused_arrows(rules: &[Rule], sources: &Sources) -> Vec<String> {
+    let files = sources.read();
+    let used: BTreeSet<(&str, &str)> = files
+        .iter()
+        .flat_map(|file| file.said.iter().map(|(_, path)| (file.module.get(1), path)))
+        .filter(|(_, path)| path.first().is_some_and(|first| first == "crate"))
+        .filter_map(|(own, path)| Some((own?.as_str(), path.get(1)?.as_str())))
+        .collect();
+    let arrows = rules.iter().flat_map(|rule| rule.may_import.iter().map(|to| (rule.module, *to)));
+    let unused = arrows.filter(|arrow| !used.contains(arrow));
+    unused.map(|(from, to)| format!("nothing in `{from}` imports `{to}`")).collect()
+}
+
 /// Judges one path: where it points, and where what is passed on there comes from.
 fn import_problems(
     rules: &[Rule],

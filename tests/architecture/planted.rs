@@ -1,6 +1,6 @@
 //! Plants one violation of each kind and sees it reported: a test that cannot fail holds nothing.
 
-use super::judge::{Rule, layering_problems, source_problems, table_problems};
+use super::judge::{Rule, layering_problems, source_problems, table_problems, unused_arrows};
 use super::source::Sources;
 use super::{Layer, MOST_LINES, RULES};
 
@@ -187,6 +187,15 @@ fn arrows_up_to_nowhere_and_in_a_circle_are_reported() {
         let found = layering_problems(&case.rules);
         assert!(found.iter().any(|p| p == case.problem), "{}: {found:?}", case.problem);
     }
+}
+
+#[test]
+fn an_arrow_that_nobody_uses_is_reported() {
+    let sources = crate_with("src/call/mod.rs", "fn f() { crate::units::Tokens; }");
+    let rule =
+        |module, may_import| Rule { layer: Layer::Pure, module, may_import, must_not_say: &[] };
+    let found = unused_arrows(&[rule("call", &["units", "catalog"])], &sources);
+    assert_eq!(found, ["nothing in `call` imports `catalog`"]);
 }
 
 #[test]

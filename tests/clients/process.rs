@@ -17,6 +17,10 @@ impl Provider {
     pub(crate) fn start() -> Self {
         let mut command = sluicegate();
         command.args(["simulate", "--listen", "127.0.0.1:0", "--seed", "7"]);
+        command.args(["--rpm", "100000", "--tpm", "100000000"]);
+        command.args(["--first-token", "0ms", "--per-token", "0ms"]);
+        // Another name is an unknown model; without a list every name is a model.
+        command.args(MODELS.iter().flat_map(|model| ["--model", model]));
         Self { process: Process::start(command) }
     }
 
@@ -28,6 +32,10 @@ impl Provider {
         "sk-sim-1"
     }
 }
+
+/// The models that the cases ask for.
+const MODELS: [&str; 4] =
+    ["gpt-4o", "gpt-4o-mini", "gpt-3.5-turbo-instruct", "text-embedding-3-small"];
 
 /// A proxy in front of a provider, with a data folder that nobody else knows.
 pub(crate) struct Proxy {

@@ -129,3 +129,51 @@ fn any(value: &Value, wanted: &impl Fn(&str, &Value) -> bool) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_ids_and_times_may_differ() {
+        let heard = |id: &str, created: u64, text: &str| {
+            let usage = json!({ "prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4 });
+            let said = json!({ "id": id, "created": created, "content": text, "usage": usage });
+            vec![settled(json!({ "case": "sync chat", "said": said }))]
+        };
+        let here = heard("chatcmpl-1", 17, "Hello");
+        assert!(differences(&here, &heard("chatcmpl-2", 18, "Hello")).is_empty());
+
+        let found = differences(&here, &heard("chatcmpl-2", 18, "Hallo"));
+        assert_eq!(found, ["sync chat.said.content:\n  direct: \"Hello\"\n  proxy:  \"Hallo\""]);
+    }
+
+    #[test]
+    fn a_chunk_too_many_and_a_lost_field_are_differences() {
+        let here = [json!({ "case": "stream", "said": [{ "id": "(some)", "usage": null }] })];
+        let longer = [json!({ "case": "stream", "said": [{ "id": "(some)", "usage": null }, {}] })];
+        let poorer = [json!({ "case": "stream", "said": [{ "id": "(some)" }] })];
+        assert_eq!(differences(&here, &longer).len(), 1);
+        assert_eq!(differences(&here, &poorer).len(), 1);
+        assert_eq!(differences(&here, &[]).len(), 1);
+    }
+
+    #[test]
+    fn an_answer_without_what_its_case_expects_is_told() {
+        let cases = [json!({ "name": "chat", "expects": ["text", "usage"] })];
+        let full = json!({ "content": "x", "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 } });
+        let wrong_sum = json!({ "content": "x", "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 3 } });
+        let played = |said: &Value| {
+            [
+                json!({ "case": "sync chat", "said": said }),
+                json!({ "case": "async chat", "said": said }),
+            ]
+        };
+        assert!(missing(&played(&full), &cases).is_empty());
+        assert_eq!(missing(&played(&wrong_sum), &cases).len(), 2, "the total is not the sum");
+        assert_eq!(missing(&played(&json!({})), &cases).len(), 4, "no text and no usage");
+        assert_eq!(missing(&[], &cases), ["`chat` was played 0 times"]);
+    }
+}

@@ -1,6 +1,10 @@
 //! Counts against `tiktoken-rs`, the reference, and against what OpenAI publishes.
 
-#![expect(clippy::expect_used, reason = "helpers of tests may fail like tests")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may fail like tests"
+)]
 
 mod golden;
 mod large;

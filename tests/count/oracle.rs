@@ -58,6 +58,35 @@ fn random_strings_count_the_same() {
     }
 }
 
+#[test]
+fn white_space_counts_the_same_wherever_it_stands() {
+    let counter = Counter::new();
+    for length in 1..=6 {
+        for number in 0..4_u32.pow(length) {
+            let space: String = (0..length)
+                .map(|place| [' ', '\n', '\r', '\t'][(number / 4_u32.pow(place) % 4) as usize])
+                .collect();
+            assert_same(&counter, &format!("a{space}"));
+            if length < 5 {
+                assert_same(&counter, &format!("{space}b"));
+                assert_same(&counter, &format!(".{space}/{space}1"));
+            }
+        }
+    }
+}
+
+#[test]
+fn short_texts_of_every_class_count_the_same() {
+    let counter = Counter::new();
+    let alphabet = ["a", "B", "1", " ", "\n", "'", "s", "/", ".", "é", "ſ"];
+    for number in 0..alphabet.len().pow(4) {
+        let text: String = (0..4)
+            .map(|place| alphabet[number / alphabet.len().pow(place) % alphabet.len()])
+            .collect();
+        assert_same(&counter, &text);
+    }
+}
+
 /// Returns a little of something.
 fn piece(random: &mut StdRng) -> String {
     let kind = random.random_range(0..KINDS.len() + 5);

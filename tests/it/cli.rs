@@ -1,8 +1,8 @@
 //! The real program on the command line.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread;
 
 use sluicegate::cli::Exit;
@@ -158,6 +158,87 @@ fn the_printed_defaults_are_a_valid_configuration() {
     let home = home_with("printed.toml", &text(&output.stdout));
     let output = sluicegate(&["check", "--config", "printed.toml"], &[], &home);
     assert_eq!(code(&output), expect(Exit::Done), "{}", text(&output.stderr));
+}
+
+/// A program that serves; it is killed when the test ends early.
+struct Serving {
+    program: Child,
+    told: BufReader<ChildStderr>,
+    listen: String,
+    admin: String,
+}
+
+impl Serving {
+    /// Starts on ports of the system's choice and waits until the program has said which.
+    fn start(args: &[&str], home: &TempDir) -> Self {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_sluicegate"))
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(args)
+            .env_clear()
+            .env("HOME", home.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let mut told = BufReader::new(program.stderr.take().expect("a pipe"));
+        let [listen, admin] = ["listening on http://", "admin on http://"].map(|start| {
+            let mut line = String::new();
+            told.read_line(&mut line).expect("a line");
+            line.trim_end().strip_prefix(start).unwrap_or_else(|| panic!("{line:?}")).to_owned()
+        });
+        Self { program, told, listen, admin }
+    }
+
+    /// Sends SIGTERM, and returns the exit code and what was said since the start.
+    fn terminate(mut self) -> (Option<i32>, String) {
+        let sent = Command::new("kill").arg(self.program.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send SIGTERM");
+        let code = self.program.wait().expect("an end").code();
+        let mut rest = String::new();
+        self.told.read_to_string(&mut rest).expect("text");
+        (code, rest)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.program.kill().unwrap_or_default();
+    }
+}
+
+/// Asks for `path` and returns the whole answer.
+fn get(address: &str, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).expect("a connection");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).expect("a request is taken");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+#[cfg(unix)]
+#[test]
+fn it_serves_where_it_says_until_it_is_told_to_stop() {
+    let upstream = format!("http://{}/v1", provider(1));
+    let serving = Serving::start(&["--upstream", &upstream], &home());
+    let health = get(&serving.admin, "/healthz");
+    let models = get(&serving.listen, "/v1/models");
+    let (ended, rest) = serving.terminate();
+    assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
+    assert!(models.starts_with("HTTP/1.1 401 "), "passed on as it came:\n{models}");
+    assert_eq!(ended, expect(Exit::Done), "{rest}");
+    assert!(rest.contains(&format!("own key is passed on to {upstream}")), "{rest}");
+    assert!(rest.contains("SIGTERM"), "{rest}");
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_with_its_setting() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let output = sluicegate(&["--listen", &address, "--admin", "127.0.0.1:0"], &[], &home());
+    let told = text(&output.stderr);
+    assert_eq!(code(&output), expect(Exit::Bind), "{told}");
+    assert!(told.contains(&address) && told.contains("server.listen"), "{told}");
 }
 
 /// Answers `requests` lists of models: accepts the key `good`, refuses others.

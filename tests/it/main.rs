@@ -4,4 +4,7 @@
 
 mod cli;
 mod demo;
+mod house;
+mod quota;
+mod simulate;
 mod upstream;

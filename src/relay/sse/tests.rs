@@ -175,15 +175,17 @@ fn stream(events: std::ops::Range<usize>) -> impl Strategy<Value = (String, Stri
     })
 }
 
+/// An event without `member` and with it; `json` writes its data.
+fn with(space: &str, member: &str, json: impl Fn(&str) -> String) -> (String, String) {
+    let event = |member| format!("data:{space}{}\n\n", json(member));
+    (event(""), event(member))
+}
+
 fn event() -> impl Strategy<Value = (String, String)> {
     let space = prop_oneof![Just(""), Just(" ")];
     let text = "[a-z\"\\\\{}:, é\n]{0,12}|\"usage\":null|,\"usage\":null}";
     (text, space, 0..8_u8).prop_map(|(text, space, kind)| {
         let text = serde_json::to_string(&text).expect("a text can be written");
-        let with = |json: &dyn Fn(&str) -> String, member: &str| {
-            let event = |member| format!("data:{space}{}\n\n", json(member));
-            (event(""), event(member))
-        };
         match kind {
             0 => (format!(": {text}\n\n"), format!(": {text}\n\n")),
             1 => {
@@ -191,18 +193,16 @@ fn event() -> impl Strategy<Value = (String, String)> {
                 (String::new(), format!("data:{space}{usage}\n\n"))
             }
             2 => ("\n".to_owned(), "\n".to_owned()),
-            3 => with(&|usage| format!("{{{usage}\"t\":{text}}}"), "\"usage\":null,"),
+            3 => with(space, "\"usage\":null,", |usage| format!("{{{usage}\"t\":{text}}}")),
             4 => {
-                let (unasked, asked) = with(
-                    &|usage| format!("{{\"t\":{text}{usage},\"o\":{text}}}"),
-                    ", \"usage\": null",
-                );
+                let (unasked, asked) = with(space, ", \"usage\": null", |usage| {
+                    format!("{{\"t\":{text}{usage},\"o\":{text}}}")
+                });
                 (format!("event: x\n{unasked}"), format!("event: x\n{asked}"))
             }
-            _ => with(
-                &|usage| format!("{{\"choices\":[{{\"delta\":{text}}}]{usage}}}"),
-                ",\"usage\":null",
-            ),
+            _ => with(space, ",\"usage\":null", |usage| {
+                format!("{{\"choices\":[{{\"delta\":{text}}}]{usage}}}")
+            }),
         }
     })
 }

@@ -239,11 +239,12 @@ impl Engine {
     }
 
     /// Starts again from time zero, which is `now` from here on for the caller: meters full, keys
-    /// alive, nothing counted. Requests under way are forgotten; those that wait go on waiting for
-    /// a grant that finds them gone, so the caller must let them go.
+    /// alive, nothing counted. Requests under way are forgotten and those that wait are let go.
     pub fn reset(&mut self) {
         let life = self.life + 1;
-        *self = Self { life, ..Self::new(self.rules.clone()) };
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.clear();
+        *self = Self { life, lines, ..Self::new(self.rules.clone()) };
     }
 
     fn try_grant(&mut self, lanes: &[usize], cost: &Cost, now: u64) -> Try {
@@ -303,9 +304,7 @@ impl Engine {
         if let Some(lane) = self.places.get(owner)?.by_model.get(model) {
             return Some(*lane);
         }
-        let known = &self.rules.models;
-        let exists = known.is_empty() || known.iter().any(|known| known == model);
-        if !exists || self.places.get(owner)?.by_model.len() >= MOST_MODELS {
+        if !self.rules.has_model(model) || self.places.get(owner)?.by_model.len() >= MOST_MODELS {
             return None;
         }
         let organisation = self.rules.organisations.get(owner)?;

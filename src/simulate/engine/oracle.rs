@@ -61,6 +61,12 @@ impl Lines {
         heads
     }
 
+    /// Lets everybody go. Numbers go on, so that whoever still holds an old one means nobody else.
+    pub(super) fn clear(&mut self) {
+        self.lines.clear();
+        self.where_is.clear();
+    }
+
     /// Returns how many wait.
     pub(super) fn waiting(&self) -> usize {
         self.where_is.len()

@@ -244,12 +244,19 @@ pub struct Rules {
     pub oracle_key: Option<Arc<str>>,
     /// Whether limits are enforced.
     pub enforcement: Enforcement,
-    /// The models that exist; empty: any.
+    /// The models that exist, by name or by pattern (`*` stands for any text); empty: any.
     pub models: Vec<String>,
     /// Seeds the traffic of others.
     pub seed: u64,
     /// The time from 1970-01-01 UTC to the start, which places calendar windows.
     pub epoch: Duration,
+}
+
+impl Rules {
+    /// Tells whether there is a model of this name.
+    pub fn has_model(&self, name: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|pattern| matches(pattern, name))
+    }
 }
 
 /// Tells whether `pattern`, in which `*` stands for any text, matches the whole of `text`.

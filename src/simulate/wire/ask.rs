@@ -150,8 +150,9 @@ fn measure_chat(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError>
         return Err(WireError::bad_request(message, Some("messages")));
     }
     gauge.messages(messages);
-    let functions: Vec<&Value> =
-        items(body.get("tools")).iter().filter_map(|tool| tool.get("function")).collect();
+    let tools = items(body.get("tools")).iter().filter_map(|tool| tool.get("function"));
+    // `functions` is what tools were called before 2023-11; SDKs still send it.
+    let functions: Vec<&Value> = tools.chain(items(body.get("functions"))).collect();
     let system = messages.iter().any(|message| message.get("role") == Some(&"system".into()));
     let choice = body.get("tool_choice");
     gauge.functions(&functions, choice, system);

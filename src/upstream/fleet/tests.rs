@@ -108,9 +108,11 @@ fn requests_that_fail_together_count_once() {
     let now = Instant::now();
     let lent: Vec<Lent> = (0..50).filter_map(|_| fleet.lend(A, now)).collect();
     let later = now + secs(1);
+    assert_eq!(lent.len(), 50);
     for lent in lent {
-        let _change = fleet.report(&lent, &Finding::of(Verdict::OutOfQuota), later, 0.0);
+        let change = fleet.report(&lent, &Finding::of(Verdict::OutOfQuota), later, 0.0);
         fleet.release(lent, later);
+        assert_eq!(change, Change::AccountOut(A), "each request learns to go elsewhere");
     }
     assert_eq!(fleet.standing(A, later), Standing::Resting(later + secs(30)));
 }
