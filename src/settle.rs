@@ -30,7 +30,8 @@ use crate::upstream::{Change, Finding};
 
 /// A request under way whose true cost is not yet known.
 ///
-/// Dropping it keeps the estimate debited and logs the ending `lost`.
+/// Dropping it keeps the estimate debited, and logs that the client has gone or, once its answer has
+/// begun, the ending `lost`.
 #[derive(Debug)]
 #[must_use = "an unsettled request stays debited at its estimate"]
 pub struct Unsettled {
@@ -38,6 +39,8 @@ pub struct Unsettled {
     in_flight: Option<InFlight>,
     record: Record,
     books: Books,
+    /// Whether the client has not got the head of its answer.
+    head_waits: bool,
 }
 
 /// What is known of a request besides its debit.
@@ -85,6 +88,10 @@ pub enum Ending {
     Refused,
     /// The client hung up in the middle.
     ClientGone,
+    /// The provider could not be reached, or broke off before its answer.
+    Unreachable,
+    /// The provider did not answer in time.
+    TimedOut,
     /// The provider broke off in the middle.
     UpstreamCut,
     /// Nobody knows.
@@ -99,6 +106,8 @@ impl Ending {
             Self::Counted => "counted",
             Self::Refused => "refused",
             Self::ClientGone => "client_gone",
+            Self::Unreachable => "upstream_unreachable",
+            Self::TimedOut => "upstream_timeout",
             Self::UpstreamCut => "upstream_cut",
             Self::Lost => "lost",
         }
@@ -108,7 +117,7 @@ impl Ending {
 impl Unsettled {
     /// Takes over the debit of a request whose answer is about to be relayed.
     pub const fn new(in_flight: InFlight, record: Record, books: Books) -> Self {
-        Self { in_flight: Some(in_flight), record, books }
+        Self { in_flight: Some(in_flight), record, books, head_waits: true }
     }
 
     /// Returns what the request was expected to cost.
@@ -124,6 +133,11 @@ impl Unsettled {
     /// Notes the status that the client gets.
     pub const fn set_status(&mut self, status: u16) {
         self.record.status = status;
+    }
+
+    /// Notes that the client gets the head of its answer now, before the rest is there.
+    pub const fn head_leaves(&mut self) {
+        self.head_waits = false;
     }
 
     /// Compares what the answer says with what was predicted; returns the lane's levels after that.
@@ -158,10 +172,23 @@ impl Unsettled {
         }
     }
 
-    /// Closes a try of which nothing will be known: its estimate stays debited and booked. The log
-    /// line is written with what the client is told.
+    /// Closes a try of which nothing will be known and that is made again: its estimate stays
+    /// debited and booked. The log line is the last try's.
     pub fn abandon(mut self) {
         self.book_estimate();
+    }
+
+    /// Closes a request that got no answer; the client gets `status`. What the provider never saw
+    /// (`unsent`) costs nothing, else the estimate stays debited and booked.
+    pub fn unanswered(mut self, status: u16, ending: Ending, unsent: bool) {
+        self.record.status = status;
+        if !unsent {
+            return self.keep_estimate(ending);
+        }
+        if let Some(in_flight) = self.in_flight.take() {
+            in_flight.unsent();
+            self.close(&Usage::default(), ending, Instant::now());
+        }
     }
 
     /// Replaces the estimate by `usage`, everywhere.
@@ -215,10 +242,15 @@ impl Unsettled {
 
     fn close(&self, usage: &Usage, ending: Ending, now: Instant) {
         let record = &self.record;
-        record.log(usage, ending.label(), now);
+        let status = match ending {
+            Ending::ClientGone if self.head_waits => CLIENT_GONE,
+            Ending::UpstreamCut if self.head_waits => BAD_GATEWAY,
+            _ => record.status,
+        };
+        record.log(status, usage, ending.label(), now);
         let total = now.saturating_duration_since(record.arrived);
         let series = &self.books.series;
-        self.books.metrics.answered(series, record.status, record.queued, total);
+        self.books.metrics.answered(series, status, record.queued, total);
     }
 }
 
@@ -228,13 +260,13 @@ impl Record {
         catalog::price(&self.facts, usage).unwrap_or_default()
     }
 
-    /// Writes the log line of the request.
-    pub fn log(&self, usage: &Usage, ending: &'static str, now: Instant) {
+    /// Writes the log line of the request, which is answered with `status`.
+    pub fn log(&self, status: u16, usage: &Usage, ending: &'static str, now: Instant) {
         RequestLine {
             id: &self.id,
             app: &self.app,
             model: &self.model,
-            status: self.status,
+            status,
             queued: self.queued,
             waited_for: self.waited_for,
             input: usage.input,
@@ -249,6 +281,11 @@ impl Record {
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        self.keep_estimate(Ending::Lost);
+        // Before the head is there, only a client that hangs up makes its request be dropped.
+        self.keep_estimate(if self.head_waits { Ending::ClientGone } else { Ending::Lost });
     }
 }
+
+/// Stands in the log for the status of an answer that nobody waits for, as nginx writes it.
+pub const CLIENT_GONE: u16 = 499;
+const BAD_GATEWAY: u16 = 502;

@@ -53,6 +53,11 @@ impl Admin {
         }
     }
 
+    /// Returns the answer to a request that is not let in, for the reason given.
+    pub fn turn_away(&self, objection: &'static str) -> Response<Full<Bytes>> {
+        text(StatusCode::FORBIDDEN, objection)
+    }
+
     fn ready(&self, stopping: bool) -> Response<Full<Bytes>> {
         if stopping {
             return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");

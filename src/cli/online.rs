@@ -53,7 +53,7 @@ impl Trial {
         };
         let words = match verdict {
             _ if self.works() && self.needs == Needs::Answer => "reachable",
-            Verdict::Fine => "ok",
+            Verdict::Fine | Verdict::Accepted => "ok",
             Verdict::RateLimited | Verdict::SlowDown => "ok, but at its rate limit now",
             Verdict::KeyRejected => "invalid: the provider does not accept it",
             Verdict::OutOfQuota => "no quota: the account has no money or quota left",

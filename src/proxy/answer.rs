@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::count::Method;
+use crate::count::{Demand, Method};
 use crate::limit::{QuotaKind, QuotaLevel};
 use crate::settle::Record;
 use crate::units::{AccountName, PicoUsd, Usage};
@@ -50,7 +50,10 @@ pub(super) fn describe(headers: &mut HeaderMap, record: &Record, account: Option
         put(&OWN.key, key.as_str());
     }
     headers.insert(OWN.queued, millis(record.queued));
-    let demand = &record.demand;
+}
+
+/// Adds what was counted before it was sent.
+pub(super) fn estimate(headers: &mut HeaderMap, demand: &Demand) {
     let estimated = demand.input + demand.output_bound.unwrap_or_default();
     headers.insert(OWN.estimated, number(estimated.count()));
     let method = match demand.method {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header, response};
 use tokio::time::Instant;
 
-use super::answer::{charge, describe, limits};
+use super::answer::{charge, describe, estimate, limits};
 use super::errand::Errand;
 use super::patience::Backoff;
 use super::{Failure, Proxy, Visit, is_event_stream};
@@ -15,7 +15,7 @@ use crate::call::{Call, Delivery, StreamUsage};
 use crate::limit::QuotaLevel;
 use crate::line::Place;
 use crate::relay::{self, Body, Metering, Read};
-use crate::settle::Unsettled;
+use crate::settle::{Ending, Unsettled};
 use crate::units::AccountName;
 use crate::upstream::{
     AccountId, Answer, Change, Finding, SendError, Verdict, classify, hint, outgoing, returning,
@@ -36,6 +36,13 @@ pub(super) struct Retry {
     pub(super) after: Duration,
 }
 
+/// What a request has when it is tried, and gets back when it is to be tried again.
+#[derive(Debug)]
+pub(super) struct Try {
+    pub(super) errand: Errand,
+    pub(super) backoff: Backoff,
+}
+
 /// A request that was sent, until its answer's head is there.
 struct Sent {
     unsettled: Unsettled,
@@ -47,60 +54,71 @@ struct Sent {
 impl Proxy {
     /// Sends the request with what was reserved, and relays the answer.
     ///
-    /// With `on_disconnect = "drain"` a client that hangs up does not cancel it.
+    /// With `on_disconnect = "drain"` it is served to its end although the client hangs up.
     pub(super) async fn attempt(
         &self,
         visit: &Visit,
-        errand: &mut Errand,
+        going: Try,
         reservation: Reservation,
-        backoff: &mut Backoff,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<(Outcome, Try), Failure> {
+        if !self.drains() {
+            return self.send(visit, going, reservation).await;
+        }
+        let (proxy, visit) = (self.clone(), visit.clone());
+        let task = tokio::spawn(async move { proxy.send(&visit, going, reservation).await });
+        task.await.map_err(|_| Failure::Dropped)?
+    }
+
+    async fn send(
+        &self,
+        visit: &Visit,
+        mut going: Try,
+        reservation: Reservation,
+    ) -> Result<(Outcome, Try), Failure> {
         let Some(credential) = reservation.credential().cloned() else {
             return Err(Failure::Dropped);
         };
         let (place, account) = (reservation.place(), reservation.account());
         let base = &self.inner.upstream.base_url;
-        let request = outgoing(&visit.head, base, &credential, errand.reading(), errand.body())?;
+        let (reading, body) = (going.errand.reading(), going.errand.body());
+        let request = outgoing(&visit.head, base, &credential, reading, body)?;
         let mut record = visit.record.clone();
         record.key = Some(credential.label.clone());
         let books = self.books(&record);
         let account_name = reservation.account_name();
         let unsettled = Unsettled::new(reservation.commit(Instant::now()), record, books);
         let sent = Sent { unsettled, place, account, account_name };
-        let answered = if self.drains() {
-            let client = self.inner.client.clone();
-            let task = tokio::spawn(async move { (client.send(request).await, sent) });
-            task.await.map_err(|_| Failure::Dropped)?
-        } else {
-            (self.inner.client.send(request).await, sent)
+        let outcome = match self.inner.client.send(request).await {
+            Ok(answer) => self.answered(sent, &mut going, answer).await?,
+            Err(error) => unanswered(error, sent, &mut going)?,
         };
-        match answered {
-            (Ok(answer), sent) => self.answered(sent, errand, answer, backoff).await,
-            (Err(error), sent) => unanswered(error, sent, errand, backoff),
-        }
+        Ok((outcome, going))
     }
 
     async fn answered(
         &self,
         mut sent: Sent,
-        errand: &Errand,
+        going: &mut Try,
         answer: Response<Answer>,
-        backoff: &mut Backoff,
     ) -> Result<Outcome, Failure> {
         let (head, body) = answer.into_parts();
         sent.unsettled.set_status(head.status.as_u16());
         if head.status.is_client_error() || head.status.is_server_error() {
-            return self.refused(sent, errand, (head, body), backoff).await;
+            return self.refused(sent, going, (head, body)).await;
         }
         let now = Instant::now();
         let dialect = self.inner.upstream.dialect;
         let levels = sent.unsettled.observe(&hint(&head.headers, dialect), now);
-        sent.unsettled.report(&Finding::of(Verdict::Fine), &head.headers, now);
-        let answer = match errand {
-            Errand::Metered(call) => self.metered(sent, call, (head, body), &levels).await?,
+        let answer = match &going.errand {
+            Errand::Metered(call) => {
+                sent.unsettled.report(&Finding::of(Verdict::Fine), &head.headers, now);
+                self.metered(sent, call, (head, body), &levels).await?
+            }
             Errand::Opaque(_) => {
+                sent.unsettled.report(&Finding::of(Verdict::Accepted), &head.headers, now);
                 let idle = self.inner.settings.timeouts.idle;
                 let head = self.head(head, &sent, &levels);
+                sent.unsettled.head_leaves();
                 Response::from_parts(head, relay::pass(body, sent.unsettled, idle))
             }
         };
@@ -109,7 +127,7 @@ impl Proxy {
 
     async fn metered(
         &self,
-        sent: Sent,
+        mut sent: Sent,
         call: &Call,
         (head, body): (response::Parts, Answer),
         levels: &[QuotaLevel],
@@ -124,7 +142,9 @@ impl Proxy {
         };
         let streams = is_event_stream(&head.headers);
         let mut head = self.head(head, &sent, levels);
+        estimate(&mut head.headers, sent.unsettled.demand());
         if streams {
+            sent.unsettled.head_leaves();
             let usage = match call.delivery {
                 Delivery::Stream { usage } => usage,
                 Delivery::Whole => StreamUsage::Told,
@@ -148,17 +168,52 @@ impl Proxy {
     async fn refused(
         &self,
         mut sent: Sent,
-        errand: &Errand,
+        going: &mut Try,
         (head, body): (response::Parts, Answer),
-        backoff: &mut Backoff,
     ) -> Result<Outcome, Failure> {
         let idle = self.inner.settings.timeouts.idle;
-        let (bytes, body) = match relay::read(body, idle, MOST_OF_AN_ERROR).await? {
-            Read::Whole(bytes) => (bytes.clone(), Body::full(bytes)),
-            Read::TooLarge(body) => (Bytes::new(), body),
+        let (bytes, body) = match relay::read(body, idle, MOST_OF_AN_ERROR).await {
+            Ok(Read::Whole(bytes)) => (bytes.clone(), Ok(Body::full(bytes))),
+            Ok(Read::TooLarge(body)) => (Bytes::new(), Ok(body)),
+            // The status was there before it broke off.
+            Err(error) => (Bytes::new(), Err(error)),
         };
+        let (finding, change, levels) = self.learn(&mut sent, &head, &bytes);
+        if let Some((after, avoid)) = after(finding.verdict, change, sent.account, going) {
+            tracing::debug!(verdict = ?finding.verdict, status = %head.status, "trying again");
+            let place = sent.place;
+            sent.unsettled.give_back();
+            return Ok(Outcome::Again(Retry { place, avoid, after }));
+        }
+        let body = match body {
+            Ok(body) => body,
+            Err(error) => {
+                let failure = Failure::from(error);
+                sent.unsettled.set_status(failure.status().as_u16());
+                sent.unsettled.refused();
+                return Err(failure);
+            }
+        };
+        let mut head = self.head(head, &sent, &levels);
+        if let Errand::Metered(_) = going.errand {
+            estimate(&mut head.headers, sent.unsettled.demand());
+        }
+        if finding.verdict == Verdict::TooLarge {
+            head.headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        sent.unsettled.refused();
+        Ok(Outcome::Answered(Box::new(Response::from_parts(head, body))))
+    }
+
+    /// Takes in what an answer that is an error says of limits, key and account.
+    fn learn(
+        &self,
+        sent: &mut Sent,
+        head: &response::Parts,
+        body: &[u8],
+    ) -> (Finding, Change, Vec<QuotaLevel>) {
         let now = Instant::now();
-        let finding = classify(head.status, &head.headers, &bytes);
+        let finding = classify(head.status, &head.headers, body);
         let mut told = hint(&head.headers, self.inner.upstream.dialect);
         told.refusal = finding.refusal;
         told.retry_after = told.retry_after.or(finding.retry_after);
@@ -167,20 +222,7 @@ impl Proxy {
         if matches!(finding.verdict, Verdict::RateLimited | Verdict::SlowDown | Verdict::TooLarge) {
             sent.unsettled.note_refusal();
         }
-        if errand.is_repeatable()
-            && let Some((after, avoid)) = after(finding.verdict, change, sent.account, backoff)
-        {
-            tracing::debug!(verdict = ?finding.verdict, status = %head.status, "trying again");
-            let place = sent.place;
-            sent.unsettled.give_back();
-            return Ok(Outcome::Again(Retry { place, avoid, after }));
-        }
-        let mut head = self.head(head, &sent, &levels);
-        if finding.verdict == Verdict::TooLarge {
-            head.headers.insert("x-should-retry", HeaderValue::from_static("false"));
-        }
-        sent.unsettled.refused();
-        Ok(Outcome::Answered(Box::new(Response::from_parts(head, body))))
+        (finding, change, levels)
     }
 
     /// Makes the head of the client's answer out of the provider's.
@@ -206,51 +248,68 @@ fn after(
     verdict: Verdict,
     change: Change,
     account: Option<AccountId>,
-    backoff: &mut Backoff,
+    going: &mut Try,
 ) -> Option<Elsewhere> {
+    let Try { errand, backoff } = going;
+    if !errand.is_repeatable() {
+        return None;
+    }
     let jitter = rand::random::<f64>();
     match verdict {
-        Verdict::RateLimited | Verdict::SlowDown => Some((backoff.after_refusal(jitter), None)),
+        Verdict::RateLimited | Verdict::SlowDown => {
+            backoff.after_refusal(jitter).map(|after| (after, None))
+        }
         Verdict::KeyRejected | Verdict::OutOfQuota => match change {
             // Others are there: they are asked at once.
-            Change::KeyOut(_) | Change::AccountOut(_) => Some((Duration::ZERO, account)),
+            Change::KeyOut(_) | Change::AccountOut(_) => {
+                backoff.elsewhere().map(|after| (after, account))
+            }
             _ => None,
         },
-        Verdict::Overloaded | Verdict::ServerError => {
+        Verdict::Overloaded | Verdict::ServerError if errand.may_fail_twice() => {
             backoff.after_failure(jitter).map(|after| (after, account))
         }
-        Verdict::Fine | Verdict::BadRequest | Verdict::TooLarge | Verdict::Unreachable => None,
+        Verdict::Overloaded
+        | Verdict::ServerError
+        | Verdict::Fine
+        | Verdict::Accepted
+        | Verdict::BadRequest
+        | Verdict::TooLarge
+        | Verdict::Unreachable => None,
     }
 }
 
 /// Deals with a request that got no answer.
-fn unanswered(
-    error: SendError,
-    sent: Sent,
-    errand: &Errand,
-    backoff: &mut Backoff,
-) -> Result<Outcome, Failure> {
-    let now = Instant::now();
+fn unanswered(error: SendError, sent: Sent, going: &mut Try) -> Result<Outcome, Failure> {
     let Sent { unsettled, place, account, .. } = sent;
     if !matches!(error, SendError::Upload) {
         let finding = Finding::of(Verdict::Unreachable);
-        unsettled.report(&finding, &http::HeaderMap::new(), now);
+        unsettled.report(&finding, &http::HeaderMap::new(), Instant::now());
     }
+    let Try { errand, backoff } = going;
     let may_repeat = match error {
         SendError::NotSent(_) => errand.is_repeatable(),
         SendError::NoAnswer(_) => errand.is_repeatable() && errand.is_harmless_twice(),
         SendError::TimedOut | SendError::Upload => false,
     };
-    if error.is_never_sent() {
-        unsettled.unsent();
-    } else {
-        unsettled.abandon();
-    }
+    let unsent = error.is_never_sent();
     if may_repeat && let Some(after) = backoff.after_failure(rand::random()) {
         tracing::debug!(%error, "trying again");
+        if unsent {
+            unsettled.unsent();
+        } else {
+            unsettled.abandon();
+        }
         return Ok(Outcome::Again(Retry { place, avoid: account, after }));
     }
-    Err(error.into())
+    let ending = match error {
+        SendError::TimedOut => Ending::TimedOut,
+        SendError::Upload => Ending::ClientGone,
+        SendError::NotSent(_) | SendError::NoAnswer(_) => Ending::Unreachable,
+    };
+    let failure = Failure::from(error);
+    unsettled.unanswered(failure.status().as_u16(), ending, unsent);
+    Err(failure)
 }
 
 /// The most of a JSON answer that is read before its head leaves: so large an answer only comes from

@@ -1,6 +1,9 @@
 //! What a client wants done: a call that is read and counted, or a request that passes through.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
+use http::Method as Verb;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
@@ -9,7 +12,7 @@ use super::{Failure, Proxy, Visit};
 use crate::call::{Call, Delivery, Endpoint, StreamUsage, splice_include_usage};
 use crate::catalog::ModelFacts;
 use crate::count::{Demand, Method};
-use crate::units::{Requests, Tokens};
+use crate::units::{ModelName, Requests, Tokens};
 use crate::upstream::{Body, Reading};
 
 /// What is sent upstream.
@@ -17,8 +20,19 @@ use crate::upstream::{Body, Reading};
 pub(super) enum Errand {
     /// A call of a metered endpoint. It can be sent again.
     Metered(Box<Call>),
-    /// Anything else: its body streams through, once.
-    Opaque(Option<Incoming>),
+    /// Anything else.
+    Opaque(Opaque),
+}
+
+/// A request that passes through unread.
+#[derive(Debug)]
+pub(super) struct Opaque {
+    /// Streams through, once.
+    body: Option<Incoming>,
+    /// Whether a part of the body may be gone.
+    is_spent: bool,
+    /// Whether its method changes nothing at the provider.
+    is_safe: bool,
 }
 
 /// What a request that passes through costs.
@@ -44,7 +58,15 @@ impl Errand {
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
             Self::Metered(_) => true,
-            Self::Opaque(body) => body.as_ref().is_none_or(Incoming::is_end_stream),
+            Self::Opaque(opaque) => !opaque.is_spent,
+        }
+    }
+
+    /// Tells whether it may be sent again after the provider said that it failed.
+    pub(super) fn may_fail_twice(&self) -> bool {
+        match self {
+            Self::Metered(_) => true,
+            Self::Opaque(opaque) => opaque.is_safe,
         }
     }
 
@@ -53,7 +75,10 @@ impl Errand {
     /// A response may be stored, and a background one goes on; generations and embeddings leave
     /// nothing behind.
     pub(super) fn is_harmless_twice(&self) -> bool {
-        matches!(self, Self::Metered(call) if call.endpoint != Endpoint::Responses)
+        match self {
+            Self::Metered(call) => call.endpoint != Endpoint::Responses,
+            Self::Opaque(opaque) => opaque.is_safe,
+        }
     }
 
     /// Returns the body to send. A body that passes through is there once.
@@ -63,8 +88,11 @@ impl Errand {
                 Body::pieces(splice_include_usage(call))
             }
             Self::Metered(call) => Body::full(call.body.clone()),
-            Self::Opaque(body) => match body.take_if(|body| !body.is_end_stream()) {
-                Some(body) => Body::streamed(body),
+            Self::Opaque(opaque) => match opaque.body.take_if(|body| !body.is_end_stream()) {
+                Some(body) => {
+                    opaque.is_spent = true;
+                    Body::streamed(body)
+                }
                 None => Body::empty(),
             },
         }
@@ -79,34 +107,64 @@ impl Errand {
     }
 }
 
+impl Opaque {
+    fn new(method: &Verb, body: Incoming) -> Self {
+        let is_safe = matches!(*method, Verb::GET | Verb::HEAD | Verb::OPTIONS);
+        Self { body: Some(body), is_spent: false, is_safe }
+    }
+}
+
+/// Returns `model`, cut where it is longer than any model's name: names are remembered and logged.
+fn fit_to_keep(model: &ModelName) -> ModelName {
+    let text = model.as_str();
+    if text.len() <= LONGEST_NAME {
+        return model.clone();
+    }
+    let end = text.floor_char_boundary(LONGEST_NAME);
+    ModelName::new(format!("{}...", text.get(..end).unwrap_or_default()))
+}
+
+/// The longest name of a model that is remembered, in bytes.
+const LONGEST_NAME: usize = 200;
+
+/// How much memory is set aside for a body because its head says so.
+const MOST_ON_TRUST: usize = 1 << 20;
+
 const SPLICED: Delivery = Delivery::Stream { usage: StreamUsage::Spliced };
 
 impl Proxy {
     /// Reads what the client wants, and what it may cost.
     pub(super) async fn read(&self, visit: &mut Visit, body: Incoming) -> Result<Errand, Failure> {
         let Some(endpoint) = Endpoint::of(&visit.head.method, visit.head.uri.path()) else {
-            return Ok(Errand::Opaque(Some(body)));
+            return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
         };
-        if visit.head.headers.contains_key(http::header::CONTENT_ENCODING) {
+        let encoding = visit.head.headers.get(http::header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| encoding != "identity") {
             // A compressed body is not read; the provider says whether it takes it.
-            return Ok(Errand::Opaque(Some(body)));
+            return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
         }
         let bytes = self.collect(body).await?;
         let call = Call::parse(endpoint, bytes)?;
-        visit.record.model = call.model.clone();
+        visit.record.model = fit_to_keep(&call.model);
         visit.record.facts = self.inner.catalog.facts(call.model.as_str());
-        visit.record.demand = self.count(&call, visit.record.facts).await;
+        visit.record.demand = self.weigh(&call, visit.record.facts).await;
         Ok(Errand::Metered(Box::new(call)))
     }
 
     /// Counts at once what costs little, and the rest where it holds up nobody.
-    async fn count(&self, call: &Call, facts: ModelFacts) -> Demand {
+    async fn weigh(&self, call: &Call, facts: ModelFacts) -> Demand {
         if let Some(demand) = self.inner.counter.try_count(call, &facts) {
             return demand;
         }
         let (counter, call) = (self.inner.counter.clone(), call.clone());
         let size = call.body.len() as u64;
-        let counted = tokio::task::spawn_blocking(move || counter.count(&call, &facts)).await;
+        // As many at a time as there are cores: more would take the time of those who serve.
+        let turn = Arc::clone(&self.inner.counting).acquire_owned().await;
+        let counted = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            counter.count(&call, &facts)
+        });
+        let counted = counted.await;
         // Only a runtime that shuts down drops the task; what is left then is the size.
         counted.unwrap_or(Demand {
             input: Tokens::new(size / 2),
@@ -137,7 +195,8 @@ impl Proxy {
                 continue;
             }
             if whole.is_empty() {
-                whole.reserve(usize::try_from(announced).unwrap_or(0).max(2 * first.len()));
+                let announced = usize::try_from(announced).unwrap_or(0).min(MOST_ON_TRUST);
+                whole.reserve(announced.max(2 * first.len()));
                 whole.extend_from_slice(&std::mem::take(&mut first));
             }
             whole.extend_from_slice(&data);

@@ -25,6 +25,9 @@ pub enum Failure {
     /// A web page of another site asks, or the name it asked for is not ours.
     #[error("{0}; sluicegate serves programs on this machine")]
     Foreign(&'static str),
+    /// The method would make the provider open a tunnel, or repeat our key to the client.
+    #[error("the methods CONNECT and TRACE are not passed on")]
+    Method,
     /// The body cannot be read as a call.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -63,6 +66,7 @@ impl Failure {
         match self {
             Self::Auth(_) => "unauthorized",
             Self::Foreign(_) => "foreign",
+            Self::Method => "method",
             Self::Call(_) | Self::Request(_) => "bad_request",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyTooSlow | Self::Body(_) => "body_broken",
@@ -73,6 +77,16 @@ impl Failure {
             Self::Relay(_) => "upstream_cut",
             Self::Dropped => "dropped",
         }
+    }
+
+    /// Returns the status that the client gets.
+    pub(super) fn status(&self) -> StatusCode {
+        self.shape().status
+    }
+
+    /// Tells whether the log line was written already, when the request that was sent was closed.
+    pub(super) const fn is_logged(&self) -> bool {
+        matches!(self, Self::Send(_) | Self::Relay(_) | Self::Dropped)
     }
 
     /// Returns the answer to the client of `record`.
@@ -149,6 +163,7 @@ impl Failure {
             Self::Foreign(_) => {
                 shape(StatusCode::FORBIDDEN, "invalid_request_error", Some("foreign_origin"))
             }
+            Self::Method => bad(StatusCode::METHOD_NOT_ALLOWED),
             Self::Call(error) => Shape { param: error.param(), ..bad(StatusCode::BAD_REQUEST) },
             Self::Request(_) | Self::Body(_) => bad(StatusCode::BAD_REQUEST),
             Self::BodyTooLarge { .. } => bad(StatusCode::PAYLOAD_TOO_LARGE),

@@ -21,20 +21,23 @@ mod attempt;
 mod errand;
 mod failure;
 mod patience;
+mod vigil;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response, request};
+use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::Incoming;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
-use self::attempt::Outcome;
+use self::attempt::{Outcome, Try};
 use self::errand::Errand;
 pub use self::failure::Failure;
 use self::patience::Backoff;
+use self::vigil::Vigil;
 use crate::admit::{Admission, Ask};
 use crate::auth::Gate;
 use crate::catalog::Catalog;
@@ -59,6 +62,8 @@ struct Inner {
     gate: Gate,
     catalog: Catalog,
     counter: Counter,
+    /// Turns to count what takes long.
+    counting: Arc<Semaphore>,
     admission: Admission,
     client: Client,
     metrics: Metrics,
@@ -101,6 +106,7 @@ impl Proxy {
             gate: Gate::new(&settings),
             catalog: Catalog::embedded(),
             counter: Counter::new(),
+            counting: Arc::new(Semaphore::new(cores())),
             admission: Admission::start(&upstream, &settings.line)?,
             client: Client::new(&settings.timeouts, environment)?,
             metrics: Metrics::new(),
@@ -138,11 +144,10 @@ impl Proxy {
     /// under way is cancelled or finished, as `line.on_disconnect` says.
     pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let mut visit = self.visit(head);
-        match self.serve(&mut visit, body, peer).await {
-            Ok(answer) => answer,
-            Err(failure) => self.fail(&visit, &failure),
-        }
+        let mut vigil = Vigil::new(self, self.visit(head));
+        let served = self.serve(&mut vigil, body, peer).await;
+        vigil.end();
+        served.unwrap_or_else(|failure| self.fail(&vigil.visit, &failure))
     }
 
     /// Answers a request that is not let in, for the reason given.
@@ -153,24 +158,33 @@ impl Proxy {
 
     async fn serve(
         &self,
-        visit: &mut Visit,
+        vigil: &mut Vigil<'_>,
         body: Incoming,
         peer: SocketAddr,
     ) -> Result<Response<Body>, Failure> {
+        let visit = &mut vigil.visit;
+        if matches!(visit.head.method, Method::CONNECT | Method::TRACE) {
+            return Err(Failure::Method);
+        }
         let client = self.inner.gate.authenticate(&visit.head.headers, peer.ip())?;
         visit.record.app = client.app;
-        let mut errand = self.read(visit, body).await?;
-        let mut backoff = Backoff::new();
+        let errand = self.read(visit, body).await?;
         let mut ask = self.ask(visit, &errand);
+        let mut going = Try { errand, backoff: Backoff::new(visit.deadline) };
+        vigil.wait();
         loop {
-            let waits_since = Instant::now();
             let reserved = self.inner.admission.acquire(ask.clone()).await;
-            visit.record.queued += waits_since.elapsed();
+            vigil.go();
             let reservation = reserved?;
-            visit.record.waited_for = reservation.waited_for().or(visit.record.waited_for);
-            match self.attempt(visit, &mut errand, reservation, &mut backoff).await? {
+            let record = &mut vigil.visit.record;
+            record.waited_for = reservation.waited_for().or(record.waited_for);
+            vigil.end();
+            let (outcome, after) = self.attempt(&vigil.visit, going, reservation).await?;
+            match outcome {
                 Outcome::Answered(answer) => return Ok(*answer),
                 Outcome::Again(retry) => {
+                    vigil.wait();
+                    going = after;
                     sleep(retry.after).await;
                     ask.place = Some(retry.place);
                     ask.avoid = retry.avoid;
@@ -214,15 +228,24 @@ impl Proxy {
     fn fail(&self, visit: &Visit, failure: &Failure) -> Response<Body> {
         let now = Instant::now();
         let answer = failure.answer(&visit.record);
-        let record = Record { status: answer.status().as_u16(), ..visit.record.clone() };
-        let books = self.books(&record);
+        if failure.is_logged() {
+            return answer;
+        }
         if matches!(failure, Failure::Refused(_)) {
+            let books = self.books(&visit.record);
             books.metrics.refused(&books.series);
         }
-        let total = now.saturating_duration_since(visit.arrived);
-        books.metrics.answered(&books.series, record.status, record.queued, total);
-        record.log(&Usage::default(), failure.label(), now);
+        let status = answer.status().as_u16();
+        visit.record.log(status, &Usage::default(), failure.label(), now);
+        self.count(visit, status, now);
         answer
+    }
+
+    /// Counts a request of which nothing was sent, or whose answer is ours.
+    fn count(&self, visit: &Visit, status: u16, now: Instant) {
+        let books = self.books(&visit.record);
+        let total = now.saturating_duration_since(visit.arrived);
+        books.metrics.answered(&books.series, status, visit.record.queued, total);
     }
 
     fn books(&self, record: &Record) -> Books {
@@ -234,6 +257,11 @@ impl Proxy {
     fn drains(&self) -> bool {
         self.inner.settings.line.on_disconnect == Disconnect::Drain
     }
+}
+
+/// Returns how many threads can work at a time.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Returns whether the head announces an answer of server-sent events.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, header};
+use tokio::time::Instant;
 
 /// Returns how long a request may wait in line: `longest`, or less where its client would give up.
 ///
@@ -35,26 +36,40 @@ const SPARE: Duration = Duration::from_secs(5);
 pub(super) struct Backoff {
     failures: u32,
     refusals: u32,
+    /// From then on nothing is tried again.
+    deadline: Instant,
 }
 
 impl Backoff {
-    /// Creates the backoff of a request that did not fail yet.
-    pub(super) const fn new() -> Self {
-        Self { failures: 0, refusals: 0 }
+    /// Creates the backoff of a request that did not fail yet and is of use until `deadline`.
+    pub(super) const fn new(deadline: Instant) -> Self {
+        Self { failures: 0, refusals: 0, deadline }
+    }
+
+    /// Returns how long to stay away where another key or account can be asked: not at all.
+    pub(super) fn elsewhere(&self) -> Option<Duration> {
+        self.in_time(Duration::ZERO)
     }
 
     /// Counts a failure of the provider, and returns how long to stay away; `None` when it failed
     /// too often. `jitter` is random in 0..1.
     pub(super) fn after_failure(&mut self, jitter: f64) -> Option<Duration> {
         self.failures += 1;
-        (self.failures < MOST_TRIES).then(|| jittered(self.failures, jitter))
+        let wait = jittered(self.failures, jitter);
+        self.in_time(wait).filter(|_| self.failures < MOST_TRIES)
     }
 
     /// Counts a refusal for a limit, and returns how long to stay away. The first one goes back into
-    /// the line at once: the lane knows when there is room.
-    pub(super) fn after_refusal(&mut self, jitter: f64) -> Duration {
+    /// the line at once: the lane knows when there is room. `None` when the time is up.
+    pub(super) fn after_refusal(&mut self, jitter: f64) -> Option<Duration> {
         self.refusals += 1;
-        if self.refusals == 1 { Duration::ZERO } else { jittered(self.refusals, jitter) }
+        let first = self.refusals == 1;
+        self.in_time(if first { Duration::ZERO } else { jittered(self.refusals, jitter) })
+    }
+
+    fn in_time(&self, wait: Duration) -> Option<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        (wait < left).then_some(wait)
     }
 }
 
@@ -101,11 +116,20 @@ mod tests {
 
     #[test]
     fn failures_are_repeated_a_few_times_and_refusals_stay_away_longer_and_longer() {
-        let mut backoff = Backoff::new();
+        let deadline = Instant::now() + Duration::from_secs(600);
+        let mut backoff = Backoff::new(deadline);
         let tries = std::iter::from_fn(|| backoff.after_failure(1.0)).count();
         assert_eq!(tries, 3);
-        let mut backoff = Backoff::new();
-        let waits: Vec<u128> = (0..8).map(|_| backoff.after_refusal(1.0).as_millis()).collect();
-        assert_eq!(waits, [0, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+        let mut backoff = Backoff::new(deadline);
+        let waits = (0..8).map(|_| backoff.after_refusal(1.0).expect("in time").as_millis());
+        assert_eq!(waits.collect::<Vec<_>>(), [0, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+    }
+
+    #[test]
+    fn nothing_is_tried_again_when_its_time_is_up() {
+        let mut backoff = Backoff::new(Instant::now());
+        assert_eq!(backoff.elsewhere(), None);
+        assert_eq!(backoff.after_refusal(0.5), None);
+        assert_eq!(backoff.after_failure(0.5), None);
     }
 }

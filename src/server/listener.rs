@@ -14,7 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 
 /// What bounds the connections of one listener.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +31,7 @@ pub(super) struct Bounds {
 /// Serves `answer` to every request on `listener` until `stop` says so, then finishes what is under
 /// way, for at most [`Bounds::drain`].
 ///
-/// Returns how many connections were still open when the time was up.
+/// Returns how many connections were still open when the time was up; they are closed.
 pub(super) async fn serve<A, F, B>(
     listener: TcpListener,
     bounds: Bounds,
@@ -45,26 +46,15 @@ where
     let permits = Arc::new(Semaphore::new(bounds.connections));
     let graceful = GracefulShutdown::new();
     let builder = builder(bounds);
+    let mut connections = JoinSet::new();
     loop {
-        let permit = tokio::select! {
-            biased;
-            _stopped = stop.wait_for(|stop| *stop) => break,
-            permit = Arc::clone(&permits).acquire_owned() => permit,
-        };
         let accepted = tokio::select! {
             biased;
             _stopped = stop.wait_for(|stop| *stop) => break,
-            accepted = listener.accept() => accepted,
+            Some(_ended) = connections.join_next() => continue,
+            accepted = accept(&listener, &permits) => accepted,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Such as too many open files: others must close first.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
+        let Some((stream, peer, permit)) = accepted else { continue };
         let answer = answer.clone();
         let service = service_fn(move |request| {
             let answered = answer(request, peer);
@@ -72,7 +62,7 @@ where
         });
         let connection = builder.serve_connection(io(stream), service).into_owned();
         let watched = graceful.watch(connection);
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let _permit = permit;
             // A client that goes away in the middle is its own affair.
             if let Err(error) = watched.await {
@@ -81,10 +71,30 @@ where
         });
     }
     drop(listener);
-    let open = bounds.connections - permits.available_permits();
-    match tokio::time::timeout(bounds.drain, graceful.shutdown()).await {
-        Ok(()) => 0,
-        Err(_) => open.max(1),
+    if tokio::time::timeout(bounds.drain, graceful.shutdown()).await.is_ok() {
+        return 0;
+    }
+    while connections.try_join_next().is_some() {}
+    let open = connections.len();
+    connections.shutdown().await;
+    open
+}
+
+/// Accepts the next connection as soon as there may be one more; `None` where that failed.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    // Nobody closes it.
+    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, permit)),
+        Err(error) => {
+            // Such as too many open files: others must close first.
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use self::listener::Bounds;
 use crate::admin::Admin;
@@ -34,12 +35,13 @@ use crate::config::Settings;
 use crate::proxy::{Proxy, ProxyError};
 use crate::upstream::NetworkEnvironment;
 
-/// A server that runs. Dropping it lets it run on; [`stop`](Self::stop) ends it.
+/// A server that runs. Dropping it begins to stop it, without waiting; see [`stop`](Self::stop).
 #[derive(Debug)]
 pub struct Running {
     listen: SocketAddr,
     admin: SocketAddr,
     proxy: Proxy,
+    drain: Duration,
     stop: watch::Sender<bool>,
     served: JoinHandle<usize>,
     admin_served: JoinHandle<usize>,
@@ -82,7 +84,7 @@ pub async fn start(
     let bounds = Bounds {
         connections: server.max_connections,
         head: timeouts.client,
-        drain: timeouts.drain,
+        drain: timeouts.drain + LAST_WORD,
     };
     let served = tokio::spawn(listener::serve(
         listener,
@@ -94,8 +96,13 @@ pub async fn start(
     // Monitors are few, and are served until the proxy has drained.
     let admin_bounds = Bounds { connections: 64, drain: Duration::from_secs(1), ..bounds };
     let told = stopped.clone();
+    let guarded = admin.ip().is_loopback();
     let page = move |request: Request<Incoming>, _peer| {
-        let answer = pages.answer(&request, *told.borrow());
+        let objection = objection(guarded, &request);
+        let answer = objection.map_or_else(
+            || pages.answer(&request, *told.borrow()),
+            |objection| pages.turn_away(objection),
+        );
         std::future::ready(answer)
     };
     let (admin_stop, admin_stopped) = watch::channel(false);
@@ -105,7 +112,8 @@ pub async fn start(
         admin_task.await
     });
     tokio::spawn(probing::run(proxy.clone(), stopped));
-    Ok(Running { listen, admin, proxy, stop, served, admin_served })
+    let drain = timeouts.drain;
+    Ok(Running { listen, admin, proxy, drain, stop, served, admin_served })
 }
 
 impl Running {
@@ -124,13 +132,21 @@ impl Running {
         &self.proxy
     }
 
-    /// Stops taking requests and waits for those under way, for at most `timeouts.drain`.
+    /// Stops taking requests and waits for those under way, for at most `timeouts.drain`. Whoever
+    /// waits in line then is told so.
     ///
-    /// Returns how many connections were still open then; they are closed.
-    pub async fn stop(self) -> usize {
+    /// Returns how many connections were still open a second later; they are closed.
+    pub async fn stop(mut self) -> usize {
         // Nobody listens any more only if serving has ended already.
         let _told = self.stop.send(true);
-        let open = self.served.await.unwrap_or_default();
+        let served = match timeout(self.drain, &mut self.served).await {
+            Ok(served) => served,
+            Err(_) => {
+                self.proxy.admission().close();
+                self.served.await
+            }
+        };
+        let open = served.unwrap_or_default();
         self.admin_served.abort();
         open
     }
@@ -145,15 +161,22 @@ fn answers(
     move |request, peer| {
         let proxy = proxy.clone();
         Box::pin(async move {
-            let objection =
-                if guarded { guard::objection(request.headers(), request.uri()) } else { None };
-            match objection {
+            match objection(guarded, &request) {
                 Some(objection) => proxy.turn_away(request, objection),
                 None => proxy.answer(request, peer).await,
             }
         })
     }
 }
+
+/// Tells what is wrong with a request that comes from a web page; only listeners on loopback are
+/// guarded, others ask for keys.
+fn objection(guarded: bool, request: &Request<Incoming>) -> Option<&'static str> {
+    if guarded { guard::objection(request.headers(), request.uri()) } else { None }
+}
+
+/// How long those who wait have to hear that the program stops.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 type Answering =
     std::pin::Pin<Box<dyn Future<Output = http::Response<crate::relay::Body>> + Send + 'static>>;

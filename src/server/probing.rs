@@ -3,32 +3,44 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::proxy::Proxy;
-use crate::upstream::probe;
+use crate::upstream::{Credential, KeyId, Verdict, probe};
 
-/// Probes each key that is due, one after the other, until `stop` says so.
+/// Probes each key that is due until `stop` says so. A probe that hangs holds up no other.
 pub(super) async fn run(proxy: Proxy, mut stop: watch::Receiver<bool>) {
+    let mut probes = JoinSet::new();
     loop {
         let now = Instant::now();
         let next = proxy.admission().with_fleet(|fleet| fleet.next_probe_at());
         let until = next.unwrap_or(now + LOOK).clamp(now, now + LOOK);
         tokio::select! {
             _stopped = stop.wait_for(|stop| *stop) => return,
+            Some(_probed) = probes.join_next() => {}
             () = sleep_until(until) => {}
         }
-        let due = proxy.admission().with_fleet(|fleet| fleet.probes_due(Instant::now()));
-        for (key, credential) in due {
-            let base = &proxy.upstream().base_url;
-            let finding = probe(proxy.client(), base, &credential).await;
-            let change = proxy.admission().with_fleet(|fleet| {
-                fleet.probed(key, finding.verdict, Instant::now(), rand::random())
-            });
-            tracing::info!(key = credential.label.as_str(), verdict = ?finding.verdict, ?change, "key probed");
+        for (key, credential) in
+            proxy.admission().with_fleet(|fleet| fleet.probes_due(Instant::now()))
+        {
+            probes.spawn(try_again(proxy.clone(), key, credential));
         }
     }
 }
+
+async fn try_again(proxy: Proxy, key: KeyId, credential: Credential) {
+    let base = &proxy.upstream().base_url;
+    let probed = timeout(PATIENCE, probe(proxy.client(), base, &credential)).await;
+    let verdict = probed.map_or(Verdict::Unreachable, |finding| finding.verdict);
+    let change = proxy
+        .admission()
+        .with_fleet(|fleet| fleet.probed(key, verdict, Instant::now(), rand::random()));
+    tracing::info!(key = credential.label.as_str(), ?verdict, ?change, "key probed");
+}
+
+/// How long a list of models may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long after a key went out its probe may be noticed: less than the shortest wait for one.
 const LOOK: Duration = Duration::from_secs(5);

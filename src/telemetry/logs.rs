@@ -18,6 +18,10 @@ pub fn init(format: LogFormat, filter: Option<&str>) {
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::Level::INFO.into())
         .parse_lossy(filter.unwrap_or_default());
+    // Below `info` they write headers, and keys are in them.
+    let tellers = ["h2=info", "hyper=info", "hyper_util=info", "rustls=info"];
+    let quiet = tellers.iter().filter_map(|directive| directive.parse().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)
@@ -60,11 +64,11 @@ pub struct RequestLine<'a> {
 impl RequestLine<'_> {
     /// Writes the line, at level `info`.
     pub fn write(&self) {
-        // Texts are written with `?`, which quotes and escapes: the model and the app are a client's.
+        // The model and the app are a client's words: as values they are quoted and escaped.
         tracing::info!(
             id = self.id.as_str(),
-            app = ?self.app,
-            model = ?self.model,
+            app = self.app.as_str(),
+            model = self.model.as_str(),
             status = self.status,
             queued_ms = millis(self.queued),
             waited_for = self.waited_for.map_or("", QuotaKind::label),

@@ -13,6 +13,8 @@ use crate::limit::RefusalHint;
 pub enum Verdict {
     /// It was answered.
     Fine,
+    /// It was answered, but would have been without quota, too.
+    Accepted,
     /// The request itself was at fault; says nothing of key and account.
     BadRequest,
     /// The provider does not accept the key.

@@ -50,9 +50,11 @@ impl Fleet {
                 self.spare(id, finding.retry_after.unwrap_or_default(), at)
             }
             Verdict::ServerError | Verdict::Unreachable => self.service_failed(id, at),
-            Verdict::Fine | Verdict::RateLimited | Verdict::TooLarge | Verdict::BadRequest => {
-                Change::Unchanged
-            }
+            Verdict::Fine
+            | Verdict::Accepted
+            | Verdict::RateLimited
+            | Verdict::TooLarge
+            | Verdict::BadRequest => Change::Unchanged,
         };
         match self.note_successes(lent.key(), id, finding.verdict, at) {
             Change::Unchanged => change,
@@ -155,7 +157,11 @@ impl Fleet {
     ) -> Change {
         let accepts_key = matches!(
             verdict,
-            Verdict::Fine | Verdict::RateLimited | Verdict::TooLarge | Verdict::OutOfQuota
+            Verdict::Fine
+                | Verdict::Accepted
+                | Verdict::RateLimited
+                | Verdict::TooLarge
+                | Verdict::OutOfQuota
         );
         let serves = !matches!(
             verdict,

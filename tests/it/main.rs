@@ -5,6 +5,9 @@
 mod cli;
 mod demo;
 mod house;
+mod path;
+mod path_stream;
 mod quota;
+mod recorder;
 mod simulate;
 mod upstream;

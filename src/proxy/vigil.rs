@@ -1,0 +1,53 @@
+//! Sees to it that a client which hangs up before anything was sent leaves a log line, too.
+
+use tokio::time::Instant;
+
+use super::{Proxy, Visit};
+use crate::settle::CLIENT_GONE;
+use crate::units::Usage;
+
+/// A request while nothing of it is with the provider.
+///
+/// Dropping it while it is on writes the log line: only a client that hangs up makes its request be
+/// dropped.
+#[derive(Debug)]
+pub(super) struct Vigil<'a> {
+    proxy: &'a Proxy,
+    pub(super) visit: Visit,
+    waits_since: Option<Instant>,
+    is_on: bool,
+}
+
+impl<'a> Vigil<'a> {
+    pub(super) fn new(proxy: &'a Proxy, visit: Visit) -> Self {
+        Self { proxy, visit, waits_since: None, is_on: true }
+    }
+
+    /// Notes that the request begins to wait.
+    pub(super) fn wait(&mut self) {
+        self.is_on = true;
+        self.waits_since = Some(Instant::now());
+    }
+
+    /// Notes that the request waits no more.
+    pub(super) fn go(&mut self) {
+        let waited = self.waits_since.take().map(|since| since.elapsed());
+        self.visit.record.queued += waited.unwrap_or_default();
+    }
+
+    /// Leaves the log line to whoever answers.
+    pub(super) const fn end(&mut self) {
+        self.is_on = false;
+    }
+}
+
+impl Drop for Vigil<'_> {
+    fn drop(&mut self) {
+        if self.is_on {
+            self.go();
+            let now = Instant::now();
+            self.visit.record.log(CLIENT_GONE, &Usage::default(), "client_gone", now);
+            self.proxy.count(&self.visit, CLIENT_GONE, now);
+        }
+    }
+}
