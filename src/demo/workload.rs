@@ -39,9 +39,9 @@ pub(super) enum Kind {
 /// in 40 s.
 #[rustfmt::skip] // One app a line: the table is read by columns.
 pub(super) const APPS: [App; 3] = [
-    App { name: "classifier", does: "a batch of classification jobs", model: "gpt-4o-mini",            workers: 160, kind: Kind::Classify },
+    App { name: "classifier", does: "a batch of classification jobs", model: "gpt-4o-mini",            workers: 150, kind: Kind::Classify },
     App { name: "assistant",  does: "people at a prompt, streamed",   model: "gpt-4o-mini",            workers: 6,   kind: Kind::Converse },
-    App { name: "indexer",    does: "embeddings of passages",         model: "text-embedding-3-small", workers: 14,  kind: Kind::Index },
+    App { name: "indexer",    does: "embeddings of passages",         model: "text-embedding-3-small", workers: 13,  kind: Kind::Index },
 ];
 
 /// The most tokens of a class's name.
