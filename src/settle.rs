@@ -37,6 +37,8 @@ use crate::upstream::{Change, Finding};
 pub struct Unsettled {
     /// Empty once it was settled.
     in_flight: Option<InFlight>,
+    /// Whether the provider refused it for a limit.
+    over_limit: bool,
     record: Record,
     books: Books,
     /// Whether the client has not got the head of its answer.
@@ -117,7 +119,7 @@ impl Ending {
 impl Unsettled {
     /// Takes over the debit of a request whose answer is about to be relayed.
     pub const fn new(in_flight: InFlight, record: Record, books: Books) -> Self {
-        Self { in_flight: Some(in_flight), record, books, head_waits: true }
+        Self { in_flight: Some(in_flight), over_limit: false, record, books, head_waits: true }
     }
 
     /// Returns what the request was expected to cost.
@@ -152,17 +154,16 @@ impl Unsettled {
         self.in_flight.as_ref().map_or(Change::Unchanged, report)
     }
 
-    /// Counts that the provider refused the request for a limit.
-    pub fn note_refusal(&self) {
+    /// Notes that the provider refused the request for a limit: its lane rests when it is closed.
+    pub fn note_refusal(&mut self) {
+        self.over_limit = true;
         self.books.metrics.provider_refused(&self.books.series);
     }
 
     /// Closes a try that the provider refused or failed, and that is made again: its tokens are
     /// credited, its request stays debited. The log line is the last try's.
     pub fn give_back(mut self) {
-        if let Some(in_flight) = self.in_flight.take() {
-            in_flight.refused(Instant::now());
-        }
+        self.credit_tokens(Instant::now());
     }
 
     /// Closes a try that the provider never saw, as if it had not been made.
@@ -211,10 +212,16 @@ impl Unsettled {
     /// stays debited.
     pub fn refused(mut self) {
         let now = Instant::now();
-        if let Some(in_flight) = self.in_flight.take() {
-            in_flight.refused(now);
-        }
+        self.credit_tokens(now);
         self.close(&Usage::default(), Ending::Refused, now);
+    }
+
+    fn credit_tokens(&mut self, now: Instant) {
+        match self.in_flight.take() {
+            Some(in_flight) if self.over_limit => in_flight.refused(now),
+            Some(in_flight) => in_flight.failed(now),
+            None => {}
+        }
     }
 
     /// Closes what is still in flight at its estimate; nothing where it was closed before.

@@ -1,4 +1,4 @@
-//! What becomes of a granted request: sent, answered, and closed in one of four ways.
+//! What becomes of a granted request: sent, answered, and closed in one of five ways.
 
 use http::HeaderMap;
 use tokio::time::Instant;
@@ -63,6 +63,10 @@ impl State {
 
     pub(super) fn refused(&mut self, grant: Grant, now: Instant) {
         self.close(grant, now, |lane, debit| lane.refused(debit, now));
+    }
+
+    pub(super) fn failed(&mut self, grant: Grant, now: Instant) {
+        self.close(grant, now, |lane, debit| lane.failed(debit, now));
     }
 
     pub(super) fn settle(&mut self, grant: Grant, usage: &Usage, now: Instant) {

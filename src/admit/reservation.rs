@@ -95,11 +95,19 @@ impl InFlight {
         self.open.unsent = true;
     }
 
-    /// Closes the request as refused by the provider: its tokens are credited, its request stays
-    /// debited.
+    /// Closes the request as refused by the provider for a limit: its tokens are credited, its
+    /// request stays debited, and the lane rests.
     pub fn refused(mut self, now: Instant) {
         if let Some(grant) = self.open.grant.take() {
             self.open.shared.with(|state| state.refused(grant, now));
+        }
+    }
+
+    /// Closes the request as failed for another reason than a limit: as [`refused`](Self::refused),
+    /// but nobody else has to wait.
+    pub fn failed(mut self, now: Instant) {
+        if let Some(grant) = self.open.grant.take() {
+            self.open.shared.with(|state| state.failed(grant, now));
         }
     }
 

@@ -48,16 +48,11 @@ impl Lane {
         }
     }
 
-    /// Closes the debit of a request that the provider refused: its tokens are credited, its request
+    /// Closes the debit of a request that the provider refused for a limit: its tokens are credited, its request
     /// stays debited. Nothing goes before the provider said, or before the levels say.
     pub fn refused(&mut self, debit: Debit, now: Instant) {
         let now = self.time.advance(now);
-        for (i, quota) in self.quotas.iter_mut().enumerate() {
-            if !quota.kind.is_of_requests() && !debit.is_left_behind(i) {
-                quota.correct(debit.charge.of(quota.kind), 0, debit.at, now);
-            }
-        }
-        self.close(&debit);
+        self.credit_tokens(&debit, now);
         let minute = nanos(self.settings.minute);
         let kind = self.blamed(&debit);
         let wait = debit.retry_after.map_or(minute / 120, nanos).min(minute);
@@ -77,6 +72,22 @@ impl Lane {
         } else if let Some(quota) = self.quotas.iter_mut().find(|quota| quota.kind == kind) {
             quota.surprised(debit.charge.of(kind), minute, now);
         }
+    }
+
+    /// Closes the debit of a request that failed for another reason than a limit: its tokens are
+    /// credited, its request stays debited, and nobody else has to wait for it.
+    pub fn failed(&mut self, debit: Debit, now: Instant) {
+        let now = self.time.advance(now);
+        self.credit_tokens(&debit, now);
+    }
+
+    fn credit_tokens(&mut self, debit: &Debit, now: Moment) {
+        for (i, quota) in self.quotas.iter_mut().enumerate() {
+            if !quota.kind.is_of_requests() && !debit.is_left_behind(i) {
+                quota.correct(debit.charge.of(quota.kind), 0, debit.at, now);
+            }
+        }
+        self.close(debit);
     }
 
     /// Returns when the request got there at the latest, and learns how long that may take.

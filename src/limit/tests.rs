@@ -127,6 +127,20 @@ fn a_cancelled_debit_vanishes_and_a_refused_one_leaves_its_request() {
 }
 
 #[test]
+fn a_failed_request_gives_its_tokens_back_and_lets_the_next_go_at_once() {
+    let given = LaneSettings { requests_per_minute: Some(100), ..settings(1_000) };
+    let (mut lane, now) = met(given);
+    let mut debit = lane.try_reserve(&demand(300, Some(200)), now).expect("there is room");
+    lane.sent(&mut debit, now);
+    lane.observe(&mut debit, &Hint::default(), now);
+    lane.failed(debit, now);
+    assert_eq!(tokens_left(&lane, now), 1_000, "its tokens");
+    assert_eq!(level(&lane, QuotaKind::RequestsPerMinute, now), 99, "its request");
+    let next = lane.try_reserve(&demand(1_000, Some(0)), now);
+    assert!(next.is_ok(), "one client's bad request held up all others: {next:?}");
+}
+
+#[test]
 fn a_kept_debit_stays() {
     let (mut lane, now) = met(settings(1_000));
     let debit = lane.try_reserve(&demand(300, Some(200)), now).expect("there is room");
