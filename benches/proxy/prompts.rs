@@ -3,18 +3,12 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// Words of everyday English, so that a tokenizer meets what it meets in a chat.
-const WORDS: &str = "the of and to in is that it was for on are with as his they be at one have \
-    this from or had by not but what some we can out other were all there when up use your how \
-    said an each she which do their time if will way about many then them write would like so \
-    these her long make thing see him two has look more day could go come did number sound no \
-    most people my over know water than call first who may down side been now find any new work \
-    part take get place made live where after back little only round man year came show every \
-    good me give our under name very through just form sentence great think say help low line \
-    differ turn cause much mean before move right boy old too same tell does set three want air \
-    well also play small end put home read hand port large spell add even land here must big \
-    high such follow act why ask men change went light kind off need house picture try us again \
-    animal point mother world near build self earth father customer shipment warranty invoice";
+/// English prose, for its words.
+const PROSE: &str = include_str!("../../tests/count/corpora/prose.txt");
+
+/// Parts of words that no text has had before: names, terms, typing errors.
+const SYLLABLES: &str = "an ber cor dal en fi gra hol in ja kel lo mar nor ost pra qui ran sol \
+    ter um vel wys yor zen tion ment ing er ly ous";
 
 /// Returns a request whose whole body has about 300 bytes.
 pub(crate) fn small() -> Bytes {
@@ -41,13 +35,19 @@ fn request(messages: &[String], stream: bool) -> Bytes {
         .into()
 }
 
+/// Returns prose in which one word of eight is new or a number, so that a tokenizer which
+/// remembers words has to work, too.
 fn sentence_of(bytes: usize, dice: &mut Dice) -> String {
-    let words: Vec<&str> = WORDS.split_ascii_whitespace().collect();
-    let mut text = String::with_capacity(bytes + 16);
+    let words: Vec<&str> = PROSE.split_ascii_whitespace().collect();
+    let syllables: Vec<&str> = SYLLABLES.split_ascii_whitespace().collect();
+    let mut text = String::with_capacity(bytes + 32);
     while text.len() < bytes {
-        let at = dice.below(words.len());
-        text.push_str(words.get(at).copied().unwrap_or_default());
-        text.push_str(if dice.below(12) == 0 { ". " } else { " " });
+        match dice.below(16) {
+            0 => text.push_str(&dice.below(10_000).to_string()),
+            1 => (0..2 + dice.below(3)).for_each(|_| text.push_str(dice.one_of(&syllables))),
+            _ => text.push_str(dice.one_of(&words)),
+        }
+        text.push(' ');
     }
     text
 }
@@ -56,6 +56,11 @@ fn sentence_of(bytes: usize, dice: &mut Dice) -> String {
 struct Dice(u64);
 
 impl Dice {
+    fn one_of<'a>(&mut self, parts: &[&'a str]) -> &'a str {
+        let at = self.below(parts.len());
+        parts.get(at).copied().unwrap_or_default()
+    }
+
     fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
