@@ -67,7 +67,10 @@ impl State {
         cost: Backlog,
         now: Instant,
     ) -> Duration {
-        let expected = self.expected(pool, ahead.plus(cost), now).saturating_duration_since(now);
+        let until = self.expected(pool, ahead.plus(cost), now);
+        // A window frees room for many at one moment; they are not all to come back then.
+        let before = u32::try_from(ahead.requests.count()).unwrap_or(u32::MAX);
+        let expected = until.saturating_duration_since(now) + APART.saturating_mul(before);
         if let Some(entry) = self.pools.get_mut(&pool) {
             entry.line.promise(place, cost, now + stay_away(expected));
         }
@@ -90,3 +93,6 @@ impl State {
         now + Duration::from_secs_f64(seconds)
     }
 }
+
+/// How far apart two that follow each other in the line are told to come back, at least.
+const APART: Duration = Duration::from_millis(25);

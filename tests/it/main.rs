@@ -6,6 +6,8 @@ mod cli;
 mod demo;
 mod house;
 mod path;
+mod path_edge;
+mod path_process;
 mod path_stream;
 mod quota;
 mod recorder;
