@@ -164,7 +164,7 @@ impl Admission {
                 Err(Hold::Until(..)) => {}
             }
         }
-        if let Some(refusal) = state.oversize(pool, &ask.demand) {
+        if let Some(refusal) = state.oversize(pool, &ask.demand, now) {
             return Err(refusal);
         }
         let line = &self.shared.line;

@@ -13,11 +13,11 @@ use crate::units::ModelName;
 
 impl State {
     /// Returns the refusal of a request that no lane of `pool` can ever grant.
-    pub(super) fn oversize(&self, pool: PoolId, demand: &Demand) -> Option<Refusal> {
+    pub(super) fn oversize(&self, pool: PoolId, demand: &Demand, now: Instant) -> Option<Refusal> {
         let entry = self.pools.get(&pool)?;
         let mut largest = None;
         for lane in entry.lanes.iter().filter_map(|key| self.lanes.get(key)) {
-            largest = Some(lane.lane.oversize(demand)?);
+            largest = Some(lane.lane.oversize(demand, now)?);
         }
         let (quota, limit, wanted) = largest?;
         Some(Refusal::TooLarge { model: entry.model.clone(), quota, limit, wanted })

@@ -19,6 +19,7 @@ impl Lane {
         let now = self.time.advance(now);
         let refused = hint.refusal.is_some() || hint.retry_after.is_some();
         let arrived = self.arrival(debit, hint, now);
+        self.heard = now;
         debit.stage = Stage::Answered;
         debit.retry_after = hint.retry_after;
         debit.refusal = hint.refusal;

@@ -35,6 +35,8 @@ pub struct Lane {
     pub(super) open: Open,
     /// After a refusal nothing goes before this, for want of this quota.
     pub(super) hold: Option<(QuotaKind, Moment)>,
+    /// When the provider answered last.
+    pub(super) heard: Moment,
 }
 
 /// Sums over the debits that are not closed.
@@ -61,16 +63,17 @@ impl Lane {
         let minute = nanos(settings.minute).max(1);
         let day = nanos(settings.day).max(1);
         let given = [
-            (QuotaKind::RequestsPerMinute, settings.requests_per_minute, minute),
-            (QuotaKind::TokensPerMinute, settings.tokens_per_minute, minute),
-            (QuotaKind::RequestsPerDay, settings.requests_per_day, day),
-            (QuotaKind::TokensPerDay, settings.tokens_per_day, day),
-            (QuotaKind::InputTokensPerMinute, settings.input_tokens_per_minute, minute),
-            (QuotaKind::OutputTokensPerMinute, settings.output_tokens_per_minute, minute),
-            (QuotaKind::ImagesPerMinute, settings.images_per_minute, minute),
+            (QuotaKind::RequestsPerMinute, minute),
+            (QuotaKind::TokensPerMinute, minute),
+            (QuotaKind::RequestsPerDay, day),
+            (QuotaKind::TokensPerDay, day),
+            (QuotaKind::InputTokensPerMinute, minute),
+            (QuotaKind::OutputTokensPerMinute, minute),
+            (QuotaKind::ImagesPerMinute, minute),
         ];
-        let quota = |(kind, limit, window): (QuotaKind, Option<u64>, u64)| {
-            let meter = Meter::new(settings.counting, limit?, window, begin);
+        let quota = |(kind, window): (QuotaKind, u64)| {
+            let limit = settings.limit(kind)?;
+            let meter = Meter::new(settings.counting, limit, window, begin);
             Some(Quota::new(kind, meter, begin))
         };
         Self {
@@ -85,6 +88,7 @@ impl Lane {
             pool: Pool::default(),
             open: Open::default(),
             hold: None,
+            heard: begin,
             settings,
         }
     }
@@ -99,11 +103,13 @@ impl Lane {
         let offer = self.offer(demand);
         let share = self.outputs.share(offer.bound);
         let pool = self.pool.with(share);
-        self.fits_ever(demand)?;
+        self.fits_ever(demand, now)?;
         self.fits_slots()?;
         let mut latest = self.first_contact(&offer, now).max(self.unbounded_turn(&offer, now));
         latest = latest.max(self.hold.map(|(quota, at)| Wait { at, quota }));
-        latest = latest.max(self.fits_quotas(&offer.charge, pool.reserve(), now));
+        if self.exceeded(&offer.certain).is_none() {
+            latest = latest.max(self.fits_quotas(&offer.charge, pool.reserve(), now));
+        }
         if let Some(Wait { at, quota }) = latest.filter(|wait| wait.at > now) {
             return Err(Shortfall::Later { quota, at: self.time.instant(at) });
         }
@@ -188,10 +194,21 @@ impl Lane {
 
     /// Returns the quota that is too small for `demand` ever to fit, with its limit and what the
     /// demand would be charged; `None` if it can fit.
-    pub fn oversize(&self, demand: &Demand) -> Option<(QuotaKind, u64, u64)> {
+    ///
+    /// A limit that only an answer told may have been raised since: when a minute went by without
+    /// an answer and nothing is under way, one request may try it.
+    pub fn oversize(&self, demand: &Demand, now: Instant) -> Option<(QuotaKind, u64, u64)> {
         let certain = self.offer(demand).certain;
-        let quota = self.quotas.iter().find(|q| certain.of(q.kind) > q.meter.limit())?;
-        Some((quota.kind, quota.meter.limit(), certain.of(quota.kind)))
+        let quota = self.exceeded(&certain)?;
+        let limit = quota.meter.limit();
+        let silent = self.time.peek(now).since(self.heard) >= nanos(self.settings.minute);
+        let tries =
+            silent && self.open.count == 0 && self.settings.limit(quota.kind) != Some(limit);
+        (!tries).then(|| (quota.kind, limit, certain.of(quota.kind)))
+    }
+
+    fn exceeded(&self, certain: &Charge) -> Option<&Quota> {
+        self.quotas.iter().find(|quota| certain.of(quota.kind) > quota.meter.limit())
     }
 
     /// Books what is known of a request's use: `output` where that is charged when it is known, and
@@ -241,8 +258,8 @@ impl Lane {
         Offer { charge, certain, bound: known, bounded }
     }
 
-    fn fits_ever(&self, demand: &Demand) -> Result<(), Shortfall> {
-        match self.oversize(demand) {
+    fn fits_ever(&self, demand: &Demand, now: Moment) -> Result<(), Shortfall> {
+        match self.oversize(demand, self.time.instant(now)) {
             None => Ok(()),
             Some((quota, limit, wanted)) => Err(Shortfall::TooLarge { quota, limit, wanted }),
         }

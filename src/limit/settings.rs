@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::QuotaKind;
+
 /// How a provider counts a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Counting {
@@ -71,6 +73,23 @@ pub struct LaneSettings {
     pub estimator: Estimator,
     /// What it charges for an absent output bound; `None`: what outputs were so far is reserved.
     pub absent_max: Option<u64>,
+}
+
+impl LaneSettings {
+    /// Returns the limit that is configured for `kind`.
+    pub(super) const fn limit(&self, kind: QuotaKind) -> Option<u64> {
+        match kind {
+            QuotaKind::RequestsPerMinute => self.requests_per_minute,
+            QuotaKind::TokensPerMinute => self.tokens_per_minute,
+            QuotaKind::RequestsPerDay => self.requests_per_day,
+            QuotaKind::TokensPerDay => self.tokens_per_day,
+            QuotaKind::InputTokensPerMinute => self.input_tokens_per_minute,
+            QuotaKind::OutputTokensPerMinute => self.output_tokens_per_minute,
+            QuotaKind::ImagesPerMinute => self.images_per_minute,
+            QuotaKind::Concurrency => self.concurrency,
+            QuotaKind::FirstContact => None,
+        }
+    }
 }
 
 impl Default for LaneSettings {

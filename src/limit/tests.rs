@@ -141,6 +141,32 @@ fn a_failed_request_gives_its_tokens_back_and_lets_the_next_go_at_once() {
 }
 
 #[test]
+fn a_limit_that_an_answer_lowered_is_tried_again_after_a_silent_minute() {
+    let (mut lane, now) = met(settings(1_000));
+    let mut debit = lane.try_reserve(&demand(100, Some(0)), now).expect("there is room");
+    lane.sent(&mut debit, now);
+    let told = QuotaHint { limit: 1, remaining: Some(0), reset: Some(SECOND) };
+    lane.observe(&mut debit, &Hint { tokens: Some(told), ..Hint::default() }, now);
+    lane.settle(debit, &usage(100, 0), now);
+    let large = demand(100, Some(0));
+    let refused = lane.try_reserve(&large, now + 59 * SECOND);
+    assert!(matches!(refused, Err(Shortfall::TooLarge { limit: 1, .. })), "{refused:?}");
+
+    let later = now + 60 * SECOND;
+    let tried = lane.try_reserve(&large, later).expect("the limit may have been raised");
+    let second = lane.try_reserve(&large, later);
+    assert!(matches!(second, Err(Shortfall::TooLarge { .. })), "one is enough: {second:?}");
+    lane.cancel(tried);
+}
+
+#[test]
+fn a_configured_limit_is_not_tried() {
+    let (lane, now) = met(settings(1_000));
+    let size = lane.oversize(&demand(1_001, Some(0)), now);
+    assert_eq!(size, Some((QuotaKind::TokensPerMinute, 1_000, 1_001)));
+}
+
+#[test]
 fn a_kept_debit_stays() {
     let (mut lane, now) = met(settings(1_000));
     let debit = lane.try_reserve(&demand(300, Some(200)), now).expect("there is room");
@@ -155,8 +181,12 @@ fn only_what_can_never_fit_is_too_large() {
     let too_large =
         Shortfall::TooLarge { quota: QuotaKind::TokensPerMinute, limit: 1_000, wanted: 1_100 };
     assert_eq!(large, too_large);
-    assert_eq!(lane.oversize(&demand(500, Some(500))), None, "what fits an empty lane fits");
-    assert_eq!(lane.oversize(&demand(900, None)), None, "an absent bound never makes it too large");
+    assert_eq!(lane.oversize(&demand(500, Some(500)), now), None, "what fits an empty lane fits");
+    assert_eq!(
+        lane.oversize(&demand(900, None), now),
+        None,
+        "an absent bound never makes it too large"
+    );
     assert!(lane.try_reserve(&demand(900, None), now).is_ok(), "nor keeps it out of an empty lane");
 }
 
