@@ -29,6 +29,8 @@ pub(super) struct Routes {
     by_model: HashMap<RouteKey, PoolId>,
     by_lanes: HashMap<Vec<LaneKey>, PoolId>,
     given: u64,
+    /// When idle lanes were looked for last: with ever new models, not at each of them.
+    swept_at: Option<Instant>,
 }
 
 /// What a request's pool depends on.
@@ -37,6 +39,17 @@ struct RouteKey {
     /// The account it is bound to: a client's own.
     owner: Option<AccountId>,
     model: ModelName,
+}
+
+impl Routes {
+    /// Tells whether idle lanes may be looked for again, and notes that they are.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP);
+        if due {
+            self.swept_at = Some(now);
+        }
+        due
+    }
 }
 
 impl State {
@@ -86,7 +99,7 @@ impl State {
 
     /// Tells whether one more pool may be made; forgets idle ones for that.
     fn has_room(&mut self, now: Instant) -> bool {
-        if self.pools.len() >= MOST_POOLS {
+        if self.pools.len() >= MOST_POOLS && self.routes.is_due(now) {
             self.forget_idle(now);
         }
         self.pools.len() < MOST_POOLS
@@ -158,5 +171,21 @@ const MOST_POOLS: usize = 4096;
 /// The headroom from which a lane may be forgotten: a margin after refusals never ends.
 const ALMOST_FULL: f64 = 0.99;
 
+/// How often idle lanes are looked for, which takes a look at each of them.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// How long a lane must be idle before it may be forgotten.
 const IDLE: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ever_new_models_do_not_make_each_request_look_at_every_lane() {
+        let (mut routes, now) = (Routes::default(), Instant::now());
+        let looks = (0..1000).filter(|_| routes.is_due(now)).count();
+        assert_eq!(looks, 1, "a sweep for each new model");
+        assert!(routes.is_due(now + SWEEP), "idle lanes are never forgotten");
+    }
+}
