@@ -65,6 +65,7 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Exit, CliError> {
         },
         why = stop.told() => tracing::warn!(why, "stopped at once: what was under way is cut"),
     }
+    telemetry::flush();
     Ok(Exit::Done)
 }
 

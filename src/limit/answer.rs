@@ -107,7 +107,7 @@ impl Lane {
             return; // Some answers carry -1 or 0 where nothing is counted.
         }
         let [minute, day] = kinds;
-        let limit = |kind| self.quota(kind).map(|quota| quota.meter.limit());
+        let limit = |kind| self.quota(kind).map(Quota::told_limit);
         let known = Known {
             counting: self.settings.counting,
             minute: nanos(self.settings.minute),
@@ -130,9 +130,7 @@ impl Lane {
             let Some(quota) = self.quotas.iter_mut().find(|quota| quota.kind == kind) else {
                 return;
             };
-            if hint.limit != quota.meter.limit() {
-                quota.set_limit(hint.limit, debit.at, now, window);
-            }
+            quota.learn_limit(hint.limit, debit.at, now, window);
             if let Some((left, guess)) = left.zip(debit.prediction(kind)) {
                 // Output that is known there and not here yet was kept free for.
                 let left = Span { most: left.most + float(uncertain), ..left };
@@ -176,8 +174,8 @@ impl Lane {
         let guess = debit.prediction(kind);
         let window = nanos(self.window(kind));
         let Some(quota) = self.quotas.iter_mut().find(|quota| quota.kind == kind) else { return };
-        if refusal.limit > 0 && refusal.limit != quota.meter.limit() {
-            quota.set_limit(refusal.limit, debit.at, answer.now, window);
+        if refusal.limit > 0 {
+            quota.learn_limit(refusal.limit, debit.at, answer.now, window);
         }
         if let Some((used, guess)) = refusal.used.zip(guess) {
             // As if it had been counted, which is what was predicted.

@@ -74,7 +74,7 @@ impl Lane {
         let quota = |(kind, window): (QuotaKind, u64)| {
             let limit = settings.limit(kind)?;
             let meter = Meter::new(settings.counting, limit, window, begin);
-            Some(Quota::new(kind, meter, begin))
+            Some(Quota::configured(kind, meter, begin))
         };
         Self {
             time: Timeline::new(now),

@@ -20,6 +20,10 @@ use super::moment::Moment;
 pub(super) struct Quota {
     pub(super) kind: QuotaKind,
     pub(super) meter: Meter,
+    /// What somebody configured, which is not exceeded.
+    ceiling: Option<u64>,
+    /// What the provider told last.
+    told: Option<u64>,
     born: Moment,
     /// What answers have moved the level by, in all.
     shift: f64,
@@ -57,6 +61,8 @@ impl Quota {
         Self {
             kind,
             meter,
+            ceiling: None,
+            told: None,
             born: now,
             shift: 0.0,
             credited: 0,
@@ -64,6 +70,17 @@ impl Quota {
             errors: Errors::default(),
             margin: Margin::default(),
         }
+    }
+
+    /// Creates a quota that somebody configured: the provider may lower it, and raise it no further.
+    pub(super) fn configured(kind: QuotaKind, meter: Meter, now: Moment) -> Self {
+        let ceiling = Some(meter.limit());
+        Self { ceiling, ..Self::new(kind, meter, now) }
+    }
+
+    /// Returns the limit that the provider told last, else the one that is kept.
+    pub(super) fn told_limit(&self) -> u64 {
+        self.told.unwrap_or_else(|| self.meter.limit())
     }
 
     /// Returns what must be left for a debit of `amount`: the margin comes on top, but what fits an
@@ -129,6 +146,9 @@ impl Quota {
             (said.left.least - most).max(0.0)
         };
         let limit = float(self.meter.limit());
+        // Room beyond what somebody configured is not for us.
+        let looser = self.told_limit() > self.meter.limit();
+        let error = if looser { error.min(0.0) } else { error };
         if let Some(change) = self.errors.agree_on(error, limit, said.refused) {
             self.shift_by(change, now);
         }
@@ -136,9 +156,14 @@ impl Quota {
     }
 
     /// Takes over a limit that the answer to a request sent at `since` told. A lower one has refilled
-    /// more slowly since then than was believed.
-    pub(super) fn set_limit(&mut self, limit: u64, since: Moment, now: Moment, window: u64) {
+    /// more slowly since then than was believed. What was configured is not exceeded.
+    pub(super) fn learn_limit(&mut self, told: u64, since: Moment, now: Moment, window: u64) {
+        self.told = Some(told);
+        let limit = self.ceiling.map_or(told, |ceiling| told.min(ceiling));
         let before = self.meter.limit();
+        if limit == before {
+            return;
+        }
         self.meter.set_limit(limit, now);
         self.shift += float(limit) - float(before);
         if self.meter.refills() && limit < before {

@@ -383,3 +383,37 @@ fn hostile_numbers_do_not_panic() {
         let _headroom = lane.headroom(begin);
     }
 }
+
+/// Plays 40 answers of a provider that allows `limit` and never runs short; returns the lane.
+fn told_of(limit: u64, lane: &mut Lane, mut now: Instant) -> Instant {
+    for _ in 0..40 {
+        let mut debit = lane.try_reserve(&demand(5, Some(5)), now).expect("there is room");
+        lane.sent(&mut debit, now);
+        now += SECOND;
+        let quota = QuotaHint {
+            limit,
+            remaining: Some(limit - 10),
+            reset: Some(Duration::from_secs_f64(600.0 / count_of(limit))),
+        };
+        lane.observe(&mut debit, &Hint { tokens: Some(quota), ..Hint::default() }, now);
+        lane.settle(debit, &usage(5, 5), now);
+    }
+    now
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+fn count_of(limit: u64) -> f64 {
+    limit as f64
+}
+
+#[test]
+fn a_configured_limit_is_lowered_by_the_provider_and_never_raised() {
+    let (mut lane, now) = met(settings(1_000));
+    let now = told_of(9_000, &mut lane, now);
+    assert!(lane.try_reserve(&demand(900, Some(0)), now).is_ok(), "what was configured is there");
+    assert!(lane.try_reserve(&demand(900, Some(0)), now).is_err(), "the rest is for others");
+    let (mut lane, now) = met(settings(1_000));
+    let now = told_of(500, &mut lane, now);
+    assert!(lane.oversize(&demand(600, Some(0)), now).is_some(), "the provider's 500 hold");
+    assert!(lane.try_reserve(&demand(400, Some(0)), now).is_ok());
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use super::lines::{self, Buffered};
 use crate::config::LogFormat;
 use crate::limit::QuotaKind;
 use crate::units::{AppName, KeyLabel, ModelName, RequestId, Tokens};
@@ -26,7 +27,8 @@ pub fn init(format: LogFormat, filter: Option<&str>) {
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(Buffered);
+    lines::start();
     // Fails only where a subscriber is there already, which then goes on.
     let _already = match format {
         LogFormat::Text => builder.with_target(false).try_init(),

@@ -10,8 +10,10 @@
 //! It decides nothing. No body, no key and no header value is ever written; texts that come from
 //! clients are quoted, so that none of them can forge a line.
 
+mod lines;
 mod logs;
 mod metrics;
 
+pub use self::lines::flush;
 pub use self::logs::{RequestLine, init};
 pub use self::metrics::{Metrics, Series, Totals};

@@ -37,8 +37,11 @@ async fn provider(organisations: Vec<Organisation>) -> Provider {
     Provider::bind(config).await.expect("a provider")
 }
 
+/// The name of an account, and its keys.
+type Account<'a> = (&'a str, &'a [&'a str]);
+
 /// Returns a configuration of accounts with their keys, labelled by their secrets.
-pub(crate) fn accounts(base_url: &str, accounts: &[(&str, &[&str])]) -> String {
+pub(crate) fn accounts(base_url: &str, accounts: &[Account<'_>]) -> String {
     let mut toml = format!("[[upstreams]]\nbase_url = \"{base_url}\"\n");
     for (name, keys) in accounts {
         toml.push_str(&format!("[[upstreams.accounts]]\nname = \"{name}\"\n"));
@@ -86,7 +89,7 @@ async fn an_account_without_quota_makes_room_for_another() {
         organisation("rich", vec![key("sk-rich", KeyState::Valid)]),
     ])
     .await;
-    let names: [(&str, &[&str]); 2] = [("poor", &["sk-poor"]), ("rich", &["sk-rich"])];
+    let names: [Account<'_>; 2] = [("poor", &["sk-poor"]), ("rich", &["sk-rich"])];
     let proxy = proxy(&accounts(&provider.base_url(), &names)).await;
     let app = App::new(proxy.listen(), "notebook");
     for _ in 0..5 {
@@ -123,7 +126,7 @@ async fn a_429_is_passed_on_when_the_clients_time_is_up() {
 #[tokio::test]
 async fn a_failure_is_tried_on_another_account_and_at_last_passed_on() {
     let recorder = Recorder::start(|_, _| Reply::Json(500, BROKEN)).await;
-    let names: [(&str, &[&str]); 2] = [("a", &["sk-a"]), ("b", &["sk-b"])];
+    let names: [Account<'_>; 2] = [("a", &["sk-a"]), ("b", &["sk-b"])];
     let proxy = proxy(&accounts(&recorder.base_url(), &names)).await;
     let answer = App::new(proxy.listen(), "notebook").post(CHAT, HELLO).await;
     assert_eq!((answer.status().as_u16(), answer.text().as_str()), (500, BROKEN));

@@ -214,7 +214,7 @@ async fn raw(address: std::net::SocketAddr, requests: &str, answers: usize) -> S
         if read == 0 {
             break;
         }
-        text.push_str(&String::from_utf8_lossy(&piece[..read]));
+        text.push_str(&String::from_utf8_lossy(piece.get(..read).unwrap_or_default()));
     }
     text
 }
