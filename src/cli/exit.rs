@@ -120,6 +120,8 @@ impl CliError {
 mod tests {
     use std::path::PathBuf;
 
+    use clap::Parser as _;
+
     use super::*;
 
     #[test]
@@ -132,5 +134,20 @@ mod tests {
             "cannot start: cannot read the configuration /a.toml (`sluicegate check --defaults` \
              prints one to begin with): permission denied"
         );
+    }
+
+    #[test]
+    fn an_error_that_only_passes_another_on_is_told_once() {
+        let config = Simulate::try_parse_from(["simulate", "--rpm", "0"]).expect("it can be read");
+        let error = config.args.config().expect_err("no limit is 0");
+        let story = CliError::from(error).story();
+        assert_eq!(story.matches("limits.rpm").count(), 1, "{story}");
+    }
+
+    /// The flags as the command line has them.
+    #[derive(Debug, clap::Parser)]
+    struct Simulate {
+        #[command(flatten)]
+        args: crate::simulate::Args,
     }
 }

@@ -166,7 +166,7 @@ pub enum SimulateError {
         source: Box<toml::de::Error>,
     },
     /// A value makes no sense.
-    #[error("{0}")]
+    #[error(transparent)]
     Setting(#[from] BadSetting),
 }
 
