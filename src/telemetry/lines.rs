@@ -58,6 +58,11 @@ pub fn flush() {
     LINES.write_out(LINES.lock());
 }
 
+/// Adds a line, its end included.
+pub(super) fn append(line: &[u8]) {
+    LINES.append(line);
+}
+
 impl Lines {
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,12 +1,16 @@
 //! Log lines: one for each request, and words about what happens to the program.
 
-use std::io::IsTerminal as _;
-use std::time::Duration;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
+use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::lines::{self, Buffered};
+use crate::clock::WallClock;
 use crate::config::LogFormat;
 use crate::limit::QuotaKind;
 use crate::units::{AppName, KeyLabel, ModelName, RequestId, Tokens};
@@ -29,6 +33,7 @@ pub fn init(format: LogFormat, filter: Option<&str>) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(Buffered);
     lines::start();
+    FORM.get_or_init(|| Form { format, clock: WallClock::from_system() });
     // Fails only where a subscriber is there already, which then goes on.
     let _already = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
@@ -65,25 +70,125 @@ pub struct RequestLine<'a> {
 
 impl RequestLine<'_> {
     /// Writes the line, at level `info`.
+    ///
+    /// It is put together here and not by `tracing`, whose formatting took a sixth of all CPU; what is
+    /// written looks the same, and the filter counts.
     pub fn write(&self) {
-        // The model and the app are a client's words: as values they are quoted and escaped.
-        tracing::info!(
-            id = self.id.as_str(),
-            app = self.app.as_str(),
-            model = self.model.as_str(),
-            status = self.status,
-            queued_ms = millis(self.queued),
-            waited_for = self.waited_for.map_or("", QuotaKind::label),
-            input = self.input.count(),
-            output = self.output.count(),
-            key = self.key.map_or("", KeyLabel::as_str),
-            ending = self.ending,
-            total_ms = millis(self.total),
-            "request"
-        );
+        let Some(form) = FORM.get().filter(|_| tracing::enabled!(tracing::Level::INFO)) else {
+            return;
+        };
+        let time = UNIX_EPOCH + form.clock.since_epoch(Instant::now());
+        let line = match form.format {
+            LogFormat::Text => self.text(time),
+            LogFormat::Json => self.json(time),
+        };
+        lines::append(&line);
     }
+
+    /// The model and the app are a client's words: they are quoted and escaped.
+    fn text(&self, time: SystemTime) -> Vec<u8> {
+        let mut line = Vec::with_capacity(320);
+        // Writing to memory cannot fail.
+        let _written = writeln!(
+            line,
+            "{}  INFO request id={:?} app={:?} model={:?} status={} queued_ms={} waited_for={:?} \
+             input={} output={} key={:?} ending={:?} total_ms={}",
+            humantime::format_rfc3339_micros(time),
+            self.id.as_str(),
+            self.app.as_str(),
+            self.model.as_str(),
+            self.status,
+            millis(self.queued),
+            self.waited_for.map_or("", QuotaKind::label),
+            self.input,
+            self.output,
+            self.key.map_or("", KeyLabel::as_str),
+            self.ending,
+            millis(self.total),
+        );
+        line
+    }
+
+    fn json(&self, time: SystemTime) -> Vec<u8> {
+        let fields = JsonLine {
+            timestamp: humantime::format_rfc3339_micros(time).to_string(),
+            level: "INFO",
+            message: "request",
+            id: self.id.as_str(),
+            app: self.app.as_str(),
+            model: self.model.as_str(),
+            status: self.status,
+            queued_ms: millis(self.queued),
+            waited_for: self.waited_for.map_or("", QuotaKind::label),
+            input: self.input.count(),
+            output: self.output.count(),
+            key: self.key.map_or("", KeyLabel::as_str),
+            ending: self.ending,
+            total_ms: millis(self.total),
+        };
+        // Plain texts and numbers cannot fail to be written.
+        let mut line = serde_json::to_vec(&fields).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+}
+
+/// How request lines are written; nothing before [`init`].
+static FORM: OnceLock<Form> = OnceLock::new();
+
+struct Form {
+    format: LogFormat,
+    clock: WallClock,
+}
+
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    timestamp: String,
+    level: &'static str,
+    message: &'static str,
+    id: &'a str,
+    app: &'a str,
+    model: &'a str,
+    status: u16,
+    queued_ms: u64,
+    waited_for: &'static str,
+    input: u64,
+    output: u64,
+    key: &'a str,
+    ending: &'static str,
+    total_ms: u64,
 }
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_words_cannot_forge_a_line() {
+        let app = AppName::new("a\n2026-11-22 INFO request \"\u{1b}[31m");
+        let (id, model) = (RequestId::new("sg_1"), ModelName::new("m"));
+        let line = RequestLine {
+            id: &id,
+            app: &app,
+            model: &model,
+            status: 200,
+            queued: Duration::from_millis(3),
+            waited_for: None,
+            input: Tokens::new(4),
+            output: Tokens::new(5),
+            key: None,
+            ending: "reported",
+            total: Duration::from_secs(1),
+        };
+        for bytes in [line.text(UNIX_EPOCH), line.json(UNIX_EPOCH)] {
+            let text = String::from_utf8(bytes).expect("a text");
+            assert_eq!(text.matches('\n').count(), 1, "{text}");
+            assert!(!text.contains('\u{1b}'), "{text}");
+            assert!(text.contains("1970-01-01T00:00:00.000000Z"), "{text}");
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderName};
 
 use super::duration;
 use crate::config::Dialect;
@@ -24,7 +25,7 @@ pub fn hint(headers: &HeaderMap, dialect: Dialect) -> Hint {
         requests: read(&counters.requests),
         tokens: read(&counters.tokens),
         retry_after: retry_after(headers),
-        processing: text(headers, "openai-processing-ms").and_then(duration::parse_millis),
+        processing: text(headers, &PROCESSING).and_then(duration::parse_millis),
         refusal: None,
     }
 }
@@ -32,16 +33,19 @@ pub fn hint(headers: &HeaderMap, dialect: Dialect) -> Hint {
 /// Reads when to come back: `retry-after-ms` (Azure's, finer), else `retry-after` in seconds. A date
 /// is not understood.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    text(headers, "retry-after-ms")
+    text(headers, &RETRY_AFTER_MS)
         .and_then(duration::parse_millis)
-        .or_else(|| text(headers, "retry-after").and_then(duration::parse_seconds))
+        .or_else(|| text(headers, &RETRY_AFTER).and_then(duration::parse_seconds))
 }
+
+static PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
+static RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// The headers of one counter.
 struct CounterNames {
-    limit: &'static str,
-    remaining: &'static str,
-    reset: &'static str,
+    limit: HeaderName,
+    remaining: HeaderName,
+    reset: HeaderName,
 }
 
 /// The counters of a dialect; where several speak of the same quota, the tightest counts.
@@ -50,35 +54,35 @@ struct DialectNames {
     tokens: [CounterNames; 3],
 }
 
-const OPENAI: DialectNames = DialectNames {
+static OPENAI: DialectNames = DialectNames {
     requests: [CounterNames {
-        limit: "x-ratelimit-limit-requests",
-        remaining: "x-ratelimit-remaining-requests",
-        reset: "x-ratelimit-reset-requests",
+        limit: HeaderName::from_static("x-ratelimit-limit-requests"),
+        remaining: HeaderName::from_static("x-ratelimit-remaining-requests"),
+        reset: HeaderName::from_static("x-ratelimit-reset-requests"),
     }],
     tokens: [
         CounterNames {
-            limit: "x-ratelimit-limit-tokens",
-            remaining: "x-ratelimit-remaining-tokens",
-            reset: "x-ratelimit-reset-tokens",
+            limit: HeaderName::from_static("x-ratelimit-limit-tokens"),
+            remaining: HeaderName::from_static("x-ratelimit-remaining-tokens"),
+            reset: HeaderName::from_static("x-ratelimit-reset-tokens"),
         },
         CounterNames {
-            limit: "x-ratelimit-limit-project-tokens",
-            remaining: "x-ratelimit-remaining-project-tokens",
-            reset: "x-ratelimit-reset-project-tokens",
+            limit: HeaderName::from_static("x-ratelimit-limit-project-tokens"),
+            remaining: HeaderName::from_static("x-ratelimit-remaining-project-tokens"),
+            reset: HeaderName::from_static("x-ratelimit-reset-project-tokens"),
         },
         CounterNames {
-            limit: "x-ratelimit-limit-tokens_usage_based",
-            remaining: "x-ratelimit-remaining-tokens_usage_based",
-            reset: "x-ratelimit-reset-tokens_usage_based",
+            limit: HeaderName::from_static("x-ratelimit-limit-tokens_usage_based"),
+            remaining: HeaderName::from_static("x-ratelimit-remaining-tokens_usage_based"),
+            reset: HeaderName::from_static("x-ratelimit-reset-tokens_usage_based"),
         },
     ],
 };
 
 fn counter(headers: &HeaderMap, names: &CounterNames) -> Option<QuotaHint> {
-    let limit = number(headers, names.limit).filter(|&limit| limit > 0)?;
-    let remaining = number(headers, names.remaining).filter(|&remaining| remaining <= limit);
-    let reset = text(headers, names.reset).and_then(duration::parse);
+    let limit = number(headers, &names.limit).filter(|&limit| limit > 0)?;
+    let remaining = number(headers, &names.remaining).filter(|&remaining| remaining <= limit);
+    let reset = text(headers, &names.reset).and_then(duration::parse);
     Some(QuotaHint { limit, remaining, reset })
 }
 
@@ -88,11 +92,11 @@ fn tighter(one: QuotaHint, other: QuotaHint) -> QuotaHint {
     if left(&other) < left(&one) { other } else { one }
 }
 
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     text(headers, name)?.parse().ok()
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
@@ -173,11 +177,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_panics(values in proptest::collection::vec("[ -~]{0,24}", 9)) {
+        fn no_header_panics(values in proptest::collection::vec("[ -~]{0,24}", 14)) {
             let mut headers = HeaderMap::new();
             let names = OPENAI.tokens.iter().chain(&OPENAI.requests);
-            let names = names.flat_map(|names| [names.limit, names.remaining, names.reset]);
-            for (name, value) in names.chain(["retry-after", "retry-after-ms"]).zip(values) {
+            let names = names.flat_map(|names| {
+                [names.limit.clone(), names.remaining.clone(), names.reset.clone()]
+            });
+            for (name, value) in names.chain([RETRY_AFTER, RETRY_AFTER_MS.clone()]).zip(values) {
                 headers.insert(name, value.parse().expect("printable"));
             }
             let _hint = hint(&headers, Dialect::OpenAi);

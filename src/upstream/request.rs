@@ -168,8 +168,8 @@ const OF_CONNECTION: [&str; 8] = [
 ];
 const CREDENTIALS: [&str; 6] =
     ["authorization", "x-api-key", "api-key", "cookie", "openai-organization", "openai-project"];
-const ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
-const PROJECT: HeaderName = HeaderName::from_static("openai-project");
+pub(super) const ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
+pub(super) const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 #[cfg(test)]

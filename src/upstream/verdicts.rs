@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tokio::time::Instant;
 
 use super::classify::{Finding, Verdict};
 use super::credential::Credential;
 use super::fleet::{Account, AccountId, Change, Fleet, Identity, KeyId, Lent};
 use super::health::Schedule;
+use super::request::{ORGANIZATION, PROJECT};
 
 /// For what is out until somebody acts: a revoked key, an empty account.
 const OUTAGE: Schedule =
@@ -112,11 +113,11 @@ impl Fleet {
     /// Notes the organisation and project that an answer of `key` names. Accounts that turn out to
     /// be the same one are merged: they draw from the same quotas.
     pub fn observe(&mut self, key: KeyId, answer: &HeaderMap) -> Change {
-        let text = |name: &str| answer.get(name).and_then(|value| value.to_str().ok());
-        let Some(organization) = text("openai-organization").filter(|text| !text.is_empty()) else {
+        let text = |name: HeaderName| answer.get(name).and_then(|value| value.to_str().ok());
+        let Some(organization) = text(ORGANIZATION).filter(|text| !text.is_empty()) else {
             return Change::Unchanged;
         };
-        let project = text("openai-project");
+        let project = text(PROJECT);
         let Some(id) = self.key(key).map(|key| key.account) else { return Change::Unchanged };
         let Some(account) = self.account_mut(id) else { return Change::Unchanged };
         if account.is_seen_as(organization, project) {
