@@ -132,7 +132,7 @@ fn strip_connection(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    for name in OF_CONNECTION {
+    for name in &OF_CONNECTION {
         headers.remove(name);
     }
 }
@@ -147,27 +147,33 @@ fn is_named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
 }
 
 fn is_of_connection(name: &HeaderName) -> bool {
-    OF_CONNECTION.contains(&name.as_str())
+    OF_CONNECTION.contains(name)
 }
 
 fn is_credential(name: &HeaderName) -> bool {
-    CREDENTIALS.contains(&name.as_str())
+    CREDENTIALS.contains(name)
 }
 
 /// RFC 9110 section 7.6.1, read 2026-11-21, with the older `keep-alive` and `proxy-connection`.
 /// `trailer` is kept: it announces what a streamed body still brings.
-const OF_CONNECTION: [&str; 8] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
+static OF_CONNECTION: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
 ];
-const CREDENTIALS: [&str; 6] =
-    ["authorization", "x-api-key", "api-key", "cookie", "openai-organization", "openai-project"];
+static CREDENTIALS: [HeaderName; 6] = [
+    header::AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    header::COOKIE,
+    ORGANIZATION,
+    PROJECT,
+];
 pub(super) const ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
 pub(super) const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
