@@ -36,7 +36,11 @@ impl Known {
         let is = |limit: Option<u64>| limit == Some(hint.limit);
         let by_limit =
             if is(self.day_limit) && !is(self.minute_limit) { Period::Day } else { Period::Minute };
-        let Some(reset) = hint.reset.map(nanos) else { return by_limit };
+        // Nothing takes longer than a day to fill: what says so is not to be read.
+        let longest = self.day.saturating_add(self.day / 50);
+        let Some(reset) = hint.reset.map(nanos).filter(|&reset| reset <= longest) else {
+            return by_limit;
+        };
         if reset > self.minute.saturating_add(self.minute / 50) {
             // A minute in debt takes longer than a minute.
             let debt = hint.remaining == Some(0) && is(self.minute_limit);

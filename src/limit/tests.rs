@@ -417,3 +417,16 @@ fn a_configured_limit_is_lowered_by_the_provider_and_never_raised() {
     assert!(lane.oversize(&demand(600, Some(0)), now).is_some(), "the provider's 500 hold");
     assert!(lane.try_reserve(&demand(400, Some(0)), now).is_ok());
 }
+
+#[test]
+fn a_reset_of_centuries_does_not_turn_the_minute_into_a_day() {
+    let (mut lane, now) = met(settings(1_000));
+    let mut debit = lane.try_reserve(&demand(5, Some(5)), now).expect("there is room");
+    lane.sent(&mut debit, now);
+    let reset = Some(Duration::from_secs(18_446_744_073));
+    let told = QuotaHint { limit: 1_000, remaining: Some(990), reset };
+    lane.observe(&mut debit, &Hint { tokens: Some(told), ..Hint::default() }, now);
+    lane.settle(debit, &usage(5, 5), now);
+    let kinds: Vec<QuotaKind> = lane.levels(now).iter().map(|level| level.quota).collect();
+    assert_eq!(kinds, [QuotaKind::TokensPerMinute], "no day quota was made up");
+}
