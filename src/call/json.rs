@@ -18,6 +18,11 @@ impl<'a> Text<'a> {
         raw.get().starts_with('"').then(|| Self { quoted: raw.get() })
     }
 
+    /// Returns a text that a body means without saying it; `quoted` has its quotes.
+    pub(crate) const fn implied(quoted: &'static str) -> Self {
+        Self { quoted }
+    }
+
     /// Returns what stands between the quotes, as the client wrote it.
     pub fn escaped(self) -> &'a str {
         self.quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default()

@@ -147,16 +147,19 @@ impl<'a> Prompt<'a> {
         each_object(messages, MESSAGE, |message| self.message(message))
     }
 
+    /// Texts without a message around them stand for one of the role that is written here.
     fn response(&mut self, input: Option<&'a [u8]>, instructions: Option<&'a [u8]>) -> Read {
         if let Some(instructions) = instructions {
             self.messages += 1;
             self.system = true;
+            self.pieces.push(Piece::Text(Text::implied(r#""system""#)));
             self.content(serde_json::from_slice(instructions)?)?;
         }
         match input {
             Some(items) if items.starts_with(b"[") => each(items, |item| self.item(item)),
             Some(input) => {
                 self.messages += 1;
+                self.pieces.push(Piece::Text(Text::implied(r#""user""#)));
                 self.content(serde_json::from_slice(input)?)
             }
             None => Ok(()),

@@ -131,8 +131,11 @@ fn a_response_counts_like_a_chat_and_says_that_this_is_a_guess() {
         {"role": "user", "content": [{"type": "input_text", "text": "Hello world"}]}]});
     let (text, items) = (count(Endpoint::Responses, &text), count(Endpoint::Responses, &items));
     assert_eq!(text.method, Method::Approximate);
-    // The item also names its role.
-    assert_eq!(items.input.count(), text.input.count() + 1);
+    let chat = json!({"model": "gpt-4o", "messages": [
+        {"role": "system", "content": "Hello"}, {"role": "user", "content": "Hello world"}]});
+    let chat = count(Endpoint::ChatCompletions, &chat);
+    assert_eq!(text.input.count(), chat.input.count(), "a text stands for a user's message");
+    assert_eq!(items.input.count(), chat.input.count());
 }
 
 #[test]
