@@ -83,9 +83,10 @@ impl Spans {
 }
 
 impl Span {
-    /// Returns what was there and what was charged; `None` where nobody waited.
+    /// Returns what was there and what was charged; `None` where nobody waited, and where one
+    /// moment is all there is: nothing could be used in it.
     pub(super) fn usage(&self) -> Option<Use> {
-        let (first, last) = self.ends?;
+        let (first, last) = self.ends.filter(|(first, last)| first.refill < last.refill)?;
         #[expect(clippy::cast_precision_loss, reason = "a demo's tokens stay far below 2^52")]
         let charged = (last.charged - first.charged) as f64;
         Some(Use { there: first.level + last.refill - first.refill, charged })
@@ -137,6 +138,7 @@ mod tests {
         spans.look(&[lane("m", 600.0, 0.0, 0)], |_| false);
         assert_eq!(spans.used(), None, "nobody has waited");
         spans.look(&[lane("m", 100.0, 10.0, 510)], |_| true);
+        assert_eq!(spans.used(), None, "a moment is no time");
         spans.look(&[lane("m", 60.0, 410.0, 950)], |_| true);
         spans.look(&[lane("m", 600.0, 1000.0, 1000)], |_| false);
         // 100 were there and 400 came; 440 were charged and 60 were left.
