@@ -4,11 +4,6 @@ use std::process::ExitCode;
 
 use sluicegate::cli::{Cli, Exit};
 
-/// Requests and answers are many short-lived pieces of memory; the system's allocator took a sixth of
-/// the CPU outside of system calls.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::from_process();
     // It fails only where a provider is installed already, and nothing ran before this line.
