@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use sluicegate::count::{Demand, Method};
-use sluicegate::limit::{Charging, Counting, Debit, Lane, LaneSettings};
+use sluicegate::limit::{Charging, Counting, Debit, Lane, LaneSettings, Spare};
 use sluicegate::units::{Requests, Tokens, Usage};
 use tokio::time::Instant;
 
@@ -93,7 +93,10 @@ fn play(lane: &mut Lane, open: &mut VecDeque<Debit>, gap: Duration, now: &mut In
         let mut fresh = Vec::with_capacity(BATCH);
         for _ in 0..BATCH {
             *now += gap;
-            fresh.push(lane.try_reserve(black_box(&demand), *now).expect("there is room"));
+            fresh.push(
+                lane.try_reserve(black_box(&demand), Spare::default(), *now)
+                    .expect("there is room"),
+            );
         }
         let reserved = Instant::now();
         for debit in &mut fresh {
@@ -128,7 +131,7 @@ fn send(lane: &mut Lane, now: Instant) -> Debit {
     // The caution before the first answer grows with time, so ask until it lets this many go.
     let mut at = now;
     loop {
-        if let Ok(mut debit) = lane.try_reserve(&demand(), at) {
+        if let Ok(mut debit) = lane.try_reserve(&demand(), Spare::default(), at) {
             lane.sent(&mut debit, at);
             return debit;
         }

@@ -3,7 +3,7 @@
 //! # What this module owns
 //!
 //! Counts ([`Tokens`], [`Requests`]), money ([`PicoUsd`]), what a response reports
-//! ([`Usage`]), names that must not be mixed up ([`AccountName`], [`ModelName`], ...) and
+//! ([`Usage`]), how urgent a request is ([`Class`]), names that must not be mixed up ([`AccountName`], [`ModelName`], ...) and
 //! [`Secret`], a text that cannot be printed by accident.
 //!
 //! # What this module does not do
@@ -15,10 +15,12 @@
 //! 1. Sums saturate: no count ever wraps around.
 //! 2. No `Debug` or `Display` shows a secret.
 
+mod class;
 mod name;
 mod quantity;
 mod secret;
 
+pub use self::class::{Class, Party};
 pub use self::name::{AccountName, AppName, KeyLabel, ModelName, Name, RequestId, kind};
 pub use self::quantity::{PicoUsd, Requests, Tokens, Usage};
 pub use self::secret::Secret;

@@ -41,7 +41,7 @@ use self::state::{Grant, Hold, State, Ticket};
 use crate::config::{LineSettings, UpstreamSettings};
 use crate::count::Demand;
 use crate::line::{Backlog, Place};
-use crate::units::ModelName;
+use crate::units::{ModelName, Party};
 use crate::upstream::{AccountId, ClientKey, Fleet, FleetError};
 
 /// Admits requests to one upstream. Cloning it shares the state.
@@ -55,6 +55,13 @@ pub struct Admission {
 pub struct Ask {
     /// The client's own key, where each client uses its own.
     pub own_key: Option<ClientKey>,
+    /// On whose behalf: its share of the line.
+    pub party: Party,
+    /// When its caller said that it needs its turn; orders the requests of one app.
+    pub wanted_by: Option<Instant>,
+    /// What an equal request has in common with it: a hash of path and body. One that comes back
+    /// after a refusal of ours takes its old place by that.
+    pub likeness: Option<u64>,
     /// The model; an empty name for paths that have none.
     pub model: ModelName,
     /// What it may cost.

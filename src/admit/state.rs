@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::routes::{LaneKey, PoolId, Routes};
 use crate::config::UpstreamSettings;
 use crate::count::Demand;
-use crate::limit::{Debit, Lane, QuotaKind, Shortfall};
+use crate::limit::{Debit, Lane, QuotaKind, Shortfall, Spare};
 use crate::line::{Backlog, Line, Place, Waiter};
 use crate::units::ModelName;
 use crate::upstream::{AccountId, Fleet, FleetError, Lent, Standing};
@@ -163,7 +163,7 @@ impl State {
             Standing::Out => return Err(Hold::Until(None, None)),
         }
         let Some(entry) = self.lanes.get_mut(&lane) else { return Err(Hold::Until(None, None)) };
-        let debit = entry.lane.try_reserve(demand, now).map_err(Hold::from)?;
+        let debit = entry.lane.try_reserve(demand, Spare::default(), now).map_err(Hold::from)?;
         let Some(lent) = self.fleet.lend(lane.account, now) else {
             entry.lane.cancel(debit);
             return Err(Hold::Until(None, None));

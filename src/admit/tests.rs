@@ -13,7 +13,7 @@ use super::*;
 use crate::config::{AccountSettings, Dialect, Disconnect, KeySettings, LimitRule, ModelPattern};
 use crate::count::Method;
 use crate::limit::{Charging, Hint, LaneSettings, QuotaKind};
-use crate::units::{AccountName, KeyLabel, Requests, Secret, Tokens, Usage};
+use crate::units::{AccountName, KeyLabel, Party, Requests, Secret, Tokens, Usage};
 use crate::upstream::{Change, Finding, Verdict};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,6 +68,9 @@ fn admission(keys: &[usize], lane: LaneSettings) -> Admission {
 fn ask(tokens: u64) -> Ask {
     Ask {
         own_key: None,
+        party: Party::usual("app".into()),
+        wanted_by: None,
+        likeness: None,
         model: ModelName::new("m"),
         demand: Demand {
             requests: Requests::ONE,

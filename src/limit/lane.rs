@@ -10,7 +10,7 @@ use super::moment::{Moment, Timeline, nanos};
 use super::pool::{MODEST, Outputs, Pool};
 use super::quota::Quota;
 use super::settings::LaneSettings;
-use super::{QuotaKind, Shortfall};
+use super::{QuotaKind, Shortfall, Spare};
 use crate::count::Demand;
 use crate::units::{Tokens, Usage};
 
@@ -93,12 +93,18 @@ impl Lane {
         }
     }
 
-    /// Debits every quota, or none.
+    /// Debits every quota, or none. `spare` is left for others, unless the request is so large that it
+    /// could never leave that.
     ///
     /// # Errors
     ///
     /// Returns the [`Shortfall`] that lasts longest; every level is unchanged then.
-    pub fn try_reserve(&mut self, demand: &Demand, now: Instant) -> Result<Debit, Shortfall> {
+    pub fn try_reserve(
+        &mut self,
+        demand: &Demand,
+        spare: Spare,
+        now: Instant,
+    ) -> Result<Debit, Shortfall> {
         let now = self.time.advance(now);
         let offer = self.offer(demand);
         let share = self.outputs.share(offer.bound);
@@ -108,7 +114,7 @@ impl Lane {
         let mut latest = self.first_contact(&offer, now).max(self.unbounded_turn(&offer, now));
         latest = latest.max(self.hold.map(|(quota, at)| Wait { at, quota }));
         if self.exceeded(&offer.certain).is_none() {
-            latest = latest.max(self.fits_quotas(&offer.charge, pool.reserve(), now));
+            latest = latest.max(self.fits_quotas(&offer.charge, pool.reserve(), spare, now));
         }
         if let Some(Wait { at, quota }) = latest.filter(|wait| wait.at > now) {
             return Err(Shortfall::Later { quota, at: self.time.instant(at) });
@@ -277,7 +283,13 @@ impl Lane {
         }
     }
 
-    fn fits_quotas(&mut self, charge: &Charge, reserve: u64, now: Moment) -> Option<Wait> {
+    fn fits_quotas(
+        &mut self,
+        charge: &Charge,
+        reserve: u64,
+        spare: Spare,
+        now: Moment,
+    ) -> Option<Wait> {
         let (grace, minute) = (self.grace.nanos(), nanos(self.settings.minute));
         let mut latest = None;
         for quota in &mut self.quotas {
@@ -287,7 +299,7 @@ impl Lane {
                 continue;
             }
             quota.meter.advance(now, grace);
-            let need = quota.need(amount, minute, now);
+            let need = quota.need(amount.saturating_add(spare.of(quota.kind)), minute, now);
             let at = quota.meter.when(need, now, grace);
             latest = latest.max(Some(Wait { at, quota: quota.kind }));
         }

@@ -74,6 +74,25 @@ pub enum Shortfall {
     },
 }
 
+/// What a request must leave free for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spare {
+    /// Requests per minute.
+    pub requests: u64,
+    /// Tokens per minute.
+    pub tokens: u64,
+}
+
+impl Spare {
+    fn of(self, kind: QuotaKind) -> u64 {
+        match kind {
+            QuotaKind::RequestsPerMinute => self.requests,
+            QuotaKind::TokensPerMinute => self.tokens,
+            _ => 0,
+        }
+    }
+}
+
 /// One of the quotas that a lane may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum QuotaKind {

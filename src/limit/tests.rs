@@ -31,7 +31,8 @@ fn settings(tokens: u64) -> LaneSettings {
 fn met(settings: LaneSettings) -> (Lane, Instant) {
     let begin = Instant::now();
     let mut lane = Lane::new(settings, begin);
-    let mut debit = lane.try_reserve(&demand(0, Some(0)), begin).expect("the first may go");
+    let mut debit =
+        lane.try_reserve(&demand(0, Some(0)), Spare::default(), begin).expect("the first may go");
     lane.sent(&mut debit, begin);
     lane.observe(&mut debit, &Hint::default(), begin);
     lane.settle(debit, &usage(0, 0), begin);
@@ -62,7 +63,8 @@ fn charges_what_the_provider_charges() {
     ];
     for Case { charging, reserved, settled } in cases {
         let (mut lane, now) = met(LaneSettings { charging, ..settings(1_000) });
-        let debit = lane.try_reserve(&demand(30, Some(100)), now).expect("there is room");
+        let debit =
+            lane.try_reserve(&demand(30, Some(100)), Spare::default(), now).expect("there is room");
         assert_eq!(tokens_left(&lane, now), 1_000 - reserved, "{charging:?} reserves");
         lane.settle(debit, &usage(30, 20), now);
         assert_eq!(tokens_left(&lane, now), 1_000 - settled, "{charging:?} settles");
@@ -78,7 +80,8 @@ fn input_and_output_are_charged_apart() {
         charging: Charging::Split,
         ..LaneSettings::default()
     });
-    let debit = lane.try_reserve(&demand(30, Some(100)), now).expect("there is room");
+    let debit =
+        lane.try_reserve(&demand(30, Some(100)), Spare::default(), now).expect("there is room");
     assert_eq!(level(&lane, QuotaKind::InputTokensPerMinute, now), 970);
     assert_eq!(level(&lane, QuotaKind::OutputTokensPerMinute, now), 400, "its bound is kept free");
     lane.settle(debit, &usage(25, 20), now);
@@ -90,16 +93,22 @@ fn input_and_output_are_charged_apart() {
 fn a_shortfall_of_one_quota_leaves_all_untouched() {
     let given = LaneSettings { requests_per_minute: Some(100), ..settings(1_000) };
     let (mut lane, now) = met(given);
-    let _first = lane.try_reserve(&demand(900, Some(0)), now).expect("there is room");
+    let _first =
+        lane.try_reserve(&demand(900, Some(0)), Spare::default(), now).expect("there is room");
     let before = lane.levels(now);
-    let short = lane.try_reserve(&demand(200, Some(0)), now).expect_err("100 tokens short");
+    let short = lane
+        .try_reserve(&demand(200, Some(0)), Spare::default(), now)
+        .expect_err("100 tokens short");
     assert_eq!(lane.levels(now), before);
     let Shortfall::Later { quota: QuotaKind::TokensPerMinute, at } = short else {
         panic!("{short:?}");
     };
     let wait = at - now;
     assert!(wait >= 6 * SECOND && wait < 7 * SECOND, "100 of 1,000 a minute take 6 s: {wait:?}");
-    assert!(lane.try_reserve(&demand(200, Some(0)), at).is_ok(), "the promised time is true");
+    assert!(
+        lane.try_reserve(&demand(200, Some(0)), Spare::default(), at).is_ok(),
+        "the promised time is true"
+    );
 }
 
 #[test]
@@ -108,11 +117,15 @@ fn a_cancelled_debit_vanishes_and_a_refused_one_leaves_its_request() {
         let given = LaneSettings { requests_per_minute: Some(100), counting, ..settings(1_000) };
         let (mut lane, now) = met(given);
         let full = lane.levels(now);
-        let debit = lane.try_reserve(&demand(300, Some(200)), now).expect("there is room");
+        let debit = lane
+            .try_reserve(&demand(300, Some(200)), Spare::default(), now)
+            .expect("there is room");
         lane.cancel(debit);
         assert_eq!(lane.levels(now), full, "{counting:?}: cancelled");
 
-        let mut debit = lane.try_reserve(&demand(300, Some(200)), now).expect("there is room");
+        let mut debit = lane
+            .try_reserve(&demand(300, Some(200)), Spare::default(), now)
+            .expect("there is room");
         lane.sent(&mut debit, now);
         lane.refused(debit, now);
         assert_eq!(tokens_left(&lane, now), 1_000, "{counting:?}: tokens of a refused request");
@@ -121,7 +134,7 @@ fn a_cancelled_debit_vanishes_and_a_refused_one_leaves_its_request() {
             99,
             "{counting:?}: its request"
         );
-        let again = lane.try_reserve(&demand(1, Some(0)), now);
+        let again = lane.try_reserve(&demand(1, Some(0)), Spare::default(), now);
         assert!(matches!(again, Err(Shortfall::Later { .. })), "{counting:?}: not again at once");
     }
 }
@@ -130,31 +143,34 @@ fn a_cancelled_debit_vanishes_and_a_refused_one_leaves_its_request() {
 fn a_failed_request_gives_its_tokens_back_and_lets_the_next_go_at_once() {
     let given = LaneSettings { requests_per_minute: Some(100), ..settings(1_000) };
     let (mut lane, now) = met(given);
-    let mut debit = lane.try_reserve(&demand(300, Some(200)), now).expect("there is room");
+    let mut debit =
+        lane.try_reserve(&demand(300, Some(200)), Spare::default(), now).expect("there is room");
     lane.sent(&mut debit, now);
     lane.observe(&mut debit, &Hint::default(), now);
     lane.failed(debit, now);
     assert_eq!(tokens_left(&lane, now), 1_000, "its tokens");
     assert_eq!(level(&lane, QuotaKind::RequestsPerMinute, now), 99, "its request");
-    let next = lane.try_reserve(&demand(1_000, Some(0)), now);
+    let next = lane.try_reserve(&demand(1_000, Some(0)), Spare::default(), now);
     assert!(next.is_ok(), "one client's bad request held up all others: {next:?}");
 }
 
 #[test]
 fn a_limit_that_an_answer_lowered_is_tried_again_after_a_silent_minute() {
     let (mut lane, now) = met(settings(1_000));
-    let mut debit = lane.try_reserve(&demand(100, Some(0)), now).expect("there is room");
+    let mut debit =
+        lane.try_reserve(&demand(100, Some(0)), Spare::default(), now).expect("there is room");
     lane.sent(&mut debit, now);
     let told = QuotaHint { limit: 1, remaining: Some(0), reset: Some(SECOND) };
     lane.observe(&mut debit, &Hint { tokens: Some(told), ..Hint::default() }, now);
     lane.settle(debit, &usage(100, 0), now);
     let large = demand(100, Some(0));
-    let refused = lane.try_reserve(&large, now + 59 * SECOND);
+    let refused = lane.try_reserve(&large, Spare::default(), now + 59 * SECOND);
     assert!(matches!(refused, Err(Shortfall::TooLarge { limit: 1, .. })), "{refused:?}");
 
     let later = now + 60 * SECOND;
-    let tried = lane.try_reserve(&large, later).expect("the limit may have been raised");
-    let second = lane.try_reserve(&large, later);
+    let tried =
+        lane.try_reserve(&large, Spare::default(), later).expect("the limit may have been raised");
+    let second = lane.try_reserve(&large, Spare::default(), later);
     assert!(matches!(second, Err(Shortfall::TooLarge { .. })), "one is enough: {second:?}");
     lane.cancel(tried);
 }
@@ -169,7 +185,8 @@ fn a_configured_limit_is_not_tried() {
 #[test]
 fn a_kept_debit_stays() {
     let (mut lane, now) = met(settings(1_000));
-    let debit = lane.try_reserve(&demand(300, Some(200)), now).expect("there is room");
+    let debit =
+        lane.try_reserve(&demand(300, Some(200)), Spare::default(), now).expect("there is room");
     lane.keep(debit, now);
     assert_eq!(tokens_left(&lane, now), 500);
 }
@@ -177,7 +194,9 @@ fn a_kept_debit_stays() {
 #[test]
 fn only_what_can_never_fit_is_too_large() {
     let (mut lane, now) = met(settings(1_000));
-    let large = lane.try_reserve(&demand(600, Some(500)), now).expect_err("1,100 of 1,000");
+    let large = lane
+        .try_reserve(&demand(600, Some(500)), Spare::default(), now)
+        .expect_err("1,100 of 1,000");
     let too_large =
         Shortfall::TooLarge { quota: QuotaKind::TokensPerMinute, limit: 1_000, wanted: 1_100 };
     assert_eq!(large, too_large);
@@ -187,24 +206,36 @@ fn only_what_can_never_fit_is_too_large() {
         None,
         "an absent bound never makes it too large"
     );
-    assert!(lane.try_reserve(&demand(900, None), now).is_ok(), "nor keeps it out of an empty lane");
+    assert!(
+        lane.try_reserve(&demand(900, None), Spare::default(), now).is_ok(),
+        "nor keeps it out of an empty lane"
+    );
 }
 
 #[test]
 fn slots_come_back_however_a_request_ends() {
     let given = LaneSettings { concurrency: Some(1), ..settings(1_000) };
     let (mut lane, now) = met(given);
-    let debit = lane.try_reserve(&demand(1, Some(1)), now).expect("there is a slot");
-    let short = lane.try_reserve(&demand(1, Some(1)), now).expect_err("there is no other");
+    let debit =
+        lane.try_reserve(&demand(1, Some(1)), Spare::default(), now).expect("there is a slot");
+    let short = lane
+        .try_reserve(&demand(1, Some(1)), Spare::default(), now)
+        .expect_err("there is no other");
     assert_eq!(short, Shortfall::AfterAnswer { quota: QuotaKind::Concurrency });
     lane.settle(debit, &usage(1, 1), now);
-    let debit = lane.try_reserve(&demand(1, Some(1)), now).expect("it is free again");
+    let debit =
+        lane.try_reserve(&demand(1, Some(1)), Spare::default(), now).expect("it is free again");
     lane.cancel(debit);
-    let debit = lane.try_reserve(&demand(1, Some(1)), now).expect("a cancelled one too");
+    let debit =
+        lane.try_reserve(&demand(1, Some(1)), Spare::default(), now).expect("a cancelled one too");
     lane.keep(debit, now);
-    let debit = lane.try_reserve(&demand(1, Some(1)), now).expect("and a kept one");
+    let debit =
+        lane.try_reserve(&demand(1, Some(1)), Spare::default(), now).expect("and a kept one");
     lane.refused(debit, now);
-    assert!(lane.try_reserve(&demand(1, Some(1)), now + SECOND).is_ok(), "and a refused one");
+    assert!(
+        lane.try_reserve(&demand(1, Some(1)), Spare::default(), now + SECOND).is_ok(),
+        "and a refused one"
+    );
 }
 
 #[test]
@@ -212,7 +243,9 @@ fn before_the_first_answer_few_are_under_way() {
     let begin = Instant::now();
     let mut unknown = Lane::new(LaneSettings::default(), begin);
     let count = |lane: &mut Lane, now| {
-        let tries = std::iter::from_fn(|| lane.try_reserve(&demand(10, Some(10)), now).ok());
+        let tries = std::iter::from_fn(|| {
+            lane.try_reserve(&demand(10, Some(10)), Spare::default(), now).ok()
+        });
         tries.take(1_000).map(std::mem::forget).count()
     };
     assert_eq!(count(&mut unknown, begin), 4, "where no limit is known");
@@ -226,7 +259,8 @@ fn before_the_first_answer_few_are_under_way() {
 #[test]
 fn a_lower_level_is_believed_at_once_where_that_is_certain() {
     let (mut lane, now) = met(settings(1_000));
-    let mut debit = lane.try_reserve(&demand(100, Some(0)), now).expect("there is room");
+    let mut debit =
+        lane.try_reserve(&demand(100, Some(0)), Spare::default(), now).expect("there is room");
     lane.sent(&mut debit, now);
     let later = now + SECOND / 10;
     let told = QuotaHint { limit: 1_000, remaining: Some(300), reset: Some(42 * SECOND) };
@@ -240,10 +274,12 @@ fn a_lower_level_is_believed_at_once_where_that_is_certain() {
 #[test]
 fn a_single_higher_level_is_not_believed() {
     let (mut lane, now) = met(settings(1_000));
-    let big = lane.try_reserve(&demand(500, Some(0)), now).expect("there is room");
+    let big =
+        lane.try_reserve(&demand(500, Some(0)), Spare::default(), now).expect("there is room");
     lane.keep(big, now);
     let at = now + SECOND;
-    let mut debit = lane.try_reserve(&demand(100, Some(0)), at).expect("there is room");
+    let mut debit =
+        lane.try_reserve(&demand(100, Some(0)), Spare::default(), at).expect("there is room");
     lane.sent(&mut debit, at);
     let told = QuotaHint { limit: 1_000, remaining: Some(900), reset: Some(6 * SECOND) };
     lane.observe(&mut debit, &Hint { tokens: Some(told), ..Hint::default() }, at);
@@ -254,7 +290,8 @@ fn a_single_higher_level_is_not_believed() {
 fn limits_are_taken_over_and_told_apart_by_their_window() {
     let begin = Instant::now();
     let mut lane = Lane::new(LaneSettings::default(), begin);
-    let mut debit = lane.try_reserve(&demand(10, Some(10)), begin).expect("the first may go");
+    let mut debit =
+        lane.try_reserve(&demand(10, Some(10)), Spare::default(), begin).expect("the first may go");
     lane.sent(&mut debit, begin);
     // 8.64 s per request are 10,000 a day.
     let requests = QuotaHint {
@@ -278,7 +315,8 @@ fn limits_are_taken_over_and_told_apart_by_their_window() {
 #[test]
 fn the_arithmetic_of_a_refusal_sets_the_level() {
     let (mut lane, now) = met(settings(1_000));
-    let mut debit = lane.try_reserve(&demand(100, Some(100)), now).expect("there is room");
+    let mut debit =
+        lane.try_reserve(&demand(100, Some(100)), Spare::default(), now).expect("there is room");
     lane.sent(&mut debit, now);
     let refusal = RefusalHint {
         quota: Some(QuotaKind::TokensPerMinute),
@@ -296,7 +334,8 @@ fn the_arithmetic_of_a_refusal_sets_the_level() {
 #[test]
 fn an_exact_wait_tells_the_level() {
     let (mut lane, now) = met(settings(1_000));
-    let mut debit = lane.try_reserve(&demand(100, Some(100)), now).expect("there is room");
+    let mut debit =
+        lane.try_reserve(&demand(100, Some(100)), Spare::default(), now).expect("there is room");
     lane.sent(&mut debit, now);
     lane.observe(&mut debit, &Hint { retry_after: Some(6 * SECOND), ..Hint::default() }, now);
     lane.refused(debit, now);
@@ -320,7 +359,9 @@ fn the_place_of_a_queue_in_time_is_told() {
     ];
     for Case { counting, tokens, seconds } in cases {
         let (mut lane, now) = met(LaneSettings { counting, ..settings(1_000) });
-        let debit = lane.try_reserve(&demand(1_000, Some(0)), now).expect("there is room");
+        let debit = lane
+            .try_reserve(&demand(1_000, Some(0)), Spare::default(), now)
+            .expect("there is room");
         lane.keep(debit, now);
         let eta = lane.eta(1, Tokens::new(tokens), now) - now;
         assert!(seconds.contains(&eta.as_secs()), "{counting:?} {tokens}: {eta:?}");
@@ -330,9 +371,11 @@ fn the_place_of_a_queue_in_time_is_told() {
 #[test]
 fn time_that_runs_backwards_changes_nothing() {
     let (mut lane, now) = met(settings(1_000));
-    let debit = lane.try_reserve(&demand(100, Some(0)), now).expect("there is room");
+    let debit =
+        lane.try_reserve(&demand(100, Some(0)), Spare::default(), now).expect("there is room");
     let early = now - 30 * SECOND;
-    let other = lane.try_reserve(&demand(100, Some(0)), early).expect("there is room");
+    let other =
+        lane.try_reserve(&demand(100, Some(0)), Spare::default(), early).expect("there is room");
     lane.settle(debit, &usage(100, 0), early);
     lane.keep(other, early);
     assert_eq!(tokens_left(&lane, early), 800);
@@ -354,7 +397,9 @@ fn hostile_numbers_do_not_panic() {
         for (input, bound) in
             [(u64::MAX, Some(u64::MAX)), (u64::MAX, None), (0, None), (1, Some(0))]
         {
-            let Ok(mut debit) = lane.try_reserve(&demand(input / 4, bound), begin) else {
+            let Ok(mut debit) =
+                lane.try_reserve(&demand(input / 4, bound), Spare::default(), begin)
+            else {
                 continue;
             };
             lane.sent(&mut debit, begin);
@@ -387,7 +432,8 @@ fn hostile_numbers_do_not_panic() {
 /// Plays 40 answers of a provider that allows `limit` and never runs short; returns the lane.
 fn told_of(limit: u64, lane: &mut Lane, mut now: Instant) -> Instant {
     for _ in 0..40 {
-        let mut debit = lane.try_reserve(&demand(5, Some(5)), now).expect("there is room");
+        let mut debit =
+            lane.try_reserve(&demand(5, Some(5)), Spare::default(), now).expect("there is room");
         lane.sent(&mut debit, now);
         now += SECOND;
         let quota = QuotaHint {
@@ -410,18 +456,25 @@ fn count_of(limit: u64) -> f64 {
 fn a_configured_limit_is_lowered_by_the_provider_and_never_raised() {
     let (mut lane, now) = met(settings(1_000));
     let now = told_of(9_000, &mut lane, now);
-    assert!(lane.try_reserve(&demand(900, Some(0)), now).is_ok(), "what was configured is there");
-    assert!(lane.try_reserve(&demand(900, Some(0)), now).is_err(), "the rest is for others");
+    assert!(
+        lane.try_reserve(&demand(900, Some(0)), Spare::default(), now).is_ok(),
+        "what was configured is there"
+    );
+    assert!(
+        lane.try_reserve(&demand(900, Some(0)), Spare::default(), now).is_err(),
+        "the rest is for others"
+    );
     let (mut lane, now) = met(settings(1_000));
     let now = told_of(500, &mut lane, now);
     assert!(lane.oversize(&demand(600, Some(0)), now).is_some(), "the provider's 500 hold");
-    assert!(lane.try_reserve(&demand(400, Some(0)), now).is_ok());
+    assert!(lane.try_reserve(&demand(400, Some(0)), Spare::default(), now).is_ok());
 }
 
 #[test]
 fn a_reset_of_centuries_does_not_turn_the_minute_into_a_day() {
     let (mut lane, now) = met(settings(1_000));
-    let mut debit = lane.try_reserve(&demand(5, Some(5)), now).expect("there is room");
+    let mut debit =
+        lane.try_reserve(&demand(5, Some(5)), Spare::default(), now).expect("there is room");
     lane.sent(&mut debit, now);
     let reset = Some(Duration::from_secs(18_446_744_073));
     let told = QuotaHint { limit: 1_000, remaining: Some(990), reset };

@@ -46,7 +46,7 @@ use crate::count::Counter;
 use crate::relay::Body;
 use crate::settle::{Books, Record};
 use crate::telemetry::Metrics;
-use crate::units::{AppName, RequestId, Usage};
+use crate::units::{AppName, Party, RequestId, Usage};
 use crate::upstream::{Client, ClientError, ClientKey, FleetError, NetworkEnvironment};
 
 /// Serves requests. Cloning it shares everything.
@@ -216,6 +216,9 @@ impl Proxy {
         let own = self.inner.upstream.accounts.is_empty();
         Ask {
             own_key: own.then(|| ClientKey::from_headers(&visit.head.headers)),
+            party: Party::usual(visit.record.app.clone()),
+            wanted_by: None,
+            likeness: None,
             model: visit.record.model.clone(),
             demand: visit.record.demand,
             bytes: errand.bytes_held(),

@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sluicegate::count::{Demand, Method};
 use sluicegate::limit::{
-    self, Debit, Hint, Lane, LaneSettings, QuotaHint, QuotaKind, RefusalHint, Shortfall,
+    self, Debit, Hint, Lane, LaneSettings, QuotaHint, QuotaKind, RefusalHint, Shortfall, Spare,
 };
 use sluicegate::simulate::engine::{
     Charging, Cost, Counting, Engine, Key, LimitRule, Limits, Metric, Organisation, Outcome,
@@ -190,7 +190,11 @@ impl Play<'_> {
     fn pump(&mut self) {
         while let Some(&next) = self.queue.front() {
             let now = self.instant();
-            match self.lane.try_reserve(&demand(&self.scenario.jobs[next].cost), now) {
+            match self.lane.try_reserve(
+                &demand(&self.scenario.jobs[next].cost),
+                Spare::default(),
+                now,
+            ) {
                 Ok(mut debit) => {
                     self.queue.pop_front();
                     self.lane.sent(&mut debit, now);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sluicegate::count::{Demand, Method};
 use sluicegate::limit::{
-    Charging, Counting, Debit, Hint, Lane, LaneSettings, QuotaHint, QuotaKind, Shortfall,
+    Charging, Counting, Debit, Hint, Lane, LaneSettings, QuotaHint, QuotaKind, Shortfall, Spare,
 };
 use sluicegate::units::{Requests, Tokens, Usage};
 use tokio::time::Instant;
@@ -145,7 +145,7 @@ impl Run {
         let mut promised = None;
         for _ in 0..10_000 {
             let now = self.epoch + self.now;
-            match self.lane.try_reserve(&demand(&self.jobs[index]), now) {
+            match self.lane.try_reserve(&demand(&self.jobs[index]), Spare::default(), now) {
                 Ok(debit) => {
                     self.send(index, debit);
                     return Ok(());
