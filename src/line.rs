@@ -163,6 +163,11 @@ impl<T> Line<T> {
         self.promised.push_back(Promise { place, until, cost });
     }
 
+    /// Returns the cost of whoever waits at `place`.
+    pub fn cost_at(&self, place: Place) -> Option<Backlog> {
+        self.waiting.get(&place).map(|waiter| waiter.cost)
+    }
+
     /// Returns the waiting costs in order, for display.
     pub fn costs(&self) -> impl Iterator<Item = (&Waiter<T>, Backlog)> {
         let mut ahead = Backlog::default();

@@ -107,19 +107,20 @@ impl Admission {
     ///
     /// Dropping the future leaves the line at once; what was debited is credited.
     pub async fn acquire(&self, ask: Ask) -> Result<Reservation, Refusal> {
-        let now = Instant::now();
-        let mut waiting = match self.try_acquire(ask, now)? {
-            Attempt::Granted(reservation) => return Ok(*reservation),
-            Attempt::Waiting(waiting) => waiting,
-        };
-        match timeout_at(waiting.deadline, &mut waiting.outcome).await {
-            Ok(Ok(outcome)) => {
-                waiting.left = true;
-                outcome.map(|grant| Reservation::new(Arc::clone(&self.shared), grant))
-            }
-            Ok(Err(_)) => Err(Refusal::Stopping),
-            Err(_) => waiting.give_up(now),
+        match self.enter(ask)? {
+            Entered::Granted(reservation) => Ok(*reservation),
+            Entered::Waiting(mut waiting) => waiting.outcome().await,
         }
+    }
+
+    /// Does at once what can be done at once: the request goes, or it joins the line.
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`Refusal`] of a request that can never fit or finds the line full. Nothing is
+    /// debited then.
+    pub fn enter(&self, ask: Ask) -> Result<Entered, Refusal> {
+        self.try_acquire(ask, Instant::now())
     }
 
     /// Runs `act` with the fleet, then looks at all lines again: keys may have come back.
@@ -136,7 +137,7 @@ impl Admission {
         self.shared.with(|state| state.close_all(Instant::now()));
     }
 
-    fn try_acquire(&self, ask: Ask, now: Instant) -> Result<Attempt, Refusal> {
+    fn try_acquire(&self, ask: Ask, now: Instant) -> Result<Entered, Refusal> {
         self.shared.with(|state| {
             if state.is_closed {
                 return Err(Refusal::Stopping);
@@ -156,14 +157,14 @@ impl Admission {
         owner: Option<AccountId>,
         ask: Ask,
         now: Instant,
-    ) -> Result<Attempt, Refusal> {
+    ) -> Result<Entered, Refusal> {
         let pool = state.route(owner, &ask.model, now);
         let place = ask.place.unwrap_or_else(|| state.arrive());
         if state.is_clear(pool) {
             match state.try_grant(pool, &ask.demand, (place, ask.avoid), now) {
                 Ok(grant) => {
                     let reservation = Reservation::new(Arc::clone(&self.shared), grant);
-                    return Ok(Attempt::Granted(Box::new(reservation)));
+                    return Ok(Entered::Granted(Box::new(reservation)));
                 }
                 Err(Hold::TooLarge { quota, limit, wanted }) => {
                     return Err(Refusal::TooLarge { model: ask.model, quota, limit, wanted });
@@ -189,6 +190,7 @@ impl Admission {
             place,
             cost: state.cost(pool, &ask.demand),
             bytes: ask.bytes,
+            since: now,
             deadline: ask.deadline,
             outcome,
             left: false,
@@ -196,32 +198,74 @@ impl Admission {
         let Ask { demand, avoid, .. } = ask;
         let ticket = Ticket { owner, demand, avoid, place, since: now, outcome: sender };
         state.join(pool, ticket, now);
-        Ok(Attempt::Waiting(waiting))
+        Ok(Entered::Waiting(waiting))
     }
 }
 
-enum Attempt {
+/// What became of a request at once.
+#[derive(Debug)]
+#[must_use = "dropping it leaves the line, or gives everything back"]
+pub enum Entered {
+    /// It may go.
     Granted(Box<Reservation>),
+    /// It has a place in the line.
     Waiting(Waiting),
 }
 
 /// A place in a line, left when dropped.
 #[derive(Debug)]
-struct Waiting {
+#[must_use = "dropping it leaves the line"]
+pub struct Waiting {
     shared: Arc<Shared>,
     pool: PoolId,
     place: Place,
     cost: Backlog,
     bytes: usize,
+    since: Instant,
     deadline: Instant,
     outcome: oneshot::Receiver<Result<Grant, Refusal>>,
     /// Whether the outcome was taken.
     left: bool,
 }
 
+/// Where one who waits stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// How many stand before it.
+    pub ahead: u64,
+    /// When its turn is expected, from now.
+    pub expected: Duration,
+}
+
 impl Waiting {
+    /// Waits for the turn, at most until the deadline of the request.
+    ///
+    /// # Errors
+    ///
+    /// Returns the [`Refusal`] at the deadline, or when the program stops. Nothing is debited then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future keeps the place; dropping the `Waiting` leaves it.
+    pub async fn outcome(&mut self) -> Result<Reservation, Refusal> {
+        match timeout_at(self.deadline, &mut self.outcome).await {
+            Ok(Ok(outcome)) => {
+                self.left = true;
+                outcome.map(|grant| Reservation::new(Arc::clone(&self.shared), grant))
+            }
+            Ok(Err(_)) => Err(Refusal::Stopping),
+            Err(_) => self.give_up(),
+        }
+    }
+
+    /// Tells where it stands now; `None` once its turn has come.
+    pub fn whereabouts(&self) -> Option<Whereabouts> {
+        self.shared.with(|state| state.whereabouts(self.pool, self.place, Instant::now()))
+    }
+
     /// Leaves the line because the time is up; takes the grant if it came at this very moment.
-    fn give_up(mut self, since: Instant) -> Result<Reservation, Refusal> {
+    fn give_up(&mut self) -> Result<Reservation, Refusal> {
+        let since = self.since;
         let now = Instant::now();
         let shared = Arc::clone(&self.shared);
         let outcome = shared.with(|state| match self.outcome.try_recv() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Whereabouts;
 use super::refusal::{Refusal, stay_away};
 use super::routes::PoolId;
 use super::state::State;
@@ -38,6 +39,21 @@ impl State {
         };
         let expected = self.promise(pool, (place, ahead), cost, now);
         Refusal::LineFull { model, waiting, ahead: ahead.requests.count(), expected }
+    }
+
+    /// Tells where whoever waits at `place` stands; `None` if nobody does.
+    pub(super) fn whereabouts(
+        &mut self,
+        pool: PoolId,
+        place: Place,
+        now: Instant,
+    ) -> Option<Whereabouts> {
+        let line = &mut self.pools.get_mut(&pool)?.line;
+        let cost = line.cost_at(place)?;
+        let ahead = line.ahead_of(place, now);
+        let until = self.expected(pool, ahead.plus(cost), now);
+        let expected = until.saturating_duration_since(now);
+        Some(Whereabouts { ahead: ahead.requests.count(), expected })
     }
 
     /// Takes a request whose time is up out of the line and tells when its turn would have come.

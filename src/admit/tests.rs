@@ -10,7 +10,9 @@ use http::header::AUTHORIZATION;
 use tokio::time::advance;
 
 use super::*;
-use crate::config::{AccountSettings, Dialect, Disconnect, KeySettings, LimitRule, ModelPattern};
+use crate::config::{
+    AccountSettings, Dialect, Disconnect, KeySettings, LimitRule, LineMode, ModelPattern,
+};
 use crate::count::Method;
 use crate::limit::{Charging, Hint, LaneSettings, QuotaKind};
 use crate::units::{AccountName, KeyLabel, Party, Requests, Secret, Tokens, Usage};
@@ -47,6 +49,8 @@ fn line() -> LineSettings {
         max_wait: MINUTES,
         max_waiting: 100,
         max_waiting_bytes: 10_000,
+        mode: LineMode::Enforce,
+        keep_alive: None,
         on_disconnect: Disconnect::Cancel,
     }
 }
@@ -377,4 +381,22 @@ async fn more_models_than_can_be_told_apart_share_one_line() {
     }
     let lanes = admission.snapshot().lanes.len();
     assert!((4000..=4097).contains(&lanes), "{lanes} lanes are remembered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_can_ask_where_it_stands_and_keeps_its_place() {
+    let admission = admission(&[1], thousand());
+    meet(&admission).await;
+    let _spent = now(&admission, ask(1000)).await.commit(Instant::now());
+    let _first = Pending::of(&admission, ask(100));
+    let Ok(Entered::Waiting(mut second)) = admission.enter(ask(100)) else {
+        panic!("it did not have to wait");
+    };
+    let early = second.whereabouts().expect("it waits");
+    assert_eq!(early.ahead, 1);
+    assert!((11 * SECOND..=13 * SECOND).contains(&early.expected), "{early:?}");
+    tokio::time::timeout(5 * SECOND, second.outcome()).await.expect_err("its turn came early");
+    let later = second.whereabouts().expect("it still waits");
+    assert_eq!(later.ahead, 1, "it lost its place, or the first one did");
+    assert!((6 * SECOND..=8 * SECOND).contains(&later.expected), "{later:?}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::problem::{Origin, Problem, Warning};
 use super::section::{Check, Located, Section};
 use super::settings::{
-    Disconnect, LineSettings, LogFormat, ServerSettings, Settings, TimeoutSettings,
+    Disconnect, LineMode, LineSettings, LogFormat, ServerSettings, Settings, TimeoutSettings,
 };
 use super::upstreams::{apps, upstreams};
 use super::values::{AtLeastOne, BaseUrl, Bytes};
@@ -90,14 +90,21 @@ struct Line {
     max_wait: Duration,
     max_waiting: usize,
     max_waiting_bytes: Located<Bytes>,
+    mode: LineMode,
+    keep_alive: Option<Duration>,
     on_disconnect: Disconnect,
 }
 
 impl Line {
     fn settings(self) -> LineSettings {
-        let Self { max_wait, max_waiting, max_waiting_bytes, on_disconnect } = self;
-        let max_waiting_bytes = max_waiting_bytes.value.0;
-        LineSettings { max_wait, max_waiting, max_waiting_bytes, on_disconnect }
+        LineSettings {
+            max_wait: self.max_wait,
+            max_waiting: self.max_waiting,
+            max_waiting_bytes: self.max_waiting_bytes.value.0,
+            mode: self.mode,
+            keep_alive: self.keep_alive,
+            on_disconnect: self.on_disconnect,
+        }
     }
 }
 
@@ -141,12 +148,16 @@ fn line(mut section: Section, check: &mut Check<'_>) -> Option<Line> {
     let max_wait = section.require::<Duration>("max_wait", check);
     let max_waiting = count(&mut section, "max_waiting", check);
     let max_waiting_bytes = section.require::<Bytes>("max_waiting_bytes", check);
+    let mode = section.require("mode", check);
+    let keep_alive = section.take("keep_alive", check).map(|given| given.value);
     let on_disconnect = section.require("on_disconnect", check);
     section.finish(check);
     Some(Line {
         max_wait: max_wait?.value,
         max_waiting: max_waiting?,
         max_waiting_bytes: max_waiting_bytes?,
+        mode: mode?.value,
+        keep_alive,
         on_disconnect: on_disconnect?.value,
     })
 }

@@ -41,8 +41,8 @@ pub use self::problem::{ConfigError, Origin, Problem, Warning};
 use self::raw::{RawTable, RawValue};
 use self::section::{Check, Section};
 pub use self::settings::{
-    AccountSettings, AppSettings, Dialect, Disconnect, KeySettings, LimitRule, LineSettings,
-    LogFormat, Mode, ServerSettings, Settings, TimeoutSettings, UpstreamSettings,
+    AccountSettings, AppSettings, Dialect, Disconnect, KeySettings, LimitRule, LineMode,
+    LineSettings, LogFormat, Mode, ServerSettings, Settings, TimeoutSettings, UpstreamSettings,
 };
 
 /// Every setting with its default and an explanation.

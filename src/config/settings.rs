@@ -200,8 +200,23 @@ pub struct LineSettings {
     pub max_waiting: usize,
     /// The most bytes that waiting requests may hold.
     pub max_waiting_bytes: usize,
+    /// Whether requests are held at all.
+    pub mode: LineMode,
+    /// How long a stream waits before it is kept alive with comments, and how far those are apart;
+    /// `None`: streams wait in silence, as all else.
+    pub keep_alive: Option<Duration>,
     /// What becomes of the upstream call when its client hangs up.
     pub on_disconnect: Disconnect,
+}
+
+/// Whether requests are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LineMode {
+    /// Who has no room waits.
+    #[default]
+    Enforce,
+    /// Nobody waits; it is told how long each would have waited.
+    Observe,
 }
 
 /// What becomes of an upstream call when its client hangs up.

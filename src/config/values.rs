@@ -8,7 +8,7 @@ use http::Uri;
 use super::pattern::ModelPattern;
 use super::raw::RawValue;
 use super::section::FromRaw;
-use super::settings::{Dialect, Disconnect, LogFormat};
+use super::settings::{Dialect, Disconnect, LineMode, LogFormat};
 use crate::limit::{Charging, Counting, Estimator};
 
 /// A whole number that is not zero.
@@ -137,6 +137,18 @@ impl FromRaw for LogFormat {
         match value.as_text()? {
             "text" => Some(Self::Text),
             "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+impl FromRaw for LineMode {
+    const RULE: &'static str = "must be \"enforce\" or \"observe\"";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        match value.as_text()? {
+            "enforce" => Some(Self::Enforce),
+            "observe" => Some(Self::Observe),
             _ => None,
         }
     }
