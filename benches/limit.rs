@@ -66,8 +66,8 @@ fn measure(counting: Counting, charging: Charging, under_way: u32) -> Costs {
         requests_per_minute: Some(1_000_000_000),
         tokens_per_minute: Some(1_000_000_000_000),
         requests_per_day: Some(1_000_000_000_000),
-        counting,
-        charging,
+        counting: Some(counting),
+        charging: Some(charging),
         ..LaneSettings::default()
     };
     let epoch = Instant::now();

@@ -70,7 +70,9 @@ impl State {
     }
 
     pub(super) fn settle(&mut self, grant: Grant, usage: &Usage, now: Instant) {
-        self.close(grant, now, |lane, debit| lane.settle(debit, usage, now));
+        self.close(grant, now, |lane, debit| {
+            lane.settle(debit, usage, now);
+        });
     }
 
     fn close(&mut self, grant: Grant, now: Instant, end: impl FnOnce(&mut Lane, Debit)) {

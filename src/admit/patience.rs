@@ -9,6 +9,7 @@ use super::refusal::{Refusal, stay_away};
 use super::routes::PoolId;
 use super::state::State;
 use crate::count::Demand;
+use crate::limit::Cost;
 use crate::line::{Backlog, Place};
 use crate::units::ModelName;
 
@@ -96,12 +97,13 @@ impl State {
     /// Returns when `backlog` will have gone: all lanes of the pool work off the line together.
     pub(super) fn expected(&self, pool: PoolId, backlog: Backlog, now: Instant) -> Instant {
         let Some(entry) = self.pools.get(&pool) else { return now };
+        let cost = Cost { requests: backlog.requests.count(), tokens: backlog.tokens.count() };
         let per_second: f64 = entry
             .lanes
             .iter()
             .filter_map(|key| self.lanes.get(key))
             .map(|entry| {
-                let at = entry.lane.eta(backlog.requests.count(), backlog.tokens, now);
+                let at = entry.lane.eta(&cost, now);
                 1.0 / at.saturating_duration_since(now).as_secs_f64().max(0.001)
             })
             .sum();

@@ -281,7 +281,7 @@ impl State {
     /// Returns what `demand` will be charged in the first lane of `pool`.
     pub(super) fn cost(&self, pool: PoolId, demand: &Demand) -> Backlog {
         let lane = self.pools.get(&pool).and_then(|entry| self.lanes.get(entry.lanes.first()?));
-        let tokens = lane.map_or(demand.input, |entry| entry.lane.charge(demand));
+        let tokens = lane.map_or(demand.input, |entry| entry.lane.expected(demand).into());
         Backlog { requests: demand.requests, tokens }
     }
 

@@ -62,7 +62,7 @@ fn slots(concurrency: u64) -> LaneSettings {
 /// 1,000 tokens a minute, debited at the estimate; 100 tokens refill in 6 s.
 fn thousand() -> LaneSettings {
     let tokens_per_minute = Some(1000);
-    LaneSettings { tokens_per_minute, charging: Charging::Later, ..LaneSettings::default() }
+    LaneSettings { tokens_per_minute, charging: Some(Charging::Later), ..LaneSettings::default() }
 }
 
 fn admission(keys: &[usize], lane: LaneSettings) -> Admission {
@@ -285,7 +285,7 @@ async fn a_retry_goes_before_all_who_came_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_settlement_rings_those_who_wait() {
-    let lane = LaneSettings { charging: Charging::Refund, ..thousand() };
+    let lane = LaneSettings { charging: Some(Charging::Refund), ..thousand() };
     let admission = admission(&[1], lane);
     meet(&admission).await;
     let flight = now(&admission, ask(1000)).await.commit(Instant::now());

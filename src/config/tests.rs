@@ -276,7 +276,7 @@ fn the_accounts_limits_come_first_then_the_upstreams_then_nothing() {
     }
     let (_, lane) = settings.upstreams[0].lane_settings(&AccountName::new("a"), "gpt-4o");
     assert_eq!(lane.minute, Duration::from_secs(2));
-    assert_eq!(lane.counting, crate::limit::Counting::Fixed);
+    assert_eq!(lane.counting, Some(crate::limit::Counting::Fixed));
 }
 
 #[test]

@@ -162,9 +162,9 @@ fn lane(section: &mut Section, check: &mut Check<'_>) -> LaneSettings {
     LaneSettings {
         minute: section.take("minute", check).map_or(base.minute, |given| given.value),
         day: section.take("day", check).map_or(base.day, |given| given.value),
-        counting: section.take("counting", check).map_or(base.counting, |given| given.value),
-        charging: section.take("charging", check).map_or(base.charging, |given| given.value),
-        estimator: section.take("estimator", check).map_or(base.estimator, |given| given.value),
+        counting: section.take("counting", check).map(|given| given.value),
+        charging: section.take("charging", check).map(|given| given.value),
+        estimator: section.take("estimator", check).map(|given| given.value),
         absent_max: section.take("absent_max", check).map(|given| given.value),
         ..base
     }

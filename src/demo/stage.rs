@@ -153,18 +153,18 @@ fn limits(lane: &LaneSettings) -> Limits {
         requests_per_day: lane.requests_per_day,
         tokens_per_day: lane.tokens_per_day,
         minute: lane.minute,
-        counting: match lane.counting {
+        counting: match lane.counting.unwrap_or_default() {
             Counting::Bucket => engine::Counting::Bucket,
             Counting::Sliding => engine::Counting::Sliding,
             Counting::Fixed => engine::Counting::Calendar,
         },
-        charging: match lane.charging {
+        charging: match lane.charging.unwrap_or_default() {
             Charging::Max => engine::Charging::Max,
             Charging::Refund => engine::Charging::Refund,
             Charging::Later => engine::Charging::Later,
             Charging::Split => engine::Charging::Split,
         },
-        estimator: match lane.estimator {
+        estimator: match lane.estimator.unwrap_or_default() {
             Estimator::Tokens => engine::Estimator::Tokens,
             Estimator::Chars4 => engine::Estimator::Chars4,
             Estimator::Max => engine::Estimator::Max,

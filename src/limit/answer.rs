@@ -109,7 +109,7 @@ impl Lane {
         let [minute, day] = kinds;
         let limit = |kind| self.quota(kind).map(Quota::told_limit);
         let known = Known {
-            counting: self.settings.counting,
+            counting: self.counting(),
             minute: nanos(self.settings.minute),
             day: nanos(self.settings.day),
             minute_limit: limit(minute),
@@ -138,9 +138,7 @@ impl Lane {
                 quota.judge(&said, &guess, now, grace);
             }
         }
-        if let Some(reset) =
-            hint.reset.map(nanos).filter(|_| self.settings.counting == Counting::Fixed)
-        {
+        if let Some(reset) = hint.reset.map(nanos).filter(|_| self.counting() == Counting::Fixed) {
             let end = End {
                 earliest: debit.at.plus(reset),
                 latest: arrived.plus(reset).plus(MILLISECOND),
@@ -191,7 +189,7 @@ impl Lane {
     fn add_quota(&mut self, told: NewQuota, debit: &Debit, now: Moment) {
         let NewQuota { kind, limit, left } = told;
         let window = nanos(self.window(kind));
-        let mut meter = Meter::new(self.settings.counting, limit, window, now);
+        let mut meter = Meter::new(self.counting(), limit, window, now);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
         let used = left.map_or(0, |left| (float(limit) - left.least).ceil() as u64);
         let others = self.open.charge.minus(&debit.charge).of(kind);
@@ -204,10 +202,9 @@ impl Lane {
         let window = float(nanos(self.window(kind)));
         let grace = self.grace.nanos();
         let amount = float(debit.charge.of(kind));
-        let Some(quota) = self.quotas.iter_mut().find(|quota| quota.kind == kind) else { return };
-        if self.settings.counting != Counting::Bucket {
-            return;
-        }
+        let bucket = self.counting() == Counting::Bucket;
+        let quota = self.quotas.iter_mut().find(|quota| quota.kind == kind);
+        let Some(quota) = quota.filter(|_| bucket) else { return };
         let level = amount - float(wait) * float(quota.meter.limit()) / window;
         #[expect(clippy::cast_precision_loss, reason = "compared to a millionth at best")]
         let believed = quota.meter.room(now, grace) as f64;
@@ -223,6 +220,10 @@ impl Lane {
 
     fn blamed_kind(&self, refusal: &RefusalHint) -> QuotaKind {
         refusal.quota.unwrap_or(QuotaKind::TokensPerMinute)
+    }
+
+    fn counting(&self) -> Counting {
+        self.settings.counting.unwrap_or_default()
     }
 
     fn quota(&self, kind: QuotaKind) -> Option<&Quota> {

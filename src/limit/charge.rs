@@ -40,6 +40,21 @@ impl Tariff {
         Charge { requests, tokens, input: estimate, images: demand.images }
     }
 
+    /// Returns the tokens that a request debited `charge` is charged in the end, if it has `output`.
+    pub(super) fn last(&self, charge: &Charge, output: u64) -> u64 {
+        match self.charging {
+            Charging::Max => charge.tokens,
+            Charging::Refund | Charging::Later | Charging::Split => {
+                charge.input.saturating_add(output)
+            }
+        }
+    }
+
+    /// Returns whether what is reported as used replaces the estimates.
+    pub(super) fn is_corrected_by_usage(&self) -> bool {
+        matches!(self.charging, Charging::Refund | Charging::Split)
+    }
+
     /// Returns whether the output bound is debited at admission.
     pub(super) fn reserves_bound(&self) -> bool {
         matches!(self.charging, Charging::Max | Charging::Refund)

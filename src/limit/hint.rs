@@ -9,8 +9,12 @@ use super::QuotaKind;
 pub struct Hint {
     /// Of requests.
     pub requests: Option<QuotaHint>,
-    /// Of tokens.
+    /// Of tokens, input and output together.
     pub tokens: Option<QuotaHint>,
+    /// Of input tokens, where the provider counts them apart.
+    pub input: Option<QuotaHint>,
+    /// Of output tokens, where the provider counts them apart.
+    pub output: Option<QuotaHint>,
     /// When the provider says to come back.
     pub retry_after: Option<Duration>,
     /// How long the provider says it worked on the request; what is left of the round trip is the

@@ -10,7 +10,7 @@ use super::moment::{Moment, Timeline, nanos};
 use super::pool::{MODEST, Outputs, Pool};
 use super::quota::Quota;
 use super::settings::LaneSettings;
-use super::{QuotaKind, Shortfall, Spare};
+use super::{Cost, QuotaKind, Shortfall, Spare};
 use crate::count::Demand;
 use crate::units::{Tokens, Usage};
 
@@ -48,11 +48,11 @@ pub(super) struct Open {
 }
 
 /// What a demand comes to.
-struct Offer {
-    charge: Charge,
+pub(super) struct Offer {
+    pub(super) charge: Charge,
     /// What is charged even if an absent output bound costs nothing.
     certain: Charge,
-    bound: Option<u64>,
+    pub(super) bound: Option<u64>,
     bounded: Bounded,
 }
 
@@ -71,14 +71,18 @@ impl Lane {
             (QuotaKind::OutputTokensPerMinute, minute),
             (QuotaKind::ImagesPerMinute, minute),
         ];
+        let counting = settings.counting.unwrap_or_default();
         let quota = |(kind, window): (QuotaKind, u64)| {
             let limit = settings.limit(kind)?;
-            let meter = Meter::new(settings.counting, limit, window, begin);
+            let meter = Meter::new(counting, limit, window, begin);
             Some(Quota::configured(kind, meter, begin))
         };
         Self {
             time: Timeline::new(now),
-            tariff: Tariff { charging: settings.charging, estimator: settings.estimator },
+            tariff: Tariff {
+                charging: settings.charging.unwrap_or_default(),
+                estimator: settings.estimator.unwrap_or_default(),
+            },
             quotas: given.into_iter().filter_map(quota).collect(),
             grace: Grace::new(minute, begin),
             contact: Contact::default(),
@@ -165,8 +169,9 @@ impl Lane {
         debit.stage = Stage::Sent;
     }
 
-    /// Replaces the estimate by what was truly used, at the debit's own time.
-    pub fn settle(&mut self, debit: Debit, usage: &Usage, now: Instant) {
+    /// Replaces the estimate by what was truly used, at the debit's own time. Returns what that was
+    /// charged in the end.
+    pub fn settle(&mut self, debit: Debit, usage: &Usage, now: Instant) -> Cost {
         let now = self.time.advance(now);
         let output = usage.output.count();
         self.account(&debit, now, output, |kind| match kind {
@@ -179,6 +184,7 @@ impl Lane {
             self.unbounded.make();
         }
         self.close(&debit);
+        self.charged(&debit.charge, usage)
     }
 
     /// Closes a debit whose use will never be known: the estimate stays debited.
@@ -188,14 +194,11 @@ impl Lane {
         self.close(&debit);
     }
 
-    /// Returns what the provider would charge for `demand`, in tokens.
-    ///
-    /// Where output is charged later, what is expected of it is included.
-    pub fn charge(&self, demand: &Demand) -> Tokens {
-        let offer = self.offer(demand);
-        let later =
-            if self.tariff.reserves_bound() { 0 } else { self.outputs.share(offer.bound).mean() };
-        Tokens::new(offer.charge.tokens.saturating_add(later))
+    /// Takes in that the answer to the request of `debit` has had `tokens` of output so far.
+    pub fn seen(&mut self, debit: &mut Debit, tokens: u64) {
+        let share = debit.share.seen(tokens);
+        self.pool = self.pool.without(debit.share).with(share);
+        debit.share = share;
     }
 
     /// Returns the quota that is too small for `demand` ever to fit, with its limit and what the
@@ -247,7 +250,7 @@ impl Lane {
 
     /// Works out what `demand` is charged. An output bound that the client did not state is assumed,
     /// but never so large that the request could not fit an untouched quota.
-    fn offer(&self, demand: &Demand) -> Offer {
+    pub(super) fn offer(&self, demand: &Demand) -> Offer {
         let stated = demand.output_bound.map(Tokens::count);
         let known = stated.or(self.settings.absent_max).or(self.told_absent);
         let (assumed, bounded) = match (known, self.outputs.usual()) {

@@ -27,9 +27,11 @@
 mod answer;
 mod charge;
 mod contact;
+mod cost;
 mod debit;
 mod hint;
 mod lane;
+mod learned;
 mod meter;
 mod moment;
 mod pool;
@@ -43,9 +45,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use self::cost::Cost;
 pub use self::debit::Debit;
 pub use self::hint::{Hint, QuotaHint, RefusalHint};
 pub use self::lane::Lane;
+pub use self::learned::Learned;
 pub use self::settings::{Charging, Counting, Estimator, LaneSettings};
 
 /// Why a request may not go now.

@@ -10,10 +10,12 @@
 //!
 //! 1. What a share adds when it enters the pool, it takes out when it leaves: integers, no drift.
 
+use serde::{Deserialize, Serialize};
+
 use super::meter::float;
 
 /// What outputs were so far.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Outputs {
     seen: u32,
     mean: f64,
@@ -69,6 +71,17 @@ impl Share {
     /// Returns what is expected of it.
     pub(super) fn mean(&self) -> u64 {
         self.mean
+    }
+
+    /// Returns the share of a request that has had `tokens` of output so far.
+    ///
+    /// Output is charged when it is known, which is at the end: what is there already is charged
+    /// for certain, and only the rest is still open.
+    pub(super) fn seen(self, tokens: u64) -> Self {
+        let most = self.bound.unwrap_or(u64::MAX);
+        let mean = self.mean.max(tokens).min(most);
+        let rest = u128::from(most.saturating_sub(tokens).min(u64::from(u32::MAX)));
+        Self { mean, variance: self.variance.min(rest * rest), ..self }
     }
 
     /// Returns whether it may have any output at all.

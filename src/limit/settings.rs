@@ -65,12 +65,12 @@ pub struct LaneSettings {
     pub minute: Duration,
     /// The length of a "day": 86,400 s but in tests.
     pub day: Duration,
-    /// How the provider counts.
-    pub counting: Counting,
-    /// What it charges.
-    pub charging: Charging,
-    /// How it estimates prompts.
-    pub estimator: Estimator,
+    /// How the provider counts; `None` is inferred from its answers.
+    pub counting: Option<Counting>,
+    /// What it charges; `None` is inferred.
+    pub charging: Option<Charging>,
+    /// How it estimates prompts; `None` is inferred.
+    pub estimator: Option<Estimator>,
     /// What it charges for an absent output bound; `None`: what outputs were so far is reserved.
     pub absent_max: Option<u64>,
 }
@@ -105,9 +105,9 @@ impl Default for LaneSettings {
             concurrency: None,
             minute: Duration::from_secs(60),
             day: Duration::from_secs(86_400),
-            counting: Counting::default(),
-            charging: Charging::default(),
-            estimator: Estimator::default(),
+            counting: None,
+            charging: None,
+            estimator: None,
             absent_max: None,
         }
     }

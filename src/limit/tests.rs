@@ -62,7 +62,7 @@ fn charges_what_the_provider_charges() {
         Case { charging: Charging::Later,  reserved: 130, settled: 50 },
     ];
     for Case { charging, reserved, settled } in cases {
-        let (mut lane, now) = met(LaneSettings { charging, ..settings(1_000) });
+        let (mut lane, now) = met(LaneSettings { charging: Some(charging), ..settings(1_000) });
         let debit =
             lane.try_reserve(&demand(30, Some(100)), Spare::default(), now).expect("there is room");
         assert_eq!(tokens_left(&lane, now), 1_000 - reserved, "{charging:?} reserves");
@@ -77,7 +77,7 @@ fn input_and_output_are_charged_apart() {
         tokens_per_minute: None,
         input_tokens_per_minute: Some(1_000),
         output_tokens_per_minute: Some(500),
-        charging: Charging::Split,
+        charging: Some(Charging::Split),
         ..LaneSettings::default()
     });
     let debit =
@@ -114,7 +114,11 @@ fn a_shortfall_of_one_quota_leaves_all_untouched() {
 #[test]
 fn a_cancelled_debit_vanishes_and_a_refused_one_leaves_its_request() {
     for counting in [Counting::Bucket, Counting::Sliding, Counting::Fixed] {
-        let given = LaneSettings { requests_per_minute: Some(100), counting, ..settings(1_000) };
+        let given = LaneSettings {
+            requests_per_minute: Some(100),
+            counting: Some(counting),
+            ..settings(1_000)
+        };
         let (mut lane, now) = met(given);
         let full = lane.levels(now);
         let debit = lane
@@ -358,12 +362,12 @@ fn the_place_of_a_queue_in_time_is_told() {
         Case { counting: Counting::Sliding, tokens: 2_500, seconds: 180..181 },
     ];
     for Case { counting, tokens, seconds } in cases {
-        let (mut lane, now) = met(LaneSettings { counting, ..settings(1_000) });
+        let (mut lane, now) = met(LaneSettings { counting: Some(counting), ..settings(1_000) });
         let debit = lane
             .try_reserve(&demand(1_000, Some(0)), Spare::default(), now)
             .expect("there is room");
         lane.keep(debit, now);
-        let eta = lane.eta(1, Tokens::new(tokens), now) - now;
+        let eta = lane.eta(&Cost { requests: 1, tokens }, now) - now;
         assert!(seconds.contains(&eta.as_secs()), "{counting:?} {tokens}: {eta:?}");
     }
 }
@@ -393,7 +397,7 @@ fn hostile_numbers_do_not_panic() {
     };
     for counting in [Counting::Bucket, Counting::Sliding, Counting::Fixed] {
         let begin = Instant::now();
-        let mut lane = Lane::new(LaneSettings { counting, ..given.clone() }, begin);
+        let mut lane = Lane::new(LaneSettings { counting: Some(counting), ..given.clone() }, begin);
         for (input, bound) in
             [(u64::MAX, Some(u64::MAX)), (u64::MAX, None), (0, None), (1, Some(0))]
         {
@@ -411,6 +415,8 @@ fn hostile_numbers_do_not_panic() {
             let hint = Hint {
                 requests: Some(absurd),
                 tokens: Some(QuotaHint { remaining: Some(0), ..absurd }),
+                input: Some(absurd),
+                output: Some(absurd),
                 retry_after: Some(Duration::MAX),
                 processing: Some(Duration::MAX),
                 refusal: Some(RefusalHint {
@@ -424,7 +430,7 @@ fn hostile_numbers_do_not_panic() {
             lane.settle(debit, &usage(u64::MAX, u64::MAX), begin);
         }
         let _levels = lane.levels(begin);
-        let _eta = lane.eta(u64::MAX, Tokens::new(u64::MAX), begin);
+        let _eta = lane.eta(&Cost { requests: u64::MAX, tokens: u64::MAX }, begin);
         let _headroom = lane.headroom(begin);
     }
 }

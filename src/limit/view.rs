@@ -6,10 +6,9 @@ use tokio::time::Instant;
 
 use super::lane::Lane;
 use super::meter::float;
-use super::moment::{Moment, nanos};
+use super::moment::Moment;
 use super::quota::Quota;
 use super::{QuotaKind, QuotaLevel};
-use crate::units::Tokens;
 
 impl Lane {
     /// Returns the least headroom of all quotas as a share of their limits; 1 is full, negative is
@@ -26,26 +25,6 @@ impl Lane {
             room / float(quota.meter.limit())
         });
         shares.chain(slots).fold(1.0, f64::min)
-    }
-
-    /// Returns when `tokens` tokens in `requests` requests will have gone through this lane, if they
-    /// all waited now and nothing else came: the sum of what waits ahead of a caller gives its place
-    /// in time.
-    pub fn eta(&self, requests: u64, tokens: Tokens, now: Instant) -> Instant {
-        let moment = self.time.peek(now);
-        let grace = self.grace.nanos();
-        let mut latest = self.hold.map_or(moment, |(_, at)| at.max(moment));
-        for quota in &self.quotas {
-            let amount = match quota.kind {
-                kind if kind.is_of_requests() => requests,
-                kind if kind.is_of_tokens() => tokens.count(),
-                QuotaKind::InputTokensPerMinute => tokens.count(),
-                _ => continue,
-            };
-            let window = nanos(self.window(quota.kind));
-            latest = latest.max(quota.gone_through(amount, moment, window, grace));
-        }
-        self.time.instant(latest)
     }
 
     /// Returns the state of every quota.

@@ -26,7 +26,7 @@ pub fn hint(headers: &HeaderMap, dialect: Dialect) -> Hint {
         tokens: read(&counters.tokens),
         retry_after: retry_after(headers),
         processing: text(headers, &PROCESSING).and_then(duration::parse_millis),
-        refusal: None,
+        ..Hint::default()
     }
 }
 

@@ -347,17 +347,17 @@ fn ours(limits: &Limits) -> LaneSettings {
         output_tokens_per_minute: limits.output_per_minute,
         minute: limits.minute,
         day: limits.day,
-        counting: match limits.counting {
+        counting: Some(match limits.counting {
             Counting::Bucket => limit::Counting::Bucket,
             Counting::Sliding => limit::Counting::Sliding,
             Counting::Calendar | Counting::FirstRequest => limit::Counting::Fixed,
-        },
-        charging: match limits.charging {
+        }),
+        charging: Some(match limits.charging {
             Charging::Max => limit::Charging::Max,
             Charging::Refund => limit::Charging::Refund,
             Charging::Later => limit::Charging::Later,
             Charging::Split => limit::Charging::Split,
-        },
+        }),
         ..LaneSettings::default()
     }
 }

@@ -95,6 +95,7 @@ enum Step {
 struct Run {
     law: Law,
     jobs: Vec<Job>,
+    charging: Charging,
     lane: Lane,
     epoch: Instant,
     now: Duration,
@@ -115,12 +116,13 @@ impl Run {
         let settings = LaneSettings {
             requests_per_minute: Some(limits.0),
             tokens_per_minute: Some(limits.1),
-            counting,
-            charging,
+            counting: Some(counting),
+            charging: Some(charging),
             ..LaneSettings::default()
         };
         Self {
             law,
+            charging,
             lane: Lane::new(settings, epoch),
             epoch,
             now: Duration::ZERO,
@@ -201,7 +203,8 @@ impl Run {
         let job = self.jobs[index].clone();
         match step {
             Step::Arrives => {
-                let tokens = if job.fate == Fate::Refused { 0 } else { charge(&self.lane, &job) };
+                let tokens =
+                    if job.fate == Fate::Refused { 0 } else { charge(self.charging, &job) };
                 self.arrivals[index] = Some(Arrival { at: self.now, tokens, requests: 1 });
                 self.check()?;
                 self.due.push(Reverse((self.now + job.takes, index, Step::Answers)));
@@ -220,8 +223,7 @@ impl Run {
     }
 
     fn lane_refunds(&self) -> bool {
-        let probe = Job { input: 1, bound: 1, ..self.jobs[0].clone() };
-        charge(&self.lane, &probe) == 2
+        self.charging == Charging::Refund
     }
 
     fn close(&mut self, index: usize, job: &Job) {
@@ -298,8 +300,11 @@ fn into_window(at: Duration, phase: Duration) -> Duration {
     Duration::from_nanos(u64::try_from(into).unwrap_or(0))
 }
 
-fn charge(lane: &Lane, job: &Job) -> u64 {
-    lane.charge(&demand(job)).count()
+fn charge(charging: Charging, job: &Job) -> u64 {
+    match charging {
+        Charging::Max => job.input.max(job.bound),
+        _ => job.input + job.bound,
+    }
 }
 
 fn demand(job: &Job) -> Demand {

@@ -21,7 +21,7 @@ impl World {
         let lane = LaneSettings {
             concurrency: Some(5),
             requests_per_minute: Some(300),
-            charging: Charging::Refund,
+            charging: Some(Charging::Refund),
             ..thousand()
         };
         let settings = LineSettings { max_waiting: 12, ..line() };

@@ -1,0 +1,104 @@
+//! What requests come to in the end: the measure of shares and of the time that a queue takes.
+
+use tokio::time::Instant;
+
+use super::QuotaKind;
+use super::lane::Lane;
+use super::meter::float;
+use super::moment::nanos;
+use crate::count::Demand;
+use crate::units::{Tokens, Usage};
+
+/// What one request or several are charged when they are over: as expected, or as it became known.
+///
+/// Where the provider refunds nothing, that is what it reserves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// How many requests.
+    pub requests: u64,
+    /// How many tokens.
+    pub tokens: u64,
+}
+
+impl Cost {
+    /// Returns the sum of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            tokens: self.tokens.saturating_add(other.tokens),
+        }
+    }
+
+    /// Returns what is left without `other`.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(other.requests),
+            tokens: self.tokens.saturating_sub(other.tokens),
+        }
+    }
+
+    /// Returns the part that a quota of `kind` is charged; `None` where it is charged nothing.
+    pub(super) fn of(self, kind: QuotaKind) -> Option<u64> {
+        match kind {
+            kind if kind.is_of_requests() => Some(self.requests),
+            kind if kind.is_of_tokens() => Some(self.tokens),
+            QuotaKind::InputTokensPerMinute => Some(self.tokens),
+            _ => None,
+        }
+    }
+}
+
+impl Lane {
+    /// Returns what `demand` is expected to be charged when it is over.
+    pub fn expected(&self, demand: &Demand) -> Cost {
+        let offer = self.offer(demand);
+        let output = self.outputs.share(offer.bound).mean();
+        Cost { requests: offer.charge.requests, tokens: self.tariff.last(&offer.charge, output) }
+    }
+
+    /// Returns the largest part that `cost` takes of any of the lane's limits: 1 is a whole window of
+    /// one quota. Zero while no limit is known.
+    pub fn share(&self, cost: &Cost) -> f64 {
+        let parts = self.quotas.iter().filter_map(|quota| {
+            let amount = cost.of(quota.kind)?;
+            Some(float(amount) / float(quota.meter.limit()))
+        });
+        parts.fold(0.0, f64::max)
+    }
+
+    /// Returns when `cost` will have gone through this lane, if all of it waited now and nothing else
+    /// came: what waits before a caller, and the caller itself, give its place in time.
+    ///
+    /// What requests under way are expected to give back is counted in.
+    pub fn eta(&self, cost: &Cost, now: Instant) -> Instant {
+        let moment = self.time.peek(now);
+        let grace = self.grace.nanos();
+        let mut latest = self.hold.map_or(moment, |(_, at)| at.max(moment));
+        for quota in &self.quotas {
+            let Some(amount) = cost.of(quota.kind) else { continue };
+            let window = nanos(self.window(quota.kind));
+            latest = latest.max(quota.gone_through(amount, moment, window, grace));
+        }
+        self.time.instant(latest)
+    }
+
+    /// Returns what a request was charged that used `usage` and was debited `charge`.
+    pub(super) fn charged(&self, charge: &super::charge::Charge, usage: &Usage) -> Cost {
+        let Usage { input, output, .. } = *usage;
+        let tokens = if self.tariff.is_corrected_by_usage() {
+            (input + output).count()
+        } else {
+            self.tariff.last(charge, output.count())
+        };
+        Cost { requests: charge.requests, tokens }
+    }
+}
+
+impl From<Cost> for Tokens {
+    /// Returns the tokens alone.
+    fn from(cost: Cost) -> Self {
+        Self::new(cost.tokens)
+    }
+}
