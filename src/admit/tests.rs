@@ -14,7 +14,7 @@ use crate::config::{
     AccountSettings, Dialect, Disconnect, KeySettings, LimitRule, LineMode, ModelPattern,
 };
 use crate::count::Method;
-use crate::limit::{Charging, Hint, LaneSettings, QuotaKind};
+use crate::limit::{Charging, Hint, LaneSettings, QuotaHint, QuotaKind};
 use crate::units::{AccountName, KeyLabel, Party, Requests, Secret, Tokens, Usage};
 use crate::upstream::{Change, Finding, Verdict};
 
@@ -366,7 +366,7 @@ async fn a_limit_that_shrinks_refuses_whoever_no_longer_fits() {
     meet(&admission).await;
     let mut flight = now(&admission, ask(1000)).await.commit(Instant::now());
     let mut waiting = Pending::of(&admission, ask(900));
-    let told = crate::limit::QuotaHint { limit: 500, remaining: Some(0), reset: None };
+    let told = QuotaHint { limit: 500, remaining: Some(0), ..QuotaHint::default() };
     flight.observe(&Hint { tokens: Some(told), ..Hint::default() }, Instant::now());
     let answer = waiting.poll().expect("it can never fit");
     assert!(matches!(answer, Err(Refusal::TooLarge { limit: 500, .. })));

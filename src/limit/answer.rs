@@ -23,7 +23,7 @@ impl Lane {
         debit.stage = Stage::Answered;
         debit.retry_after = hint.retry_after;
         debit.refusal = hint.refusal;
-        debit.told = hint.requests.or(hint.tokens).is_some();
+        debit.told = hint.has_counters();
         for (i, quota) in self.quotas.iter_mut().enumerate() {
             let amount = debit.charge.of(quota.kind);
             quota.arrived(debit.at, arrived.since(debit.at), now);
@@ -38,6 +38,15 @@ impl Lane {
         if let Some(tokens) = hint.tokens {
             let kinds = [QuotaKind::TokensPerMinute, QuotaKind::TokensPerDay];
             self.told(debit, &tokens, kinds, Answer { arrived, refused, now });
+        }
+        let named = [
+            (hint.requests_daily, QuotaKind::RequestsPerDay),
+            (hint.tokens_daily, QuotaKind::TokensPerDay),
+            (hint.input, QuotaKind::InputTokensPerMinute),
+            (hint.output, QuotaKind::OutputTokensPerMinute),
+        ];
+        for (told, kind) in named.into_iter().filter_map(|(told, kind)| Some((told?, kind))) {
+            self.told(debit, &told, [kind; 2], Answer { arrived, refused, now });
         }
         if let Some(refusal) = hint.refusal {
             self.told_arithmetic(debit, &refusal, Answer { arrived, refused, now });

@@ -11,9 +11,13 @@ pub struct Hint {
     pub requests: Option<QuotaHint>,
     /// Of tokens, input and output together.
     pub tokens: Option<QuotaHint>,
-    /// Of input tokens, where the provider counts them apart.
+    /// Of requests per day, where the provider names the day itself.
+    pub requests_daily: Option<QuotaHint>,
+    /// Of tokens per day, where the provider names the day itself.
+    pub tokens_daily: Option<QuotaHint>,
+    /// Of input tokens, where they are counted apart.
     pub input: Option<QuotaHint>,
-    /// Of output tokens, where the provider counts them apart.
+    /// Of output tokens, where they are counted apart.
     pub output: Option<QuotaHint>,
     /// When the provider says to come back.
     pub retry_after: Option<Duration>,
@@ -24,15 +28,45 @@ pub struct Hint {
     pub refusal: Option<RefusalHint>,
 }
 
+impl Hint {
+    /// Tells whether any counter is told.
+    pub(super) fn has_counters(&self) -> bool {
+        let counters = [self.requests, self.tokens, self.requests_daily, self.tokens_daily];
+        counters.into_iter().chain([self.input, self.output]).any(|told| told.is_some())
+    }
+}
+
 /// What the headers say of one counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QuotaHint {
     /// The limit per window.
     pub limit: u64,
-    /// What is left of it; floored by the provider.
+    /// What is left of it, rounded as `rounded_to` says.
     pub remaining: Option<u64>,
     /// Time until the counter is full again (bucket), or until the window ends (fixed).
     pub reset: Option<Duration>,
+    /// Which window this is about, as far as the provider says.
+    pub window: HintWindow,
+    /// Above 1: `remaining` is rounded to the nearest multiple of it. Else it is cut to a whole
+    /// number.
+    pub rounded_to: u64,
+    /// How far `reset` may be off, either way. Zero: it is cut to a millisecond, no more.
+    pub reset_within: Duration,
+    /// The length of the slices in which the provider judges this limit, where it says so. `limit`
+    /// is per minute nevertheless.
+    pub slice: Option<Duration>,
+}
+
+/// Which window a provider's counter is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum HintWindow {
+    /// It does not say: the minute or the day, whichever is tighter.
+    #[default]
+    Unsaid,
+    /// The minute.
+    Minute,
+    /// The day.
+    Day,
 }
 
 /// The provider's own arithmetic, from the message of a 429.

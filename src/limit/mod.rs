@@ -47,7 +47,7 @@ use tokio::time::Instant;
 
 pub use self::cost::Cost;
 pub use self::debit::Debit;
-pub use self::hint::{Hint, QuotaHint, RefusalHint};
+pub use self::hint::{Hint, HintWindow, QuotaHint, RefusalHint};
 pub use self::lane::Lane;
 pub use self::learned::Learned;
 pub use self::settings::{Charging, Counting, Estimator, LaneSettings};

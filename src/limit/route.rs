@@ -5,7 +5,7 @@
 //! it is `(limit - remaining) / limit * window` on a level that refills continuously, so 8.64 s per
 //! request are 10,000 a day (samples posted on the vendor's forum in 2023 and 2024).
 
-use super::hint::QuotaHint;
+use super::hint::{HintWindow, QuotaHint};
 use super::meter::{Span, float};
 use super::moment::nanos;
 use super::settings::Counting;
@@ -33,6 +33,11 @@ pub(super) struct Known {
 impl Known {
     /// Returns which window `hint` speaks of.
     pub(super) fn period(&self, hint: &QuotaHint) -> Period {
+        match hint.window {
+            HintWindow::Minute => return Period::Minute,
+            HintWindow::Day => return Period::Day,
+            HintWindow::Unsaid => {}
+        }
         let is = |limit: Option<u64>| limit == Some(hint.limit);
         let by_limit =
             if is(self.day_limit) && !is(self.minute_limit) { Period::Day } else { Period::Minute };
@@ -61,16 +66,24 @@ impl Known {
         let window = if period == Period::Day { self.day } else { self.minute };
         let fine = if self.counting == Counting::Bucket { level(hint, window) } else { None };
         fine.or_else(|| {
-            let least = float(hint.remaining?);
+            let said = float(hint.remaining?);
+            if hint.rounded_to > 1 {
+                let half = float(hint.rounded_to) / 2.0;
+                let most = (said + half).min(float(hint.limit)).max(said);
+                return Some(Span { least: (said - half).max(0.0), most });
+            }
             let fraction = if self.counting == Counting::Bucket { 1.0 } else { 0.0 };
-            Some(Span { least, most: least + fraction })
+            Some(Span { least: said, most: said + fraction })
         })
     }
 }
 
-/// Returns the level that `reset` speaks of, if that fits `remaining`: it is cut off to a
-/// millisecond, which is finer than a whole token or request.
+/// Returns the level that `reset` speaks of, if that fits `remaining`: where it is cut off to a
+/// millisecond, that is finer than a whole token or request.
 fn level(hint: &QuotaHint, window: u64) -> Option<Span> {
+    if !hint.reset_within.is_zero() || hint.rounded_to > 1 {
+        return None;
+    }
     let reset = float(nanos(hint.reset?));
     let remaining = float(hint.remaining?);
     let limit = float(hint.limit);

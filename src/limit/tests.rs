@@ -164,7 +164,7 @@ fn a_limit_that_an_answer_lowered_is_tried_again_after_a_silent_minute() {
     let mut debit =
         lane.try_reserve(&demand(100, Some(0)), Spare::default(), now).expect("there is room");
     lane.sent(&mut debit, now);
-    let told = QuotaHint { limit: 1, remaining: Some(0), reset: Some(SECOND) };
+    let told = told_quota(1, 0, SECOND);
     lane.observe(&mut debit, &Hint { tokens: Some(told), ..Hint::default() }, now);
     lane.settle(debit, &usage(100, 0), now);
     let large = demand(100, Some(0));
@@ -267,7 +267,7 @@ fn a_lower_level_is_believed_at_once_where_that_is_certain() {
         lane.try_reserve(&demand(100, Some(0)), Spare::default(), now).expect("there is room");
     lane.sent(&mut debit, now);
     let later = now + SECOND / 10;
-    let told = QuotaHint { limit: 1_000, remaining: Some(300), reset: Some(42 * SECOND) };
+    let told = told_quota(1_000, 300, 42 * SECOND);
     let processing = Some(SECOND / 20);
     let hint = Hint { tokens: Some(told), processing, ..Hint::default() };
     lane.observe(&mut debit, &hint, later);
@@ -285,7 +285,7 @@ fn a_single_higher_level_is_not_believed() {
     let mut debit =
         lane.try_reserve(&demand(100, Some(0)), Spare::default(), at).expect("there is room");
     lane.sent(&mut debit, at);
-    let told = QuotaHint { limit: 1_000, remaining: Some(900), reset: Some(6 * SECOND) };
+    let told = told_quota(1_000, 900, 6 * SECOND);
     lane.observe(&mut debit, &Hint { tokens: Some(told), ..Hint::default() }, at);
     assert!(tokens_left(&lane, at) < 450, "it may be a refund that is not known here yet");
 }
@@ -298,16 +298,8 @@ fn limits_are_taken_over_and_told_apart_by_their_window() {
         lane.try_reserve(&demand(10, Some(10)), Spare::default(), begin).expect("the first may go");
     lane.sent(&mut debit, begin);
     // 8.64 s per request are 10,000 a day.
-    let requests = QuotaHint {
-        limit: 10_000,
-        remaining: Some(9_999),
-        reset: Some(Duration::from_millis(8_640)),
-    };
-    let tokens = QuotaHint {
-        limit: 60_000,
-        remaining: Some(59_980),
-        reset: Some(Duration::from_millis(20)),
-    };
+    let requests = told_quota(10_000, 9_999, Duration::from_millis(8_640));
+    let tokens = told_quota(60_000, 59_980, Duration::from_millis(20));
     let hint = Hint { requests: Some(requests), tokens: Some(tokens), ..Hint::default() };
     lane.observe(&mut debit, &hint, begin);
     assert_eq!(level(&lane, QuotaKind::RequestsPerDay, begin), 9_999);
@@ -407,11 +399,7 @@ fn hostile_numbers_do_not_panic() {
                 continue;
             };
             lane.sent(&mut debit, begin);
-            let absurd = QuotaHint {
-                limit: u64::MAX,
-                remaining: Some(u64::MAX),
-                reset: Some(Duration::MAX),
-            };
+            let absurd = told_quota(u64::MAX, u64::MAX, Duration::MAX);
             let hint = Hint {
                 requests: Some(absurd),
                 tokens: Some(QuotaHint { remaining: Some(0), ..absurd }),
@@ -425,6 +413,7 @@ fn hostile_numbers_do_not_panic() {
                     used: Some(u64::MAX),
                     requested: 0,
                 }),
+                ..Hint::default()
             };
             lane.observe(&mut debit, &hint, begin);
             lane.settle(debit, &usage(u64::MAX, u64::MAX), begin);
@@ -435,6 +424,11 @@ fn hostile_numbers_do_not_panic() {
     }
 }
 
+fn told_quota(limit: u64, remaining: u64, reset: Duration) -> QuotaHint {
+    let (remaining, reset) = (Some(remaining), Some(reset));
+    QuotaHint { limit, remaining, reset, ..QuotaHint::default() }
+}
+
 /// Plays 40 answers of a provider that allows `limit` and never runs short; returns the lane.
 fn told_of(limit: u64, lane: &mut Lane, mut now: Instant) -> Instant {
     for _ in 0..40 {
@@ -442,11 +436,7 @@ fn told_of(limit: u64, lane: &mut Lane, mut now: Instant) -> Instant {
             lane.try_reserve(&demand(5, Some(5)), Spare::default(), now).expect("there is room");
         lane.sent(&mut debit, now);
         now += SECOND;
-        let quota = QuotaHint {
-            limit,
-            remaining: Some(limit - 10),
-            reset: Some(Duration::from_secs_f64(600.0 / count_of(limit))),
-        };
+        let quota = told_quota(limit, limit - 10, Duration::from_secs_f64(600.0 / count_of(limit)));
         lane.observe(&mut debit, &Hint { tokens: Some(quota), ..Hint::default() }, now);
         lane.settle(debit, &usage(5, 5), now);
     }
@@ -483,7 +473,7 @@ fn a_reset_of_centuries_does_not_turn_the_minute_into_a_day() {
         lane.try_reserve(&demand(5, Some(5)), Spare::default(), now).expect("there is room");
     lane.sent(&mut debit, now);
     let reset = Some(Duration::from_secs(18_446_744_073));
-    let told = QuotaHint { limit: 1_000, remaining: Some(990), reset };
+    let told = QuotaHint { reset, ..told_quota(1_000, 990, SECOND) };
     lane.observe(&mut debit, &Hint { tokens: Some(told), ..Hint::default() }, now);
     lane.settle(debit, &usage(5, 5), now);
     let kinds: Vec<QuotaKind> = lane.levels(now).iter().map(|level| level.quota).collect();

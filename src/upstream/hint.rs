@@ -83,7 +83,7 @@ fn counter(headers: &HeaderMap, names: &CounterNames) -> Option<QuotaHint> {
     let limit = number(headers, &names.limit).filter(|&limit| limit > 0)?;
     let remaining = number(headers, &names.remaining).filter(|&remaining| remaining <= limit);
     let reset = text(headers, &names.reset).and_then(duration::parse);
-    Some(QuotaHint { limit, remaining, reset })
+    Some(QuotaHint { limit, remaining, reset, ..QuotaHint::default() })
 }
 
 /// Returns the one of which less is left; a smaller limit where that is the same or unknown.
@@ -115,6 +115,10 @@ mod tests {
         hint(&headers, Dialect::OpenAi)
     }
 
+    fn told(limit: u64, remaining: Option<u64>, reset: Option<Duration>) -> QuotaHint {
+        QuotaHint { limit, remaining, reset, ..QuotaHint::default() }
+    }
+
     #[test]
     fn a_usual_answer_of_openai_is_read_whole() {
         let hint = read(&[
@@ -127,8 +131,8 @@ mod tests {
             ("openai-processing-ms", "420"),
         ]);
         let millis = Duration::from_millis;
-        let requests = QuotaHint { limit: 5000, remaining: Some(4999), reset: Some(millis(12)) };
-        let tokens = QuotaHint { limit: 160_000, remaining: Some(159_976), reset: Some(millis(9)) };
+        let requests = told(5000, Some(4999), Some(millis(12)));
+        let tokens = told(160_000, Some(159_976), Some(millis(9)));
         assert_eq!(hint.requests, Some(requests));
         assert_eq!(hint.tokens, Some(tokens));
         assert_eq!(hint.processing, Some(millis(420)));
@@ -158,7 +162,7 @@ mod tests {
             ("x-ratelimit-reset-tokens", "soon"),
         ]);
         assert_eq!(hint.requests, None);
-        assert_eq!(hint.tokens, Some(QuotaHint { limit: 1000, remaining: None, reset: None }));
+        assert_eq!(hint.tokens, Some(told(1000, None, None)));
     }
 
     #[test]

@@ -303,6 +303,7 @@ fn hint(shown: &[Shown], processing: Option<Duration>) -> Hint {
             limit: shown.limit,
             remaining: Some(shown.remaining),
             reset: Some(Duration::from_millis(u64::try_from(shown.reset.as_millis()).unwrap_or(0))),
+            ..QuotaHint::default()
         })
     };
     Hint {

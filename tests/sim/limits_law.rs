@@ -234,8 +234,8 @@ impl Run {
             let left = MINUTE - into_window(arrival.at, phase);
             let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             let reset = Some(Duration::from_millis(ms));
-            let tokens = Some(QuotaHint { limit: self.limits.1, remaining: None, reset });
-            let requests = Some(QuotaHint { limit: self.limits.0, remaining: None, reset });
+            let tokens = Some(QuotaHint { limit: self.limits.1, reset, ..QuotaHint::default() });
+            let requests = Some(QuotaHint { limit: self.limits.0, reset, ..QuotaHint::default() });
             let hint = Hint { requests, tokens, ..Hint::default() };
             self.lane.observe(&mut debit, &hint, now);
         }
