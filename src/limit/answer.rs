@@ -231,7 +231,7 @@ impl Lane {
         refusal.quota.unwrap_or(QuotaKind::TokensPerMinute)
     }
 
-    fn counting(&self) -> Counting {
+    pub(super) fn counting(&self) -> Counting {
         self.settings.counting.unwrap_or_default()
     }
 

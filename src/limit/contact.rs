@@ -87,6 +87,17 @@ impl Grace {
         self.present = self.present.max(bound);
     }
 
+    /// Takes over a bound that was learned before, as what was before this epoch.
+    pub(super) fn recall(&mut self, bound: u64, now: Moment) {
+        if bound > 0 {
+            let least = LEAST.min(self.most);
+            self.before = bound.clamp(least, self.most);
+            self.present = least;
+            self.epoch = now;
+            self.answers = ENOUGH + 1;
+        }
+    }
+
     /// Returns the bound in nanoseconds.
     pub(super) fn nanos(&self) -> u64 {
         self.present.max(self.before)

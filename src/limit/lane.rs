@@ -27,7 +27,7 @@ pub struct Lane {
     pub(super) grace: Grace,
     pub(super) contact: Contact,
     /// Caution with requests whose output bound had to be guessed.
-    unbounded: Contact,
+    pub(super) unbounded: Contact,
     pub(super) outputs: Outputs,
     /// What a refusal showed to be charged for an absent output bound.
     pub(super) told_absent: Option<u64>,
@@ -37,6 +37,8 @@ pub struct Lane {
     pub(super) hold: Option<(QuotaKind, Moment)>,
     /// When the provider answered last.
     pub(super) heard: Moment,
+    /// What was debited since the lane's memory was kept last.
+    pub(super) drift: Charge,
 }
 
 /// Sums over the debits that are not closed.
@@ -93,6 +95,7 @@ impl Lane {
             open: Open::default(),
             hold: None,
             heard: begin,
+            drift: Charge::default(),
             settings,
         }
     }
@@ -129,6 +132,7 @@ impl Lane {
         self.hold = None;
         self.pool = pool;
         self.open.add(&offer.charge, offer.bounded);
+        self.drift = self.drift.plus(&offer.charge);
         self.contact.begin(now);
         if offer.bounded == Bounded::Guessed {
             self.unbounded.begin(now);
@@ -230,6 +234,9 @@ impl Lane {
         actual: impl Fn(QuotaKind) -> Option<u64>,
     ) {
         let grace = self.grace.nanos();
+        if !self.tariff.reserves_bound() {
+            self.drift.tokens = self.drift.tokens.saturating_add(output);
+        }
         for (i, quota) in self.quotas.iter_mut().enumerate() {
             if self.tariff.charges_later(quota.kind) {
                 quota.debit_output(output, now, grace);

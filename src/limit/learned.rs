@@ -1,34 +1,236 @@
-//! What a lane has learned and is worth keeping over a restart.
+//! What a lane has learned that is worth keeping over a restart, and how it comes back.
+//!
+//! # What this module owns
+//!
+//! [`Learned`], the form that is written down: limits that answers told, what is used of each quota
+//! as debits of the past, how long outputs were, how late requests get there. A new lane recalls it by
+//! replaying these debits at their own times, so whatever has left or refilled meanwhile has.
+//!
+//! # What this module does not do
+//!
+//! It writes nothing: who keeps a lane's memory says how old it is, and how its last use ended
+//! ([`Absence`]). Limits that are configured come from the configuration, not from here.
+//!
+//! # Invariants
+//!
+//! 1. A recalled quota never has more left than the kept one would have now, as long as nothing was
+//!    debited beyond the twentieth that [`Lane::has_drifted`] bounds.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::QuotaKind;
+use super::charge::Charge;
 use super::lane::Lane;
+use super::meter::{End, Meter};
+use super::moment::{Moment, nanos};
 use super::pool::Outputs;
+use super::quota::Quota;
 
-/// What a lane has learned of its provider, fit to be stored as text.
-///
-/// Levels are not in it: they are old by the time that it is read.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+/// What a lane has learned, fit to be written down. It holds numbers only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Learned {
-    /// What outputs were so far.
-    pub(super) outputs: Outputs,
+    quotas: Vec<LearnedQuota>,
+    #[serde(default)]
+    outputs: Outputs,
+    /// Whether an answer was ever seen.
+    #[serde(default)]
+    met: bool,
     /// What is charged for an absent output bound.
-    pub(super) absent: Option<u64>,
+    #[serde(default)]
+    absent_max: Option<u64>,
+    /// How much later than another one request may get there, in nanoseconds.
+    #[serde(default)]
+    grace_ns: u64,
+    /// For want of what nothing goes yet, and for how many milliseconds.
+    #[serde(default)]
+    hold: Option<(QuotaKind, u64)>,
+}
+
+impl Learned {
+    /// The version of the form. One that reads another version's numbers wrongly must raise it;
+    /// fields may be added without, if they have a default.
+    pub const VERSION: u32 = 1;
+}
+
+/// What is kept of one quota.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct LearnedQuota {
+    quota: QuotaKind,
+    /// The limit that the provider told; `None` where only the configuration says it.
+    told: Option<u64>,
+    /// What is used, the oldest first.
+    #[serde(default)]
+    used: Vec<PastDebit>,
+    /// When the present window ends, at the earliest and at the latest, in milliseconds.
+    #[serde(default)]
+    ends_ms: Option<(u64, u64)>,
+}
+
+/// What was debited in one span of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PastDebit {
+    /// How long ago its latest part was, in milliseconds.
+    pub(super) ago_ms: u64,
+    pub(super) amount: u64,
+}
+
+/// How long a lane was not there, and how its last use ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Absence {
+    /// The time since [`Lane::learned`] was asked.
+    pub lasted: Duration,
+    /// How its last use ended.
+    pub end: LastEnd,
+}
+
+/// How the last use of a lane ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastEnd {
+    /// Nothing was sent after it was kept: its levels are known as well as after an idle spell.
+    Clean,
+    /// The program was cut off: more may have been sent, but less than makes a lane drift.
+    Cut,
 }
 
 impl Lane {
-    /// Returns what has been learned so far.
-    pub fn learned(&self) -> Learned {
-        Learned { outputs: self.outputs, absent: self.told_absent }
+    /// Returns what is worth keeping, as of `now`; `None` where nothing was learned or used. What
+    /// is debited from now on counts for [`has_drifted`](Self::has_drifted).
+    pub fn learned(&mut self, now: Instant) -> Option<Learned> {
+        let now = self.time.advance(now);
+        self.drift = Charge::default();
+        let quotas: Vec<LearnedQuota> =
+            self.quotas.iter().map(|quota| self.keep_quota(quota, now)).collect();
+        let is_empty = quotas.iter().all(|quota| quota.told.is_none() && quota.used.is_empty());
+        let learned = Learned {
+            quotas,
+            outputs: self.outputs,
+            met: self.contact.is_made(),
+            absent_max: self.told_absent,
+            grace_ns: self.grace.nanos(),
+            hold: self
+                .hold
+                .filter(|(_, at)| *at > now)
+                .map(|(kind, at)| (kind, millis(at.since(now)))),
+        };
+        (!is_empty || self.outputs.is_known()).then_some(learned)
     }
 
-    /// Takes over what a lane of the same account and limit group had learned. To be called before
-    /// anything is reserved.
-    pub fn recall(&mut self, learned: &Learned, now: Instant) {
-        self.time.advance(now);
-        self.outputs = learned.outputs;
-        self.told_absent = learned.absent;
+    /// Returns whether more than a twentieth of a quota was debited since [`learned`](Self::learned)
+    /// was asked last: then it is time to keep it again.
+    pub fn has_drifted(&self) -> bool {
+        let over =
+            |quota: &Quota| self.drift.of(quota.kind).saturating_mul(UNSURE) > quota.meter.limit();
+        self.quotas.iter().any(over)
+    }
+
+    /// Takes over what was kept. Only for a lane of which nothing was debited yet.
+    ///
+    /// After a [`LastEnd::Clean`] end the lane goes on as after an idle spell. After a cut one a
+    /// twentieth more is taken to be used, and first contact is made with the caution that a
+    /// configured limit gets.
+    pub fn recall(&mut self, learned: &Learned, absence: Absence, now: Instant) {
+        let lasted = nanos(absence.lasted);
+        let debits = learned.quotas.iter().flat_map(|quota| &quota.used);
+        let oldest = debits.map(|debit| from_millis(debit.ago_ms)).max().unwrap_or(0);
+        self.time.begin_earlier(lasted.saturating_add(oldest));
+        let now = self.time.advance(now);
+        let kept = now.minus(lasted);
+        self.grace.recall(learned.grace_ns, now);
+        for quota in &learned.quotas {
+            self.recall_quota(quota, kept, now);
+        }
+        self.outputs = learned.outputs.sane();
+        if self.outputs.is_known() {
+            self.unbounded.make();
+        }
+        self.told_absent = learned.absent_max;
+        let hold = learned.hold.map(|(kind, ms)| (kind, kept.plus(from_millis(ms))));
+        self.hold = hold.filter(|(_, at)| *at > now);
+        match absence.end {
+            LastEnd::Clean if learned.met => self.contact.make(),
+            LastEnd::Clean => {}
+            LastEnd::Cut => self.doubt(now),
+        }
+    }
+
+    fn keep_quota(&self, quota: &Quota, now: Moment) -> LearnedQuota {
+        let grace = self.grace.nanos();
+        let mut used = quota.meter.past(now, grace);
+        let to_come = self.pool.reserve();
+        if self.tariff.charges_later(quota.kind) && to_come > 0 {
+            used.push(PastDebit { ago_ms: 0, amount: to_come });
+        }
+        let ends_ms = quota.meter.end(now).map(|end| {
+            (millis(end.earliest.since(now)), millis(end.latest.since(now)).saturating_add(1))
+        });
+        LearnedQuota { quota: quota.kind, told: quota.told(), used, ends_ms }
+    }
+
+    fn recall_quota(&mut self, learned: &LearnedQuota, kept: Moment, now: Moment) {
+        let kind = learned.quota;
+        let window = nanos(self.window(kind));
+        let grace = self.grace.nanos();
+        if let Some(told) = learned.told.filter(|told| *told > 0) {
+            let begin = Moment::default();
+            if self.quotas.iter().all(|quota| quota.kind != kind) {
+                let meter = Meter::new(self.counting(), told, window, begin);
+                self.quotas.push(Quota::new(kind, meter, begin));
+            }
+            if let Some(quota) = self.quota_mut(kind) {
+                quota.learn_limit(told, begin, begin, window);
+            }
+        }
+        let Some(quota) = self.quota_mut(kind) else { return };
+        for debit in &learned.used {
+            quota.meter.debit(debit.amount, kept.minus(from_millis(debit.ago_ms)), grace);
+        }
+        if let Some((earliest, latest)) = learned.ends_ms {
+            let [earliest, latest] = [earliest, latest].map(|ms| kept.plus(from_millis(ms)));
+            quota.meter.learn_end(End { earliest, latest }, kept, grace);
+        }
+        quota.meter.advance(now, grace);
+    }
+
+    /// Takes as much to be used as may have been since it was kept.
+    fn doubt(&mut self, now: Moment) {
+        let grace = self.grace.nanos();
+        let limit = |kind| {
+            self.quotas.iter().find(|quota| quota.kind == kind).map(|quota| quota.meter.limit())
+        };
+        let minutes = (limit(QuotaKind::RequestsPerMinute), limit(QuotaKind::TokensPerMinute));
+        for quota in &mut self.quotas {
+            let of_minute = match quota.kind {
+                QuotaKind::RequestsPerDay => minutes.0,
+                QuotaKind::TokensPerDay => minutes.1,
+                _ => None,
+            };
+            let limit = quota.meter.limit();
+            quota.meter.debit(
+                of_minute.map_or(limit, |most| most.min(limit)).div_ceil(UNSURE),
+                now,
+                grace,
+            );
+        }
+    }
+
+    fn quota_mut(&mut self, kind: QuotaKind) -> Option<&mut Quota> {
+        self.quotas.iter_mut().find(|quota| quota.kind == kind)
     }
 }
+
+/// What is debited between two keepings is at most so small a part of a quota, or one request.
+const UNSURE: u64 = 20;
+
+fn millis(nanos: u64) -> u64 {
+    nanos / 1_000_000
+}
+
+fn from_millis(millis: u64) -> u64 {
+    millis.saturating_mul(1_000_000)
+}
+
+#[cfg(test)]
+mod tests;

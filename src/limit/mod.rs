@@ -43,13 +43,14 @@ mod words;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 pub use self::cost::Cost;
 pub use self::debit::Debit;
 pub use self::hint::{Hint, HintWindow, QuotaHint, RefusalHint};
 pub use self::lane::Lane;
-pub use self::learned::Learned;
+pub use self::learned::{Absence, LastEnd, Learned};
 pub use self::settings::{Charging, Counting, Estimator, LaneSettings};
 
 /// Why a request may not go now.
@@ -98,7 +99,8 @@ impl Spare {
 }
 
 /// One of the quotas that a lane may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum QuotaKind {
     /// Requests per minute.
     RequestsPerMinute,

@@ -31,13 +31,22 @@ impl Moment {
 #[derive(Debug)]
 pub(super) struct Timeline {
     epoch: Instant,
+    /// The moment of the epoch.
+    begin: Moment,
     latest: Moment,
 }
 
 impl Timeline {
     /// Begins at `epoch`.
     pub(super) fn new(epoch: Instant) -> Self {
-        Self { epoch, latest: Moment::default() }
+        Self { epoch, begin: Moment::default(), latest: Moment::default() }
+    }
+
+    /// Puts the beginning `nanos` before the epoch, to make room for a past. Only before time went
+    /// on.
+    pub(super) fn begin_earlier(&mut self, nanos: u64) {
+        self.begin = self.begin.plus(nanos);
+        self.latest = self.latest.plus(nanos);
     }
 
     /// Returns `now`, or the latest time seen where `now` is older than that.
@@ -49,7 +58,7 @@ impl Timeline {
     /// Returns what [`advance`](Self::advance) would, and remembers nothing.
     pub(super) fn peek(&self, now: Instant) -> Moment {
         let since = now.saturating_duration_since(self.epoch);
-        self.latest.max(Moment(nanos(since)))
+        self.latest.max(self.begin.plus(nanos(since)))
     }
 
     /// Returns the latest time seen.
@@ -59,7 +68,7 @@ impl Timeline {
 
     /// Returns the outer world's name of `moment`.
     pub(super) fn instant(&self, moment: Moment) -> Instant {
-        let after = Duration::from_nanos(moment.0);
+        let after = Duration::from_nanos(moment.since(self.begin));
         self.epoch.checked_add(after).unwrap_or(self.epoch)
     }
 }

@@ -50,6 +50,17 @@ impl Outputs {
         self.variance = (1.0 - weight) * (self.variance + weight * off * off);
     }
 
+    /// Returns whether any answer was seen.
+    pub(super) fn is_known(&self) -> bool {
+        self.seen > 0
+    }
+
+    /// Returns it without what no answers can have led to: it comes from a file.
+    pub(super) fn sane(self) -> Self {
+        let is_sane = |number: f64| number.is_finite() && number >= 0.0;
+        if is_sane(self.mean) && is_sane(self.variance) { self } else { Self::default() }
+    }
+
     /// Returns how much one answer may be expected to use: the mean and one deviation; `None` while
     /// nothing is known.
     pub(super) fn usual(&self) -> Option<u64> {

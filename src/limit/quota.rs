@@ -83,6 +83,11 @@ impl Quota {
         self.told.unwrap_or_else(|| self.meter.limit())
     }
 
+    /// Returns the limit that the provider told; `None` where only the configuration says it.
+    pub(super) fn told(&self) -> Option<u64> {
+        self.told.or_else(|| self.ceiling.is_none().then(|| self.meter.limit()))
+    }
+
     /// Returns what must be left for a debit of `amount`: the margin comes on top, but what fits an
     /// untouched quota fits.
     pub(super) fn need(&self, amount: u64, minute: u64, now: Moment) -> u64 {

@@ -12,6 +12,7 @@
 //! 1. A request sent so late that it may get there behind the end counts before it and behind it.
 //! 2. Nothing is forgotten before the end has surely passed.
 
+use super::super::learned::PastDebit;
 use super::super::moment::Moment;
 use super::sliding::Sliding;
 
@@ -92,6 +93,20 @@ impl Fixed {
         let Some(begun) = self.begun.max(ended) else { return self.recent.used(now, grace) };
         let in_window = self.recent.log.sum_without(|last| last.plus(grace) < begun);
         in_window.min(self.recent.used(now, grace))
+    }
+
+    /// Returns what is used at `now`, slice by slice.
+    pub(super) fn past(&self, now: Moment, grace: u64) -> Vec<PastDebit> {
+        let ended = self.end.filter(|end| end.latest < now).map(|end| end.earliest);
+        match self.begun.max(ended) {
+            Some(begun) => self.recent.log.past(now, |last| last.plus(grace) < begun),
+            None => self.recent.past(now, grace),
+        }
+    }
+
+    /// Returns the end of the present window, where it is known.
+    pub(super) fn end(&self, now: Moment) -> Option<End> {
+        self.end.filter(|end| end.latest >= now)
     }
 
     /// Returns when at most `target` is used; `now` if that is so.

@@ -17,6 +17,7 @@
 
 use std::collections::VecDeque;
 
+use super::super::learned::PastDebit;
 use super::super::moment::Moment;
 
 /// Debits of the recent past.
@@ -124,6 +125,21 @@ impl Log {
         last
     }
 
+    /// Returns the sums of the slices whose last debit has not left, of neighbours together where
+    /// there are many, each at the time of its last debit.
+    pub(super) fn past(&self, now: Moment, has_left: impl Fn(Moment) -> bool) -> Vec<PastDebit> {
+        let kept: Vec<&Slice> =
+            self.slices.iter().skip_while(|slice| has_left(slice.last)).collect();
+        let together = kept.len().div_ceil(KEPT).max(1);
+        let joined = kept.chunks(together).filter_map(|slices| {
+            let sum = slices.iter().map(|slice| slice.sum).sum::<i128>();
+            let ago_ms = now.since(slices.last()?.last) / 1_000_000;
+            let amount = u64::try_from(sum).ok().filter(|amount| *amount > 0)?;
+            Some(PastDebit { ago_ms, amount })
+        });
+        joined.collect()
+    }
+
     /// Returns what may have been debited in `from..=to`, and never less than was.
     pub(super) fn debited(&self, from: Moment, to: Moment) -> u64 {
         let those = self.slices.iter().skip_while(|slice| slice.last < from);
@@ -136,5 +152,7 @@ impl Log {
 const PLACES: usize = FINE + 104;
 /// While there are fewer slices than these, each debit has its own.
 const FINE: usize = 32;
+/// The most that a memory keeps of them.
+const KEPT: usize = 24;
 /// Beyond those a slice is this part of the window, so that at most 1 % of it is held back.
 const COARSE: u64 = 96;

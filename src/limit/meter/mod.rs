@@ -19,6 +19,7 @@ use self::bucket::Bucket;
 pub(super) use self::fixed::End;
 use self::fixed::Fixed;
 use self::sliding::Sliding;
+use super::learned::PastDebit;
 use super::moment::Moment;
 use super::settings::Counting;
 
@@ -175,6 +176,28 @@ impl Meter {
         #[expect(clippy::cast_precision_loss, reason = "compared to a millionth at best")]
         let (least, gone) = (left as f64, gone as f64);
         Span { least, most: least + gone }
+    }
+
+    /// Returns what is used at `now`, as debits of the past that would come to as much, the oldest
+    /// first.
+    pub(super) fn past(&self, now: Moment, grace: u64) -> Vec<PastDebit> {
+        match self {
+            Self::Bucket(bucket) => {
+                let used = i128::from(bucket.limit()) - i128::from(bucket.level(now));
+                let amount = u64::try_from(used).unwrap_or(0);
+                Some(PastDebit { ago_ms: 0, amount }).filter(|_| amount > 0).into_iter().collect()
+            }
+            Self::Sliding(sliding) => sliding.past(now, grace),
+            Self::Fixed(fixed) => fixed.past(now, grace),
+        }
+    }
+
+    /// Returns when the present window ends, where windows have an end and it is known.
+    pub(super) fn end(&self, now: Moment) -> Option<End> {
+        match self {
+            Self::Bucket(_) | Self::Sliding(_) => None,
+            Self::Fixed(fixed) => fixed.end(now),
+        }
     }
 
     /// Returns what may have been debited in `from..=to`, and never less than was.

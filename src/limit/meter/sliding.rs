@@ -6,6 +6,7 @@
 //! then has it left at the provider too, however late it got there and however soon the next one
 //! does.
 
+use super::super::learned::PastDebit;
 use super::super::moment::Moment;
 use super::log::Log;
 
@@ -32,6 +33,11 @@ impl Sliding {
     /// Returns what is used at `now`.
     pub(super) fn used(&self, now: Moment, grace: u64) -> i128 {
         self.log.sum_without(|last| leaves(last, self.window, grace) <= now)
+    }
+
+    /// Returns what is used at `now`, slice by slice.
+    pub(super) fn past(&self, now: Moment, grace: u64) -> Vec<PastDebit> {
+        self.log.past(now, |last| leaves(last, self.window, grace) <= now)
     }
 
     /// Returns when so much has left that at most `target` is used; `now` if that is so.
