@@ -21,6 +21,7 @@
 //! 3. No message and no [`Effective`] value shows a key.
 
 mod check;
+mod dialect;
 mod environment;
 mod pattern;
 mod problem;
@@ -35,14 +36,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::dialect::Dialect;
 pub use self::environment::Flags;
 pub use self::pattern::ModelPattern;
 pub use self::problem::{ConfigError, Origin, Problem, Warning};
 use self::raw::{RawTable, RawValue};
 use self::section::{Check, Section};
 pub use self::settings::{
-    AccountSettings, AppSettings, Dialect, Disconnect, KeySettings, LimitRule, LineMode,
-    LineSettings, LogFormat, Mode, ServerSettings, Settings, TimeoutSettings, UpstreamSettings,
+    AccountSettings, AppSettings, Disconnect, KeySettings, LimitRule, LineMode, LineSettings,
+    LogFormat, Mode, ServerSettings, Settings, TimeoutSettings, UpstreamSettings,
 };
 
 /// Every setting with its default and an explanation.

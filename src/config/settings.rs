@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::dialect::Dialect;
 use super::pattern::ModelPattern;
 use crate::limit::LaneSettings;
 use crate::units::{AccountName, AppName, KeyLabel, Secret};
@@ -137,14 +138,6 @@ impl UpstreamSettings {
         let (accounts, keys) = (plural(self.accounts.len(), "account"), plural(keys.len(), "key"));
         format!("{accounts}, {keys}{source}")
     }
-}
-
-/// How a provider speaks of limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dialect {
-    /// `x-ratelimit-*` with Go durations.
-    #[default]
-    OpenAi,
 }
 
 /// An organisation or project: the owner of quotas.

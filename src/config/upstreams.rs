@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::check::{check_home, resolve};
+use super::dialect::DialectChoice;
 use super::pattern::ModelPattern;
 use super::problem::{Origin, Problem, Warning};
 use super::raw::RawValue;
@@ -61,7 +62,7 @@ pub(super) fn apps(root: &mut Section, check: &mut Check<'_>) -> Vec<Located<App
 fn upstream(mut section: Section, check: &mut Check<'_>) -> Option<Addressed> {
     let name = section.require::<Label>("name", check);
     let url = section.require::<BaseUrl>("base_url", check);
-    let dialect = section.require("dialect", check);
+    let dialect = section.require::<DialectChoice>("dialect", check);
     let (mut names, mut labels) = (Unique::default(), Unique::default());
     let mut accounts = Vec::new();
     for account_section in sections(&mut section, "accounts", check) {
@@ -73,7 +74,7 @@ fn upstream(mut section: Section, check: &mut Check<'_>) -> Option<Addressed> {
     let settings = UpstreamSettings {
         name: name?.value.0,
         base_url: url.value.0.clone(),
-        dialect: dialect?.value,
+        dialect: dialect?.value.at(&url.value.0),
         accounts,
         limits,
     };

@@ -8,7 +8,7 @@ use http::Uri;
 use super::pattern::ModelPattern;
 use super::raw::RawValue;
 use super::section::FromRaw;
-use super::settings::{Dialect, Disconnect, LineMode, LogFormat};
+use super::settings::{Disconnect, LineMode, LogFormat};
 use crate::limit::{Charging, Counting, Estimator};
 
 /// A whole number that is not zero.
@@ -161,17 +161,6 @@ impl FromRaw for Disconnect {
         match value.as_text()? {
             "cancel" => Some(Self::Cancel),
             "drain" => Some(Self::Drain),
-            _ => None,
-        }
-    }
-}
-
-impl FromRaw for Dialect {
-    const RULE: &'static str = "must be \"openai\"";
-
-    fn from_raw(value: &RawValue) -> Option<Self> {
-        match value.as_text()? {
-            "openai" => Some(Self::OpenAi),
             _ => None,
         }
     }

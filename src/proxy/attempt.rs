@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header, response};
+use http::{HeaderMap, HeaderValue, Response, header, response};
 use tokio::time::Instant;
 
 use super::answer::{charge, describe, estimate, limits};
@@ -12,7 +12,7 @@ use super::patience::Backoff;
 use super::{Failure, Proxy, Visit, is_event_stream};
 use crate::admit::Reservation;
 use crate::call::{Call, Delivery, StreamUsage};
-use crate::limit::QuotaLevel;
+use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
 use crate::relay::{self, Body, Metering, Read};
 use crate::settle::{Ending, Unsettled};
@@ -107,8 +107,7 @@ impl Proxy {
             return self.refused(sent, going, (head, body)).await;
         }
         let now = Instant::now();
-        let dialect = self.inner.upstream.dialect;
-        let levels = sent.unsettled.observe(&hint(&head.headers, dialect), now);
+        let levels = sent.unsettled.observe(&self.hint(&head.headers, now), now);
         let answer = match &going.errand {
             Errand::Metered(call) => {
                 sent.unsettled.report(&Finding::of(Verdict::Fine), &head.headers, now);
@@ -214,7 +213,7 @@ impl Proxy {
     ) -> (Finding, Change, Vec<QuotaLevel>) {
         let now = Instant::now();
         let finding = classify(head.status, &head.headers, body);
-        let mut told = hint(&head.headers, self.inner.upstream.dialect);
+        let mut told = self.hint(&head.headers, now);
         told.refusal = finding.refusal;
         told.retry_after = told.retry_after.or(finding.retry_after);
         let levels = sent.unsettled.observe(&told, now);
@@ -223,6 +222,10 @@ impl Proxy {
             sent.unsettled.note_refusal();
         }
         (finding, change, levels)
+    }
+
+    fn hint(&self, headers: &HeaderMap, now: Instant) -> Hint {
+        hint(headers, self.inner.upstream.dialect, self.inner.clock.since_epoch(now))
     }
 
     /// Makes the head of the client's answer out of the provider's.
@@ -284,7 +287,7 @@ fn unanswered(error: SendError, sent: Sent, going: &mut Try) -> Result<Outcome, 
     let Sent { unsettled, place, account, .. } = sent;
     if !matches!(error, SendError::Upload) {
         let finding = Finding::of(Verdict::Unreachable);
-        unsettled.report(&finding, &http::HeaderMap::new(), Instant::now());
+        unsettled.report(&finding, &HeaderMap::new(), Instant::now());
     }
     let Try { errand, backoff } = going;
     let may_repeat = match error {

@@ -41,6 +41,7 @@ use self::vigil::Vigil;
 use crate::admit::{Admission, Ask};
 use crate::auth::Gate;
 use crate::catalog::Catalog;
+use crate::clock::WallClock;
 use crate::config::{Disconnect, Settings, UpstreamSettings};
 use crate::count::Counter;
 use crate::relay::Body;
@@ -67,6 +68,7 @@ struct Inner {
     admission: Admission,
     client: Client,
     metrics: Metrics,
+    clock: WallClock,
 }
 
 /// Why a proxy cannot be made.
@@ -110,6 +112,7 @@ impl Proxy {
             admission: Admission::start(&upstream, &settings.line)?,
             client: Client::new(&settings.timeouts, environment)?,
             metrics: Metrics::new(),
+            clock: WallClock::from_system(),
             upstream,
             settings,
         };

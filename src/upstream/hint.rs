@@ -1,89 +1,137 @@
 //! What an answer's headers say of the provider's counters.
+//!
+//! # What this module owns
+//!
+//! Reading the headers that a dialect's table names ([`super::dialect`]) into a [`Hint`].
+//!
+//! # What this module does not do
+//!
+//! It does not judge what a counter says. What is absent, negative or unreadable is left out, and
+//! so is a counter without a readable limit.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
+use http::header::{AsHeaderName, DATE, RETRY_AFTER};
 
+use super::dialect::{Counted, Counter, Table, Unit, Window, table};
 use super::duration;
 use crate::config::Dialect;
-use crate::limit::{Hint, QuotaHint};
+use crate::limit::{Hint, HintWindow, QuotaHint};
 
-/// Reads the headers of any answer, refused or not. What is absent, negative or unreadable is left
-/// out; a counter without a readable limit is left out whole.
-///
-/// Header names: OpenAI's rate limit guide, <https://platform.openai.com/docs/guides/rate-limits>,
-/// read 2026-11-21.
-pub fn hint(headers: &HeaderMap, dialect: Dialect) -> Hint {
-    let counters = match dialect {
-        Dialect::OpenAi => &OPENAI,
-    };
-    let read = |names: &[CounterNames]| {
-        names.iter().filter_map(|names| counter(headers, names)).reduce(tighter)
-    };
+/// Reads the headers of any answer, refused or not. `date` is the time since 1970-01-01 UTC at which
+/// they came; resets that are dates are counted from there, or from the answer's own date where
+/// that is far from it.
+pub fn hint(headers: &HeaderMap, dialect: Dialect, date: Duration) -> Hint {
+    let reading = Reading { headers, table: table(dialect), date };
+    let tokens = reading.tightest(Counted::Tokens, HintWindow::Minute);
+    let input = reading.tightest(Counted::Input, HintWindow::Minute);
+    let output = reading.tightest(Counted::Output, HintWindow::Minute);
     Hint {
-        requests: read(&counters.requests),
-        tokens: read(&counters.tokens),
+        requests: reading.tightest(Counted::Requests, HintWindow::Minute),
+        tokens: tokens.filter(|tokens| !is_sum(tokens, input, output)),
+        requests_daily: reading.tightest(Counted::Requests, HintWindow::Day),
+        tokens_daily: reading.tightest(Counted::Tokens, HintWindow::Day),
+        input,
+        output,
         retry_after: retry_after(headers),
-        processing: text(headers, &PROCESSING).and_then(duration::parse_millis),
-        ..Hint::default()
+        processing: text(headers, PROCESSING).and_then(duration::parse_millis),
+        refusal: None,
     }
 }
 
 /// Reads when to come back: `retry-after-ms` (Azure's, finer), else `retry-after` in seconds. A date
 /// is not understood.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    text(headers, &RETRY_AFTER_MS)
+    text(headers, RETRY_AFTER_MS)
         .and_then(duration::parse_millis)
-        .or_else(|| text(headers, &RETRY_AFTER).and_then(duration::parse_seconds))
+        .or_else(|| text(headers, RETRY_AFTER).and_then(duration::parse_seconds))
 }
 
-static PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
-static RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const PROCESSING: &str = "openai-processing-ms";
+const RETRY_AFTER_MS: &str = "retry-after-ms";
 
-/// The headers of one counter.
-struct CounterNames {
-    limit: HeaderName,
-    remaining: HeaderName,
-    reset: HeaderName,
+/// Headers that are being read.
+struct Reading<'a> {
+    headers: &'a HeaderMap,
+    table: &'static Table,
+    date: Duration,
 }
 
-/// The counters of a dialect; where several speak of the same quota, the tightest counts.
-struct DialectNames {
-    requests: [CounterNames; 1],
-    tokens: [CounterNames; 3],
+impl Reading<'_> {
+    /// Returns what is told of one kind and window, where several tell of it, the tightest. What
+    /// may be of either window stands with the minute.
+    fn tightest(&self, counted: Counted, window: HintWindow) -> Option<QuotaHint> {
+        let counters = self.table.counters.iter().filter(|counter| counter.counted == counted);
+        let told = counters.filter_map(|counter| self.counter(counter));
+        let of_day = window == HintWindow::Day;
+        told.filter(|told| (told.window == HintWindow::Day) == of_day).reduce(tighter)
+    }
+
+    fn counter(&self, counter: &Counter) -> Option<QuotaHint> {
+        let limit = number(self.headers, counter.limit).filter(|&limit| limit > 0)?;
+        let window = match counter.window {
+            Window::Of(window) => window,
+            Window::Slice { length, per_minute } => {
+                let limit = limit.checked_mul(per_minute)?;
+                let window = HintWindow::Minute;
+                return Some(QuotaHint {
+                    limit,
+                    window,
+                    slice: Some(length),
+                    ..QuotaHint::default()
+                });
+            }
+        };
+        let remaining = number(self.headers, counter.remaining);
+        let is_of_requests = counter.counted == Counted::Requests;
+        let rounded_to = if is_of_requests { 1 } else { self.table.tokens_rounded_to };
+        // Rounding may lift what is left above the limit.
+        let most = limit.saturating_add(rounded_to / 2);
+        Some(QuotaHint {
+            limit,
+            remaining: remaining.filter(|&left| left <= most).map(|left| left.min(limit)),
+            reset: counter.reset.and_then(|name| self.reset(name)),
+            window,
+            rounded_to,
+            reset_within: self.table.reset_within,
+            slice: None,
+        })
+    }
+
+    fn reset(&self, name: &'static str) -> Option<Duration> {
+        let text = text(self.headers, name)?;
+        match self.table.reset {
+            Unit::Go => duration::parse(text),
+            Unit::Seconds => duration::parse_seconds(text),
+            Unit::Date => {
+                let at = since_epoch(humantime::parse_rfc3339(text).ok()?)?;
+                Some(at.saturating_sub(self.now()))
+            }
+        }
+    }
+
+    /// Returns the date by the provider's clock: a machine whose own clock is set wrong would else
+    /// take every reset for long past, or far away.
+    fn now(&self) -> Duration {
+        let told = text(self.headers, DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+        let told = told.and_then(since_epoch);
+        told.filter(|told| told.abs_diff(self.date) > CLOCKS_DIFFER).unwrap_or(self.date)
+    }
 }
 
-static OPENAI: DialectNames = DialectNames {
-    requests: [CounterNames {
-        limit: HeaderName::from_static("x-ratelimit-limit-requests"),
-        remaining: HeaderName::from_static("x-ratelimit-remaining-requests"),
-        reset: HeaderName::from_static("x-ratelimit-reset-requests"),
-    }],
-    tokens: [
-        CounterNames {
-            limit: HeaderName::from_static("x-ratelimit-limit-tokens"),
-            remaining: HeaderName::from_static("x-ratelimit-remaining-tokens"),
-            reset: HeaderName::from_static("x-ratelimit-reset-tokens"),
-        },
-        CounterNames {
-            limit: HeaderName::from_static("x-ratelimit-limit-project-tokens"),
-            remaining: HeaderName::from_static("x-ratelimit-remaining-project-tokens"),
-            reset: HeaderName::from_static("x-ratelimit-reset-project-tokens"),
-        },
-        CounterNames {
-            limit: HeaderName::from_static("x-ratelimit-limit-tokens_usage_based"),
-            remaining: HeaderName::from_static("x-ratelimit-remaining-tokens_usage_based"),
-            reset: HeaderName::from_static("x-ratelimit-reset-tokens_usage_based"),
-        },
-    ],
-};
+/// So far may two clocks that are set right be apart, when one of them shows whole seconds.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(2);
 
-fn counter(headers: &HeaderMap, names: &CounterNames) -> Option<QuotaHint> {
-    let limit = number(headers, &names.limit).filter(|&limit| limit > 0)?;
-    let remaining = number(headers, &names.remaining).filter(|&remaining| remaining <= limit);
-    let reset = text(headers, &names.reset).and_then(duration::parse);
-    Some(QuotaHint { limit, remaining, reset, ..QuotaHint::default() })
+fn since_epoch(at: SystemTime) -> Option<Duration> {
+    at.duration_since(SystemTime::UNIX_EPOCH).ok()
+}
+
+/// Tells whether `tokens` is only the sum of input and output, which says nothing new.
+fn is_sum(tokens: &QuotaHint, input: Option<QuotaHint>, output: Option<QuotaHint>) -> bool {
+    input
+        .zip(output)
+        .is_some_and(|(input, output)| input.limit.checked_add(output.limit) == Some(tokens.limit))
 }
 
 /// Returns the one of which less is left; a smaller limit where that is the same or unknown.
@@ -92,105 +140,13 @@ fn tighter(one: QuotaHint, other: QuotaHint) -> QuotaHint {
     if left(&other) < left(&one) { other } else { one }
 }
 
-fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+fn number(headers: &HeaderMap, name: &'static str) -> Option<u64> {
     text(headers, name)?.parse().ok()
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
 #[cfg(test)]
-mod tests {
-    use http::{HeaderName, HeaderValue};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn read(pairs: &[(&'static str, &'static str)]) -> Hint {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        hint(&headers, Dialect::OpenAi)
-    }
-
-    fn told(limit: u64, remaining: Option<u64>, reset: Option<Duration>) -> QuotaHint {
-        QuotaHint { limit, remaining, reset, ..QuotaHint::default() }
-    }
-
-    #[test]
-    fn a_usual_answer_of_openai_is_read_whole() {
-        let hint = read(&[
-            ("x-ratelimit-limit-requests", "5000"),
-            ("x-ratelimit-remaining-requests", "4999"),
-            ("x-ratelimit-reset-requests", "12ms"),
-            ("x-ratelimit-limit-tokens", "160000"),
-            ("x-ratelimit-remaining-tokens", "159976"),
-            ("x-ratelimit-reset-tokens", "9ms"),
-            ("openai-processing-ms", "420"),
-        ]);
-        let millis = Duration::from_millis;
-        let requests = told(5000, Some(4999), Some(millis(12)));
-        let tokens = told(160_000, Some(159_976), Some(millis(9)));
-        assert_eq!(hint.requests, Some(requests));
-        assert_eq!(hint.tokens, Some(tokens));
-        assert_eq!(hint.processing, Some(millis(420)));
-        assert_eq!(hint.retry_after, None);
-    }
-
-    #[test]
-    fn the_project_counts_where_it_has_less_left() {
-        let hint = read(&[
-            ("x-ratelimit-limit-tokens", "160000"),
-            ("x-ratelimit-remaining-tokens", "159000"),
-            ("x-ratelimit-limit-project-tokens", "20000"),
-            ("x-ratelimit-remaining-project-tokens", "150"),
-            ("x-ratelimit-reset-project-tokens", "59s"),
-        ]);
-        let tokens = hint.tokens.expect("both are readable");
-        assert_eq!((tokens.limit, tokens.remaining), (20_000, Some(150)));
-    }
-
-    #[test]
-    fn negative_and_senseless_values_are_left_out() {
-        let hint = read(&[
-            ("x-ratelimit-limit-requests", "-1"),
-            ("x-ratelimit-remaining-requests", "0"),
-            ("x-ratelimit-limit-tokens", "1000"),
-            ("x-ratelimit-remaining-tokens", "-1"),
-            ("x-ratelimit-reset-tokens", "soon"),
-        ]);
-        assert_eq!(hint.requests, None);
-        assert_eq!(hint.tokens, Some(told(1000, None, None)));
-    }
-
-    #[test]
-    fn azures_milliseconds_go_before_seconds() {
-        let hint = read(&[("retry-after", "2"), ("retry-after-ms", "1500")]);
-        assert_eq!(hint.retry_after, Some(Duration::from_millis(1500)));
-        assert_eq!(read(&[("retry-after", "2")]).retry_after, Some(Duration::from_secs(2)));
-        assert_eq!(read(&[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]).retry_after, None);
-    }
-
-    #[test]
-    fn azures_bare_resets_are_seconds() {
-        let hint = read(&[("x-ratelimit-limit-tokens", "10"), ("x-ratelimit-reset-tokens", "300")]);
-        assert_eq!(hint.tokens.and_then(|hint| hint.reset), Some(Duration::from_secs(300)));
-    }
-
-    proptest! {
-        #[test]
-        fn no_header_panics(values in proptest::collection::vec("[ -~]{0,24}", 14)) {
-            let mut headers = HeaderMap::new();
-            let names = OPENAI.tokens.iter().chain(&OPENAI.requests);
-            let names = names.flat_map(|names| {
-                [names.limit.clone(), names.remaining.clone(), names.reset.clone()]
-            });
-            for (name, value) in names.chain([RETRY_AFTER, RETRY_AFTER_MS.clone()]).zip(values) {
-                headers.insert(name, value.parse().expect("printable"));
-            }
-            let _hint = hint(&headers, Dialect::OpenAi);
-        }
-    }
-}
+mod tests;

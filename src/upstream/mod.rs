@@ -15,7 +15,7 @@
 //!
 //! # Invariants
 //!
-//! 1. All but [`Client`] and [`probe`] is pure: `now` and randomness are arguments.
+//! 1. All but [`Client`] and [`probe`] is pure: `now`, the date and randomness are arguments.
 //! 2. A client's own credential never goes to a provider beside ours, and no key of ours is sent
 //!    for a client that brings its own.
 //! 3. The last usable key is never taken out: its answers are passed on, and it is probed.
@@ -26,6 +26,7 @@ mod classify;
 mod client;
 mod connect;
 mod credential;
+mod dialect;
 mod duration;
 mod environment;
 mod fleet;
