@@ -4,7 +4,8 @@
 //!
 //! [`engine`], the provider as a state machine in simulated time; [`Provider`], the same behind
 //! sockets: chat completions, completions, responses and embeddings with JSON and event streams,
-//! models, files, batches, `GET /sim/stats` and `POST /sim/reset`.
+//! models, files, batches, `GET /sim/stats` and `POST /sim/reset`; [`HeadStyle`],
+//! the heads of answers for those who play with the engine without sockets.
 //!
 //! # What this module does not do
 //!
@@ -24,6 +25,7 @@ mod config;
 pub mod engine;
 mod files;
 mod flow;
+mod head;
 mod multipart;
 mod plan;
 mod provider;
@@ -37,5 +39,6 @@ mod wire;
 
 pub use self::args::{Args, SimulateError};
 pub use self::config::{Config, Faults, Latency, Outputs, RateHeaders};
+pub use self::head::{Head, HeadStyle};
 pub use self::provider::Provider;
 pub use self::raw::BadSetting;

@@ -1,4 +1,8 @@
-//! Tests of `sim`.
+//! Tests of `sim`: whole runs on a clock that jumps from event to event.
 
 mod limits;
 mod limits_law;
+#[expect(dead_code, reason = "the bench uses the rest")]
+#[path = "../play/mod.rs"]
+mod play;
+mod quota;

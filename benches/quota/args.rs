@@ -1,0 +1,71 @@
+//! What to play, from the command line.
+
+use crate::play::scenario::Scenario;
+
+/// The seeds by which figures were tuned.
+const SEEN: [u64; 5] = [1, 2, 3, 4, 5];
+/// The seeds that were not looked at while tuning.
+const UNSEEN: [u64; 5] = [101, 102, 103, 104, 105];
+
+/// What to play.
+#[derive(Debug, Default)]
+pub(crate) struct Args {
+    names: Vec<String>,
+    cell: Option<String>,
+    seeds: Option<usize>,
+    unseen: bool,
+}
+
+impl Args {
+    /// Reads the arguments after the program's name.
+    ///
+    /// # Errors
+    ///
+    /// Says which argument is not understood.
+    pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut read = Self::default();
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+            match arg.as_str() {
+                // Cargo's own.
+                "--bench" => {}
+                "--cell" => read.cell = Some(value()?),
+                "--seeds" => {
+                    let text = value()?;
+                    let count =
+                        text.parse().map_err(|_| format!("--seeds {text}: not a number"))?;
+                    read.seeds = Some(count);
+                }
+                "--unseen" => read.unseen = true,
+                name if name.starts_with('S') => read.names.push(name.to_owned()),
+                other => {
+                    return Err(format!(
+                        "{other}: not known (S1 .. S18, --cell, --seeds, --unseen)"
+                    ));
+                }
+            }
+        }
+        Ok(read)
+    }
+
+    /// Tells whether a cell is to be played.
+    pub(crate) fn wants(&self, scenario: &Scenario) -> bool {
+        let name = self.names.is_empty() || self.names.iter().any(|name| name == scenario.name);
+        name && self.cell.as_ref().is_none_or(|part| scenario.cell.contains(part.as_str()))
+    }
+
+    /// Tells whether each seed is to be told of.
+    pub(crate) fn is_detailed(&self) -> bool {
+        !self.names.is_empty() || self.cell.is_some()
+    }
+
+    /// Returns the seeds: the given number of those for tuning, or all ten.
+    pub(crate) fn seeds(&self) -> Vec<u64> {
+        let most = self.seeds.unwrap_or(usize::MAX);
+        match (self.unseen, self.seeds) {
+            (true, _) => UNSEEN.into_iter().take(most).collect(),
+            (false, Some(_)) => SEEN.into_iter().take(most).collect(),
+            (false, None) => SEEN.into_iter().chain(UNSEEN).collect(),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What happened to every request, as the network saw it: the same notes for every system.
+
+use std::time::Duration;
+
+use sluicegate::simulate::engine::Cost;
+
+/// What became of a request, for its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It was answered.
+    Served,
+    /// Its answer broke off after its client had a part of it; nobody can try that again.
+    Cut,
+    /// It failed for its client.
+    Failed,
+}
+
+/// The notes of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Diary {
+    /// One for each request, by its number.
+    pub(crate) trips: Vec<Trip>,
+    /// Every try that the provider took in, in the order of arrival there.
+    pub(crate) taken: Vec<Taken>,
+    /// When tries were sent.
+    pub(crate) sent: Vec<Duration>,
+    /// When the first refusal came back.
+    pub(crate) first_refusal: Option<Duration>,
+}
+
+/// What happened to one request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Trip {
+    /// How often it was sent.
+    pub(crate) tries: usize,
+    /// When it was sent first.
+    pub(crate) first_sent: Duration,
+    /// When it was sent last.
+    pub(crate) last_sent: Duration,
+    /// How often the provider refused it.
+    pub(crate) refused: u64,
+    /// When its client had the last byte, or knew that there will be none.
+    pub(crate) done: Duration,
+    /// What became of it; `None` while it is on its way.
+    pub(crate) fate: Option<Fate>,
+}
+
+/// A try that the provider took in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    /// Whose quota it took.
+    pub(crate) account: usize,
+    /// When it arrived at the provider.
+    pub(crate) at: Duration,
+    /// What it asked for.
+    pub(crate) cost: Cost,
+    /// When it ended, and with which tokens of input and output.
+    pub(crate) ended: Option<(Duration, u64, u64)>,
+}
+
+impl Diary {
+    /// Creates the empty diary of so many requests.
+    pub(crate) fn new(requests: usize) -> Self {
+        Self { trips: vec![Trip::default(); requests], ..Self::default() }
+    }
+
+    /// Notes that request `number` is sent, and returns how often it was before.
+    pub(crate) fn sends(&mut self, number: usize, now: Duration) -> usize {
+        self.sent.push(now);
+        let trip = &mut self.trips[number];
+        if trip.tries == 0 {
+            trip.first_sent = now;
+        }
+        trip.last_sent = now;
+        trip.tries += 1;
+        trip.tries - 1
+    }
+
+    /// Notes that the provider takes in a try, and returns where that stands.
+    pub(crate) fn takes(&mut self, account: usize, at: Duration, cost: Cost) -> usize {
+        self.taken.push(Taken { account, at, cost, ended: None });
+        self.taken.len() - 1
+    }
+
+    /// Notes that the answer to request `number` is a refusal.
+    pub(crate) fn refused(&mut self, number: usize, now: Duration) {
+        self.trips[number].refused += 1;
+        self.first_refusal.get_or_insert(now);
+    }
+
+    /// Notes how request `number` ended for its client.
+    pub(crate) fn ends(&mut self, number: usize, fate: Fate, now: Duration) {
+        let trip = &mut self.trips[number];
+        trip.done = now;
+        trip.fate = Some(fate);
+    }
+}

@@ -1,0 +1,59 @@
+//! Limits that are not what one believes: S6, S11, S15, S16, S17.
+
+use sluicegate::simulate::engine::{Charging, Counting, ForeignFlow, Limits, Slices};
+
+use super::super::scenario::{Judged, told};
+use super::{Account, Scenario, Size, at_most, single, usual, words};
+
+pub(super) fn scenarios(size: Size) -> Vec<Scenario> {
+    [twice(size), used(size), foreign(size), sliced(size)].concat()
+}
+
+/// S6: twice the real limits are configured.
+fn twice(size: Size) -> Vec<Scenario> {
+    let limits = usual(size, Counting::Bucket, Charging::Refund);
+    let scenario = single("S6", "bucket/refund", limits.clone(), size);
+    let account = Account { told: told(&limits, 2), ..Account::told("sk-main", limits) };
+    vec![Scenario { accounts: vec![account], judged: at_most(1.02, 1.0), ..scenario }]
+}
+
+/// S15: nine tenths of the quota are used when the run starts.
+fn used(size: Size) -> Vec<Scenario> {
+    let cell = |(counting, judged)| {
+        let limits = Limits { used_at_start: 0.9, ..usual(size, counting, Charging::Refund) };
+        let scenario = single("S15", words(counting, Charging::Refund), limits, size);
+        Scenario { judged, ..scenario }
+    };
+    let unknown = at_most(1.03, 2.0);
+    [
+        (Counting::Bucket, at_most(1.02, 1.0)),
+        (Counting::Sliding, unknown),
+        (Counting::Calendar, unknown),
+    ]
+    .into_iter()
+    .map(cell)
+    .collect()
+}
+
+/// S16: another program uses a third of the organisation's quota.
+fn foreign(size: Size) -> Vec<Scenario> {
+    #[expect(clippy::cast_precision_loss, reason = "thousands")]
+    let tokens_per_minute = size.tokens as f64 / 3.0;
+    let flow = ForeignFlow { requests_per_minute: 0.0, tokens_per_minute };
+    let limits = Limits { foreign: flow, ..usual(size, Counting::Bucket, Charging::Refund) };
+    let scenario = single("S16", "a third", limits, size);
+    let judged = Judged { refused: 5.0, used: Some(0.95), ..Judged::default() };
+    vec![Scenario { judged, ..scenario }]
+}
+
+/// S17: a sixtieth of the minute's requests in a second.
+fn sliced(size: Size) -> Vec<Scenario> {
+    let limits = Limits {
+        requests_per_minute: Some(size.tokens / 200),
+        slices: Slices::Requests,
+        ..usual(size, Counting::Bucket, Charging::Refund)
+    };
+    let unknown = single("S17", "unconfigured", limits, size);
+    let judged = Judged { paces: true, ..at_most(1.05, 30.0) };
+    vec![Scenario { judged, ..unknown }]
+}

@@ -1,0 +1,65 @@
+//! How a provider counts and charges: S1, S9, S10, S18.
+
+use sluicegate::limit::LaneSettings;
+use sluicegate::simulate::RateHeaders;
+use sluicegate::simulate::engine::{Charging, Counting};
+
+use super::{Account, CHARGINGS, COUNTINGS, Scenario, Size, at_most, single, usual, words};
+
+pub(super) fn scenarios(size: Size) -> Vec<Scenario> {
+    [tokens_bound(size), nothing_told(size), every_mode(size), no_headers(size)].concat()
+}
+
+/// S1: one key, short of tokens, bounds far above what is used.
+fn tokens_bound(size: Size) -> Vec<Scenario> {
+    let cell = |charging| {
+        let limits = usual(size, Counting::Bucket, charging);
+        let scenario = single("S1", words(Counting::Bucket, charging), limits, size);
+        Scenario { judged: at_most(1.02, 1.0), ..scenario }
+    };
+    CHARGINGS.into_iter().map(cell).collect()
+}
+
+/// S9: no limit is configured.
+fn nothing_told(size: Size) -> Vec<Scenario> {
+    let cell = |(counting, judged)| {
+        let limits = usual(size, counting, Charging::Refund);
+        let scenario = single("S9", words(counting, Charging::Refund), limits, size);
+        let accounts = scenario.accounts.iter().cloned();
+        let untold = |account: Account| Account { told: LaneSettings::default(), ..account };
+        Scenario { judged, accounts: accounts.map(untold).collect(), ..scenario }
+    };
+    let unknown = at_most(1.03, 2.0);
+    [
+        (Counting::Bucket, at_most(1.02, 1.0)),
+        (Counting::Sliding, unknown),
+        (Counting::Calendar, unknown),
+    ]
+    .into_iter()
+    .map(cell)
+    .collect()
+}
+
+/// S10: each way of counting with each way of charging, none of them told.
+pub(crate) fn every_mode(size: Size) -> Vec<Scenario> {
+    let cell = |counting, charging| {
+        let limits = usual(size, counting, charging);
+        let scenario = single("S10", words(counting, charging), limits, size);
+        Scenario { judged: at_most(1.03, 2.0), ..scenario }
+    };
+    let of = |counting| CHARGINGS.into_iter().map(move |charging| cell(counting, charging));
+    COUNTINGS.into_iter().flat_map(of).collect()
+}
+
+/// S18: no answer shows quotas.
+fn no_headers(size: Size) -> Vec<Scenario> {
+    every_mode(size)
+        .into_iter()
+        .map(|scenario| {
+            let usual = words(Counting::Bucket, Charging::Refund);
+            let judged =
+                if scenario.cell == usual { at_most(1.02, 1.0) } else { at_most(1.15, 10.0) };
+            Scenario { name: "S18", headers: RateHeaders::Hidden, judged, ..scenario }
+        })
+        .collect()
+}

@@ -1,0 +1,55 @@
+//! The scenarios of the quota bench in small, so that every test run guards them.
+
+use crate::play::figures::Figures;
+use crate::play::gate::Sluicegate;
+use crate::play::oracle::oracle;
+use crate::play::run::{System, play};
+use crate::play::scenario::Scenario;
+use crate::play::scenarios::{Size, all};
+use crate::play::stubborn::Stubborn;
+
+/// A window of about 200 requests, four times.
+const SMALL: Size = Size { tokens: 40_000, windows: 4.0 };
+
+fn cell(name: &str, cell: &str) -> Scenario {
+    let mut scenarios = all(SMALL).into_iter();
+    let found = scenarios.find(|one| one.name == name && one.cell == cell);
+    found.unwrap_or_else(|| panic!("no cell {cell} of {name}"))
+}
+
+fn figures<S: System>(scenario: &Scenario, seed: u64) -> Figures {
+    Figures::of(&play::<S>(scenario, seed), scenario, oracle(scenario, seed))
+}
+
+#[test]
+fn a_quota_of_tokens_is_used_up_without_a_refusal() {
+    let scenario = cell("S1", "bucket/refund");
+    let figures = figures::<Sluicegate>(&scenario, 1);
+    assert!(figures.ratio <= 1.02, "{figures:?}");
+    assert!(figures.refused <= 2.0, "{figures:?}");
+    assert_eq!(figures.failed, 0, "{figures:?}");
+}
+
+#[test]
+fn clients_that_only_try_again_are_refused_more_often_than_they_are_served() {
+    let figures = figures::<Stubborn>(&cell("S1", "bucket/refund"), 1);
+    assert!(figures.refused > 1_000.0, "{figures:?}");
+    assert!(figures.failed > 0, "{figures:?}");
+}
+
+#[test]
+fn every_system_gets_the_same_requests_at_the_same_times() {
+    let scenario = cell("S4", "a tenth");
+    let (ours, others) = (play::<Sluicegate>(&scenario, 2), play::<Stubborn>(&scenario, 2));
+    let told = |run: &crate::play::run::Run| {
+        run.jobs.iter().map(|job| (job.arrives, job.cost, job.total)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&ours), told(&others));
+}
+
+#[test]
+fn a_seed_plays_the_same_run_again() {
+    let scenario = cell("S1", "bucket/refund");
+    let sent = || play::<Sluicegate>(&scenario, 3).diary.sent;
+    assert_eq!(sent(), sent());
+}
