@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::apps::{apps, rules};
 use super::problem::{Origin, Problem, Warning};
 use super::section::{Check, Located, Section};
 use super::settings::{
     Disconnect, LineMode, LineSettings, LogFormat, ServerSettings, Settings, TimeoutSettings,
 };
-use super::upstreams::{apps, upstreams};
+use super::upstreams::upstreams;
 use super::values::{AtLeastOne, BaseUrl, Bytes};
 
 /// Reads everything; `None` only if `check` has a problem to show for it.
@@ -21,6 +22,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
     let timeouts = timeouts(root.table("timeouts", check), check);
     let upstreams = upstreams(&mut root, check);
     let apps = apps(&mut root, check);
+    let rules = rules(&mut root, &apps, check);
     root.finish(check);
 
     let (server, line, upstreams) = (server?, line?, upstreams?);
@@ -44,6 +46,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
         log: log?,
         upstreams: upstreams.into_iter().map(|upstream| upstream.settings).collect(),
         apps: apps.into_iter().map(|app| app.value).collect(),
+        rules,
         line: line.settings(),
         timeouts: timeouts?,
     })

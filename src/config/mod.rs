@@ -20,6 +20,7 @@
 //!    would be right.
 //! 3. No message and no [`Effective`] value shows a key.
 
+mod apps;
 mod check;
 mod dialect;
 mod environment;
@@ -44,7 +45,7 @@ use self::raw::{RawTable, RawValue};
 use self::section::{Check, Section};
 pub use self::settings::{
     AccountSettings, AppSettings, Disconnect, KeySettings, LimitRule, LineMode, LineSettings,
-    LogFormat, Mode, ServerSettings, Settings, TimeoutSettings, UpstreamSettings,
+    LogFormat, Mode, RuleSettings, ServerSettings, Settings, TimeoutSettings, UpstreamSettings,
 };
 
 /// Every setting with its default and an explanation.

@@ -1,6 +1,6 @@
-//! Matches model names against patterns.
+//! Matches texts against patterns.
 
-/// A model name in which `*` stands for any text, also for none.
+/// A text (mostly a model's name) in which `*` stands for any text, also for none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelPattern(pub(super) String);
 
@@ -27,6 +27,14 @@ impl ModelPattern {
             rest = rest.get(at + part.len()..).unwrap_or_default();
         }
         rest.ends_with(last)
+    }
+}
+
+/// Returns a path without the version that clients may leave out.
+pub(super) fn below_base(path: &str) -> &str {
+    match path.strip_prefix("/v1") {
+        Some(rest) if rest.is_empty() || rest.starts_with(['/', '*']) => rest,
+        _ => path,
     }
 }
 

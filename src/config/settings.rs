@@ -14,9 +14,9 @@ use std::time::Duration;
 use http::Uri;
 
 use super::dialect::Dialect;
-use super::pattern::ModelPattern;
+use super::pattern::{ModelPattern, below_base};
 use crate::limit::LaneSettings;
-use crate::units::{AccountName, AppName, KeyLabel, Secret};
+use crate::units::{AccountName, AppName, Class, KeyLabel, Secret};
 
 /// Everything that can be configured, checked.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub struct Settings {
     pub upstreams: Vec<UpstreamSettings>,
     /// Who may ask, by key.
     pub apps: Vec<AppSettings>,
+    /// Apps and classes by what a request looks like; the first match counts.
+    pub rules: Vec<RuleSettings>,
     /// The waiting line.
     pub line: LineSettings,
     /// Times after which something is given up.
@@ -182,6 +184,46 @@ pub struct AppSettings {
     pub name: AppName,
     /// What it sends as its API key.
     pub key: Secret,
+    /// The class of its requests, if nothing else is said.
+    pub class: Class,
+    /// The highest class that its requests may have.
+    pub max_class: Class,
+    /// Its part of what the apps of a class share.
+    pub weight: u32,
+}
+
+/// Tells the app or the class of a request by what it looks like. It asks for one thing at least,
+/// and sets one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleSettings {
+    /// The path, without `/v1`.
+    pub path: Option<ModelPattern>,
+    /// The model.
+    pub model: Option<ModelPattern>,
+    /// The `User-Agent`.
+    pub user_agent: Option<ModelPattern>,
+    /// The app that such a request belongs to.
+    pub app: Option<AppName>,
+    /// The class of such a request, and the highest that it may ask for.
+    pub class: Option<Class>,
+}
+
+impl RuleSettings {
+    /// Tells whether a request is meant that asks for `path` and has these, if any.
+    pub fn matches(&self, path: &str, model: Option<&str>, user_agent: Option<&str>) -> bool {
+        let is_met = |pattern: &Option<ModelPattern>, text: Option<&str>| {
+            pattern.as_ref().is_none_or(|wanted| text.is_some_and(|text| wanted.matches(text)))
+        };
+        is_met(&self.path, Some(below_base(path)))
+            && is_met(&self.model, model)
+            && is_met(&self.user_agent, user_agent)
+    }
+
+    /// Tells whether `other` is never asked where this one comes first.
+    pub(super) fn asks_the_same_as(&self, other: &Self) -> bool {
+        (&self.path, &self.model, &self.user_agent)
+            == (&other.path, &other.model, &other.user_agent)
+    }
 }
 
 /// The waiting line.

@@ -156,6 +156,8 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
     let upstream = "[[upstreams]]\n";
     let account = "[[upstreams.accounts]]\nname = \"a\"\n[[upstreams.accounts.keys]]\n";
     let two = format!("{upstream}{account}key = \"x\"\n{account}key = \"y\"\nlabel = \"l\"");
+    let app = "[[apps]]\nname = \"a\"\nkey = \"x\"\n";
+    let keyed = "[[upstreams]]\naccounts = [{ name = \"a\", keys = [{ key = \"y\" }] }]";
     #[rustfmt::skip] // One case a line: the table is read by columns.
     let cases = [
         ("a slip of the pen", "[server]\nlisen = 1".into(), "/etc/config.toml:2: `server.lisen` is unknown; did you mean `server.listen`?"),
@@ -169,7 +171,7 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
         ("not TOML", "[server\nlisten = 1".into(), "/etc/config.toml:1: not valid TOML: unclosed table, expected `]`"),
         ("a limit of zero", format!("{upstream}[[upstreams.limits]]\nmodels = \"*\"\ntokens_per_minute = 0"), "/etc/config.toml:4: `upstreams.limits.tokens_per_minute` is 0, but must be a whole number of at least 1"),
         ("a minute of zero", format!("{upstream}[[upstreams.limits]]\nmodels = \"*\"\nminute = \"0s\""), "/etc/config.toml:4: `upstreams.limits.minute` is \"0s\", but must be a duration from \"1ms\" to \"366d\", such as \"90s\" or \"1m30s\""),
-        ("no models", format!("{upstream}[[upstreams.limits]]\nminute = \"1s\""), "/etc/config.toml:2: `upstreams.limits.models` is missing, but must be a model's name in which `*` stands for any text"),
+        ("no models", format!("{upstream}[[upstreams.limits]]\nminute = \"1s\""), "/etc/config.toml:2: `upstreams.limits.models` is missing, but must be a text in which `*` stands for any text"),
         ("a pattern twice", format!("{upstream}limits = [{{ models = \"a\" }}, {{ models = \"a\" }}]"), "/etc/config.toml:2: `upstreams.limits.models` is \"a\", but another one has the same: they must differ"),
         ("an account twice", two, "/etc/config.toml:7: `upstreams.accounts.name` is \"a\", but another one has the same: they must differ"),
         ("no key", format!("{upstream}[[upstreams.accounts]]\nname = \"a\""), "/etc/config.toml:2: `upstreams.accounts.keys` is missing, but an account needs at least one key, `[[upstreams.accounts.keys]]`"),
@@ -189,6 +191,15 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
         ("open to all", "[server]\nlisten = \"0.0.0.0:8484\"".into(), "/etc/config.toml:2: `server.listen` is \"0.0.0.0:8484\", but other machines could spend your quota: give each program a key under `[[apps]]`, or listen on 127.0.0.1"),
         ("an open admin", "[server]\nadmin = \"[::]:8485\"".into(), "/etc/config.toml:2: `server.admin` is \"[::]:8485\", but it shows everything and asks for no key: it must be on this machine, such as \"127.0.0.1:8485\""),
         ("apps without a key", "[[apps]]\nname = \"a\"\nkey = \"x\"".into(), "/etc/config.toml:1: `upstreams.accounts` is missing, but apps have keys of their own, so there is none to pass on: give the upstream a key"),
+        ("a class that is none", format!("{app}class = \"urgent\"\n{keyed}"), "/etc/config.toml:4: `apps.class` is \"urgent\", but must be \"interactive\", \"standard\" or \"batch\""),
+        ("a highest class below the usual", format!("{app}class = \"interactive\"\nmax_class = \"batch\"\n{keyed}"), "/etc/config.toml:5: `apps.max_class` is \"batch\", but the app's `class` is \"interactive\": it must be at least that"),
+        ("no weight", format!("{app}weight = 0\n{keyed}"), "/etc/config.toml:4: `apps.weight` is 0, but must be a whole number from 1 to 10000; 100 is usual"),
+        ("a rule that asks for nothing", "[[rules]]\nclass = \"batch\"".into(), "/etc/config.toml:1: `rules.path` is missing, but a rule asks for at least one of `path`, `model` and `user_agent`"),
+        ("a rule that sets nothing", "[[rules]]\nmodel = \"*\"".into(), "/etc/config.toml:1: `rules.class` is missing, but a rule sets `app`, `class` or both"),
+        ("a rule twice", "rules = [{ path = \"/v1/a*\", app = \"x\" },\n{ path = \"/a*\", class = \"batch\" }]".into(), "/etc/config.toml:2: `rules.path` is a rule that never counts, but an earlier rule asks the same, and the first that matches counts"),
+        ("a rule for nobody", format!("{app}{keyed}\n[[rules]]\nmodel = \"*\"\napp = \"b\""), "/etc/config.toml:8: `rules.app` is \"b\", but no app under `[[apps]]` has this name"),
+        ("a rule above all", format!("{app}{keyed}\n[[rules]]\nmodel = \"*\"\nclass = \"interactive\""), "/etc/config.toml:8: `rules.class` is \"interactive\", but no app may go so high: raise the `max_class` of one under `[[apps]]`"),
+        ("a mode that is none", "[line]\nmode = \"dry-run\"".into(), "/etc/config.toml:2: `line.mode` is \"dry-run\", but must be \"enforce\" or \"observe\""),
         ("a home that is not expanded", "data_dir = \"~/x\"".into(), "/etc/config.toml:1: `data_dir` is \"~/x\", but `~` is not expanded here: write the whole path"),
         ("a line break in a name", format!("{upstream}name = \"a\\nb\""), "/etc/config.toml:2: `upstreams.name` is \"a\\nb\", but must be a name of 1 to 64 printable ASCII characters"),
     ];
@@ -200,6 +211,20 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
         }
     }
     assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+#[test]
+fn rules_are_shown_by_their_number_and_apps_by_their_name() {
+    let text = "[[rules]]\nmodel = \"*-mini\"\nclass = \"batch\"\n[[upstreams]]\naccounts = \
+                [{ name = \"a\", keys = [{ key = \"y\" }] }]\n[[apps]]\nname = \"ui\"\nkey = \"x\"\nweight = 300";
+    let loaded = Machine::with_file(text).loaded();
+    let shown = |key: &str| {
+        let found = loaded.effective.iter().find(|one| one.key == key);
+        found.map(|one| one.value.as_str())
+    };
+    assert_eq!(shown("rules[1].model"), Some("\"*-mini\""));
+    assert_eq!(shown("rules[1].class"), Some("\"batch\""));
+    assert_eq!(shown("apps[ui].weight"), Some("300"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Reads upstreams with their accounts, keys and limits, and apps.
+//! Reads upstreams with their accounts, keys and limits.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,10 +9,10 @@ use super::pattern::ModelPattern;
 use super::problem::{Origin, Problem, Warning};
 use super::raw::RawValue;
 use super::section::{Check, Located, Section};
-use super::settings::{AccountSettings, AppSettings, KeySettings, LimitRule, UpstreamSettings};
+use super::settings::{AccountSettings, KeySettings, LimitRule, UpstreamSettings};
 use super::values::{AtLeastOne, BaseUrl, Label};
 use crate::limit::LaneSettings;
-use crate::units::{AccountName, AppName, KeyLabel, Secret};
+use crate::units::{AccountName, KeyLabel, Secret};
 
 /// An upstream with the place where its URL stands.
 pub(super) struct Addressed {
@@ -32,31 +32,6 @@ pub(super) fn upstreams(root: &mut Section, check: &mut Check<'_>) -> Option<Vec
         check.problem(value(place, "upstreams".to_owned(), found, rule));
     }
     sections.into_iter().map(|section| upstream(section, check)).collect()
-}
-
-/// Reads `[[apps]]`.
-pub(super) fn apps(root: &mut Section, check: &mut Check<'_>) -> Vec<Located<AppSettings>> {
-    let mut names = Unique::default();
-    let mut keys = BTreeSet::new();
-    let mut apps = Vec::new();
-    for mut section in sections(root, "apps", check) {
-        let origin = section.origin().clone();
-        let name = section.require::<Label>("name", check);
-        if let Some(name) = &name {
-            names.add(&name.value.0, &section.path_of("name"), &name.origin, check);
-        }
-        let given = secret(&mut section, check);
-        let path = section.path_of("key");
-        section.finish(check);
-        let (Some(name), Some(given)) = (name, given) else { continue };
-        if !keys.insert(given.secret.expose().to_owned()) {
-            let rule = "another app has the same key, so they could not be told apart";
-            check.problem(value(&given.origin, path, "***".to_owned(), rule));
-        }
-        let app = AppSettings { name: AppName::new(name.value.0), key: given.secret };
-        apps.push(Located { value: app, origin });
-    }
-    apps
 }
 
 fn upstream(mut section: Section, check: &mut Check<'_>) -> Option<Addressed> {
@@ -172,19 +147,19 @@ fn lane(section: &mut Section, check: &mut Check<'_>) -> LaneSettings {
 }
 
 /// Takes a list of tables out that may be absent.
-fn sections(section: &mut Section, key: &str, check: &mut Check<'_>) -> Vec<Section> {
+pub(super) fn sections(section: &mut Section, key: &str, check: &mut Check<'_>) -> Vec<Section> {
     section.tables(key, check).map(|listed| listed.value).unwrap_or_default()
 }
 
 /// A key, with the place that names it and words for where it was found.
-struct Given {
-    secret: Secret,
+pub(super) struct Given {
+    pub(super) secret: Secret,
     source: String,
-    origin: Origin,
+    pub(super) origin: Origin,
 }
 
 /// Reads one of `env`, `file` and `key`.
-fn secret(section: &mut Section, check: &mut Check<'_>) -> Option<Given> {
+pub(super) fn secret(section: &mut Section, check: &mut Check<'_>) -> Option<Given> {
     let env = section.take::<String>("env", check);
     let file = section.take::<String>("file", check);
     let inline = section.take::<String>("key", check);
@@ -291,10 +266,11 @@ fn label(kind: &str, name: &str) -> String {
 
 /// Names that must differ from each other.
 #[derive(Default)]
-struct Unique(BTreeSet<String>);
+pub(super) struct Unique(BTreeSet<String>);
 
 impl Unique {
-    fn add(&mut self, name: &str, key: &str, origin: &Origin, check: &mut Check<'_>) {
+    /// Notes a name; one that is there already is a problem.
+    pub(super) fn add(&mut self, name: &str, key: &str, origin: &Origin, check: &mut Check<'_>) {
         if !self.0.insert(name.to_owned()) {
             let rule = "another one has the same: they must differ";
             check.problem(value(origin, key.to_owned(), shown(&name), rule));
@@ -306,6 +282,7 @@ fn shown(name: &dyn fmt::Debug) -> String {
     format!("{name:?}")
 }
 
-fn value(origin: &Origin, key: String, found: String, rule: &'static str) -> Problem {
+/// Makes a problem of a value.
+pub(super) fn value(origin: &Origin, key: String, found: String, rule: &'static str) -> Problem {
     Problem::Value { origin: origin.clone(), key, found, rule: rule.into() }
 }

@@ -10,10 +10,15 @@ use super::raw::RawValue;
 use super::section::FromRaw;
 use super::settings::{Disconnect, LineMode, LogFormat};
 use crate::limit::{Charging, Counting, Estimator};
+use crate::units::Class;
 
 /// A whole number that is not zero.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AtLeastOne(pub(super) u64);
+
+/// What an app gets in proportion to others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weight(pub(super) u32);
 
 /// A number of bytes, at least one.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +70,15 @@ impl FromRaw for AtLeastOne {
     }
 }
 
+impl FromRaw for Weight {
+    const RULE: &'static str = "must be a whole number from 1 to 10000; 100 is usual";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        let number = AtLeastOne::from_raw(value)?.0;
+        u32::try_from(number).ok().filter(|number| *number <= 10_000).map(Self)
+    }
+}
+
 impl FromRaw for SocketAddr {
     const RULE: &'static str = "must be an IP address and a port, such as \"127.0.0.1:8484\"";
 
@@ -110,7 +124,7 @@ impl FromRaw for Label {
 }
 
 impl FromRaw for ModelPattern {
-    const RULE: &'static str = "must be a model's name in which `*` stands for any text";
+    const RULE: &'static str = "must be a text in which `*` stands for any text";
 
     fn from_raw(value: &RawValue) -> Option<Self> {
         String::from_raw(value).map(Self)
@@ -139,6 +153,14 @@ impl FromRaw for LogFormat {
             "json" => Some(Self::Json),
             _ => None,
         }
+    }
+}
+
+impl FromRaw for Class {
+    const RULE: &'static str = "must be \"interactive\", \"standard\" or \"batch\"";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| value.as_text() == Some(class.label()))
     }
 }
 

@@ -3,7 +3,9 @@
 //! # What this module owns
 //!
 //! The [`Gate`], which turns a request's headers into a [`Client`]: one of the configured apps by its
-//! key, or, where no apps are configured, whatever name the program gives itself.
+//! key, or, where no apps are configured, whatever name the program gives itself; and which tells
+//! on whose behalf a request is sent ([`Party`](crate::units::Party)): by its client, by the configured rules, and by the
+//! class that it asks for.
 //!
 //! # What this module does not do
 //!
@@ -15,7 +17,11 @@
 //! 1. Where apps are configured, nobody gets in without the key of one, however close.
 //! 2. No key is held or named: of an app's key its SHA-256 is kept, and a name that may be a key is
 //!    replaced by 8 hexadecimal digits of its SHA-256.
-//! 3. How long a comparison takes does not depend on where two keys differ.
+//! 3. Nothing that a client sends lifts its request above the class that its key, or the rule that
+//!    matches it, allows.
+//! 4. How long a comparison takes does not depend on where two keys differ.
+
+mod party;
 
 use std::net::IpAddr;
 
@@ -25,20 +31,15 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
-use crate::config::Settings;
+pub use self::party::{Client, Looks};
+use crate::config::{AppSettings, RuleSettings, Settings};
 use crate::units::AppName;
-
-/// Who is asking. Cloning it copies a pointer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
-    /// The program, in logs, metrics and shares.
-    pub app: AppName,
-}
 
 /// Lets clients in.
 #[derive(Debug)]
 pub struct Gate {
-    apps: Vec<(Digest, AppName)>,
+    apps: Vec<(Digest, Client)>,
+    rules: Vec<RuleSettings>,
     bearer: Bearer,
 }
 
@@ -76,10 +77,11 @@ impl AuthError {
 impl Gate {
     /// Creates the gate that `settings` describe.
     pub fn new(settings: &Settings) -> Self {
-        let app = |app: &crate::config::AppSettings| (sha256(app.key.expose()), app.name.clone());
+        let app = |app: &AppSettings| (sha256(app.key.expose()), Client::of_app(app));
         let ours = settings.upstreams.iter().any(|upstream| !upstream.accounts.is_empty());
         Self {
             apps: settings.apps.iter().map(app).collect(),
+            rules: settings.rules.clone(),
             bearer: if ours { Bearer::MayBeName } else { Bearer::IsKey },
         }
     }
@@ -101,17 +103,17 @@ impl Gate {
         }
         let sent = sha256(key.ok_or(AuthError::NoKey)?);
         // All of them, so that the time does not tell which one it was.
-        let found = self.apps.iter().fold(None, |found, (known, name)| {
-            if bool::from(known.ct_eq(&sent)) { Some(name) } else { found }
+        let found = self.apps.iter().fold(None, |found, (known, client)| {
+            if bool::from(known.ct_eq(&sent)) { Some(client) } else { found }
         });
-        found.map(|name| Client { app: name.clone() }).ok_or(AuthError::WrongKey)
+        found.cloned().ok_or(AuthError::WrongKey)
     }
 
     fn by_name(&self, headers: &HeaderMap, key: Option<&str>) -> Client {
         let given = headers.get(APP).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let name = given.as_deref().map(printable).filter(|name| !name.is_empty());
         let name = name.or_else(|| key.map(|key| self.bearer.name(key)));
-        Client { app: AppName::new(name.unwrap_or_else(|| "anonymous".to_owned())) }
+        Client::named(AppName::new(name.unwrap_or_else(|| "anonymous".to_owned())))
     }
 }
 
@@ -173,6 +175,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Flags, Outside, load};
+    use crate::units::Class;
 
     /// The name and the value of a header.
     type Header<'a> = (&'static str, &'a str);
@@ -208,6 +211,102 @@ mod tests {
             map.insert(*name, value.parse().expect("a header value"));
         }
         gate.authenticate(&map, IpAddr::from([127, 0, 0, 1])).map(|client| client.app.to_string())
+    }
+
+    /// What a request looks like, and what app, class and weight it gets.
+    struct Asks<'a> {
+        key: &'a str,
+        looks: Looks<'a>,
+        gets: (&'a str, Class, u32),
+    }
+
+    fn check_all(gate: &Gate, cases: &[Asks<'_>]) {
+        for Asks { key, looks, gets } in cases {
+            let bearer = format!("Bearer {key}").parse().expect("a header value");
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
+            let client = gate.authenticate(&headers, IpAddr::from([127, 0, 0, 1]));
+            let party = gate.party(&client.expect("let in"), looks);
+            let (app, class, weight) = gets;
+            assert_eq!(
+                (party.app.as_str(), party.class, party.weight),
+                (*app, *class, *weight),
+                "{key} {looks:?}"
+            );
+        }
+    }
+
+    fn looks<'a>(path: &'a str, model: Option<&'a str>, asked: Option<Class>) -> Looks<'a> {
+        Looks { path, model, user_agent: Some("notes/2.1"), asked }
+    }
+
+    #[test]
+    fn a_header_lowers_a_class_and_never_lifts_it_above_the_keys() {
+        let text = "apps = [{ name = \"a\", key = \"ka\" }, \
+                    { name = \"b\", key = \"kb\", class = \"batch\", max_class = \"interactive\", weight = 300 }]";
+        let gate = gate(text, Some("sk-ours"));
+        use Class::{Batch, Interactive, Standard};
+        let ask = |asked| looks("/v1/x", None, asked);
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            Asks { key: "ka", looks: ask(None),              gets: ("a", Standard, 100) },
+            Asks { key: "ka", looks: ask(Some(Batch)),       gets: ("a", Batch, 100) },
+            Asks { key: "ka", looks: ask(Some(Interactive)), gets: ("a", Standard, 100) },
+            Asks { key: "kb", looks: ask(None),              gets: ("b", Batch, 300) },
+            Asks { key: "kb", looks: ask(Some(Interactive)), gets: ("b", Interactive, 300) },
+        ];
+        check_all(&gate, &cases);
+    }
+
+    #[test]
+    fn without_any_configuration_a_program_here_has_the_class_that_it_asks_for() {
+        let gate = gate("", Some("sk-ours"));
+        for class in Class::ALL {
+            let wish = looks("/v1/x", None, Some(class));
+            check_all(
+                &gate,
+                &[Asks { key: "notebook", looks: wish, gets: ("notebook", class, 100) }],
+            );
+        }
+        let silent =
+            Asks { key: "n", looks: looks("/v1/x", None, None), gets: ("n", Class::Standard, 100) };
+        check_all(&gate, &[silent]);
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_sets_app_and_class() {
+        let text = "rules = [{ path = \"/v1/emb*\", class = \"batch\" }, \
+                    { user_agent = \"notes/*\", model = \"gpt-*\", app = \"notes\", class = \"standard\" }, \
+                    { model = \"*\", class = \"interactive\" }]";
+        let gate = gate(text, Some("sk-ours"));
+        use Class::{Batch, Interactive, Standard};
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            Asks { key: "k", looks: looks("/v1/embeddings", Some("gpt-x"), None),                gets: ("k", Batch, 100) },
+            Asks { key: "k", looks: looks("/embeddings", Some("gpt-x"), Some(Interactive)),      gets: ("k", Batch, 100) },
+            Asks { key: "k", looks: looks("/v1/chat/completions", Some("gpt-x"), None),          gets: ("notes", Standard, 100) },
+            Asks { key: "k", looks: looks("/v1/chat/completions", Some("gpt-x"), Some(Batch)),   gets: ("notes", Batch, 100) },
+            Asks { key: "k", looks: looks("/v1/chat/completions", Some("o3"), None),             gets: ("k", Interactive, 100) },
+            Asks { key: "k", looks: looks("/v1/files", None, Some(Interactive)),                 gets: ("k", Interactive, 100) },
+            Asks { key: "k", looks: looks("/v1/files", None, None),                              gets: ("k", Standard, 100) },
+        ];
+        check_all(&gate, &cases);
+    }
+
+    #[test]
+    fn a_rule_gives_another_apps_weight_and_stays_below_the_keys_class() {
+        let text = "apps = [{ name = \"low\", key = \"kl\" }, \
+                    { name = \"high\", key = \"kh\", class = \"interactive\", weight = 7 }]\n\
+                    rules = [{ model = \"m\", app = \"high\" }, { path = \"/fast\", class = \"interactive\" }]";
+        let gate = gate(text, Some("sk-ours"));
+        use Class::{Interactive, Standard};
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            Asks { key: "kl", looks: looks("/x", Some("m"), None),                gets: ("high", Standard, 7) },
+            Asks { key: "kl", looks: looks("/x", Some("m"), Some(Interactive)),   gets: ("high", Standard, 7) },
+            Asks { key: "kl", looks: looks("/fast", None, None),                  gets: ("low", Standard, 100) },
+            Asks { key: "kh", looks: looks("/fast", None, None),                  gets: ("high", Interactive, 7) },
+        ];
+        check_all(&gate, &cases);
     }
 
     #[test]
