@@ -25,7 +25,7 @@ use crate::catalog::{self, ModelFacts};
 use crate::count::Demand;
 use crate::limit::{Hint, QuotaKind, QuotaLevel};
 use crate::telemetry::{Metrics, RequestLine, Series};
-use crate::units::{AppName, KeyLabel, ModelName, PicoUsd, RequestId, Usage};
+use crate::units::{KeyLabel, ModelName, Party, PicoUsd, RequestId, Usage};
 use crate::upstream::{Change, Finding};
 
 /// A request under way whose true cost is not yet known.
@@ -50,8 +50,8 @@ pub struct Unsettled {
 pub struct Record {
     /// The id under which the client is answered.
     pub id: RequestId,
-    /// Who asked.
-    pub app: AppName,
+    /// On whose behalf it was sent.
+    pub party: Party,
     /// The model; empty for paths that have none.
     pub model: ModelName,
     /// What is known of the model.
@@ -64,6 +64,8 @@ pub struct Record {
     pub queued: Duration,
     /// The quota that it waited for.
     pub waited_for: Option<QuotaKind>,
+    /// How long it would have waited, where nobody is held.
+    pub would_wait: Option<Duration>,
     /// The label of the key that it was sent with.
     pub key: Option<KeyLabel>,
     /// The status that the client gets.
@@ -75,7 +77,7 @@ pub struct Record {
 pub struct Books {
     /// All metrics.
     pub metrics: Metrics,
-    /// Those of the request's app and model.
+    /// Those of the request's party and model.
     pub series: Arc<Series>,
 }
 
@@ -271,11 +273,13 @@ impl Record {
     pub fn log(&self, status: u16, usage: &Usage, ending: &'static str, now: Instant) {
         RequestLine {
             id: &self.id,
-            app: &self.app,
+            app: &self.party.app,
+            class: self.party.class,
             model: &self.model,
             status,
             queued: self.queued,
             waited_for: self.waited_for,
+            would_wait: self.would_wait,
             input: usage.input,
             output: usage.output,
             key: self.key.as_ref(),

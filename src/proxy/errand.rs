@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::Method as Verb;
+use http::{Method as Verb, request};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
+use xxhash_rust::xxh3::xxh3_64_with_seed as xxh3;
 
-use super::{Failure, Proxy, Visit};
+use super::visit::Visit;
+use super::{Failure, Proxy};
 use crate::call::{Call, Delivery, Endpoint, StreamUsage, splice_include_usage};
 use crate::catalog::ModelFacts;
 use crate::count::{Demand, Method};
@@ -52,6 +54,28 @@ impl Errand {
             Self::Metered(call) => call.body.len(),
             Self::Opaque(_) => 0,
         }
+    }
+
+    /// Returns the call, if it is one.
+    pub(super) fn call(&self) -> Option<&Call> {
+        match self {
+            Self::Metered(call) => Some(call),
+            Self::Opaque(_) => None,
+        }
+    }
+
+    /// Returns what an equal request has in common with it; `None` where its body is not known.
+    pub(super) fn likeness(&self, head: &request::Parts, seed: u64) -> Option<u64> {
+        let body = match self {
+            Self::Metered(call) => &*call.body,
+            Self::Opaque(opaque) if opaque.is_bare() => &[],
+            Self::Opaque(_) => return None,
+        };
+        let path = head.uri.path();
+        let path = path.strip_prefix("/v1").unwrap_or(path);
+        let texts = [head.method.as_str(), path, head.uri.query().unwrap_or_default()];
+        let looks = texts.into_iter().fold(seed, |seed, text| xxh3(text.as_bytes(), seed));
+        Some(xxh3(body, looks))
     }
 
     /// Tells whether it can be sent once more.
@@ -111,6 +135,11 @@ impl Opaque {
     fn new(method: &Verb, body: Incoming) -> Self {
         let is_safe = matches!(*method, Verb::GET | Verb::HEAD | Verb::OPTIONS);
         Self { body: Some(body), is_spent: false, is_safe }
+    }
+
+    /// Tells whether it has no body.
+    fn is_bare(&self) -> bool {
+        !self.is_spent && self.body.as_ref().is_none_or(|body| body.is_end_stream())
     }
 }
 

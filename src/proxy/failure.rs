@@ -8,6 +8,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::answer::{OWN, REQUEST_ID, millis, number};
+use super::wishes::WishError;
 use crate::admit::Refusal;
 use crate::auth::AuthError;
 use crate::call::CallError;
@@ -28,6 +29,9 @@ pub enum Failure {
     /// The method would make the provider open a tunnel, or repeat our key to the client.
     #[error("the methods CONNECT and TRACE are not passed on")]
     Method,
+    /// A header of ours cannot be understood.
+    #[error(transparent)]
+    Wish(#[from] WishError),
     /// The body cannot be read as a call.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -67,7 +71,7 @@ impl Failure {
             Self::Auth(_) => "unauthorized",
             Self::Foreign(_) => "foreign",
             Self::Method => "method",
-            Self::Call(_) | Self::Request(_) => "bad_request",
+            Self::Wish(_) | Self::Call(_) | Self::Request(_) => "bad_request",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyTooSlow | Self::Body(_) => "body_broken",
             Self::Refused(Refusal::TooLarge { .. }) => "too_large",
@@ -121,8 +125,7 @@ impl Failure {
     fn say_when(&self, headers: &mut http::HeaderMap) {
         let Self::Refused(refusal) = self else { return };
         if !refusal.is_worth_retrying() {
-            headers.insert("x-should-retry", HeaderValue::from_static("false"));
-            return;
+            return discourage(headers);
         }
         let wait = refusal.retry_after();
         // Whole seconds are rounded up, so that nobody comes back too early.
@@ -164,6 +167,9 @@ impl Failure {
                 shape(StatusCode::FORBIDDEN, "invalid_request_error", Some("foreign_origin"))
             }
             Self::Method => bad(StatusCode::METHOD_NOT_ALLOWED),
+            Self::Wish(error) => {
+                Shape { param: Some(error.param()), ..bad(StatusCode::BAD_REQUEST) }
+            }
             Self::Call(error) => Shape { param: error.param(), ..bad(StatusCode::BAD_REQUEST) },
             Self::Request(_) | Self::Body(_) => bad(StatusCode::BAD_REQUEST),
             Self::BodyTooLarge { .. } => bad(StatusCode::PAYLOAD_TOO_LARGE),
@@ -178,6 +184,13 @@ impl Failure {
             Self::Dropped => shape(StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
         }
     }
+}
+
+/// Tells SDKs not to come back: waiting cannot help.
+pub(super) fn discourage(headers: &mut http::HeaderMap) {
+    headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    headers.remove(header::RETRY_AFTER);
+    headers.remove("retry-after-ms");
 }
 
 fn of_refusal(refusal: &Refusal) -> Shape {

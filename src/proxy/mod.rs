@@ -22,23 +22,27 @@ mod errand;
 mod failure;
 mod patience;
 mod vigil;
+mod visit;
+mod wishes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response, request};
+use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use self::attempt::{Outcome, Try};
-use self::errand::Errand;
 pub use self::failure::Failure;
+use self::failure::discourage;
 use self::patience::Backoff;
 use self::vigil::Vigil;
-use crate::admit::{Admission, Ask};
+use self::visit::Visit;
+pub use self::wishes::WishError;
+use self::wishes::Wishes;
+use crate::admit::Admission;
 use crate::auth::Gate;
 use crate::catalog::Catalog;
 use crate::clock::WallClock;
@@ -47,8 +51,8 @@ use crate::count::Counter;
 use crate::relay::Body;
 use crate::settle::{Books, Record};
 use crate::telemetry::Metrics;
-use crate::units::{AppName, Party, RequestId, Usage};
-use crate::upstream::{Client, ClientError, ClientKey, FleetError, NetworkEnvironment};
+use crate::units::{Party, Usage};
+use crate::upstream::{Client, ClientError, FleetError, NetworkEnvironment};
 
 /// Serves requests. Cloning it shares everything.
 #[derive(Debug, Clone)]
@@ -69,6 +73,8 @@ struct Inner {
     client: Client,
     metrics: Metrics,
     clock: WallClock,
+    /// Keeps outsiders from making requests that look alike.
+    seed: u64,
 }
 
 /// Why a proxy cannot be made.
@@ -83,17 +89,6 @@ pub enum ProxyError {
     /// The provider cannot be reached as configured.
     #[error(transparent)]
     Client(#[from] ClientError),
-}
-
-/// A request on its way, from its arrival to its end.
-#[derive(Debug, Clone)]
-struct Visit {
-    head: Arc<request::Parts>,
-    arrived: Instant,
-    /// The latest moment at which going upstream is of use to the client.
-    deadline: Instant,
-    /// What is known of it so far, for log and books.
-    record: Record,
 }
 
 impl Proxy {
@@ -113,6 +108,7 @@ impl Proxy {
             client: Client::new(&settings.timeouts, environment)?,
             metrics: Metrics::new(),
             clock: WallClock::from_system(),
+            seed: rand::random(),
             upstream,
             settings,
         };
@@ -170,8 +166,10 @@ impl Proxy {
             return Err(Failure::Method);
         }
         let client = self.inner.gate.authenticate(&visit.head.headers, peer.ip())?;
-        visit.record.app = client.app;
+        visit.record.party = Party::usual(client.app.clone());
+        visit.wishes = Wishes::read(&visit.head.headers, &self.inner.clock, visit.arrived)?;
         let errand = self.read(visit, body).await?;
+        self.classify(visit, &client, &errand);
         let mut ask = self.ask(visit, &errand);
         let mut going = Try { errand, backoff: Backoff::new(visit.deadline) };
         vigil.wait();
@@ -196,44 +194,12 @@ impl Proxy {
         }
     }
 
-    fn visit(&self, head: request::Parts) -> Visit {
-        let arrived = Instant::now();
-        let longest = self.inner.settings.line.max_wait;
-        let deadline = arrived + patience::patience(&head.headers, longest);
-        let record = Record {
-            id: RequestId::new(format!("sg_{:016x}", rand::random::<u64>())),
-            app: AppName::new("anonymous"),
-            model: "".into(),
-            facts: self.inner.catalog.facts(""),
-            demand: errand::ONE_REQUEST,
-            arrived,
-            queued: Duration::ZERO,
-            waited_for: None,
-            key: None,
-            status: 0,
-        };
-        Visit { head: Arc::new(head), arrived, deadline, record }
-    }
-
-    fn ask(&self, visit: &Visit, errand: &Errand) -> Ask {
-        let own = self.inner.upstream.accounts.is_empty();
-        Ask {
-            own_key: own.then(|| ClientKey::from_headers(&visit.head.headers)),
-            party: Party::usual(visit.record.app.clone()),
-            wanted_by: None,
-            likeness: None,
-            model: visit.record.model.clone(),
-            demand: visit.record.demand,
-            bytes: errand.bytes_held(),
-            deadline: visit.deadline,
-            place: None,
-            avoid: None,
-        }
-    }
-
     fn fail(&self, visit: &Visit, failure: &Failure) -> Response<Body> {
         let now = Instant::now();
-        let answer = failure.answer(&visit.record);
+        let mut answer = failure.answer(&visit.record);
+        if visit.wishes.deadline.is_some_and(|wanted_by| wanted_by <= now) {
+            discourage(answer.headers_mut());
+        }
         if failure.is_logged() {
             return answer;
         }
@@ -256,7 +222,7 @@ impl Proxy {
 
     fn books(&self, record: &Record) -> Books {
         let metrics = self.inner.metrics.clone();
-        let series = metrics.series(&record.app, &record.model);
+        let series = metrics.series(&record.party, &record.model);
         Books { metrics, series }
     }
 

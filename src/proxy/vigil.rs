@@ -2,7 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::{Proxy, Visit};
+use super::Proxy;
+use super::visit::Visit;
 use crate::settle::CLIENT_GONE;
 use crate::units::Usage;
 

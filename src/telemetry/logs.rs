@@ -1,5 +1,6 @@
 //! Log lines: one for each request, and words about what happens to the program.
 
+use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +14,7 @@ use super::lines::{self, Buffered};
 use crate::clock::WallClock;
 use crate::config::LogFormat;
 use crate::limit::QuotaKind;
-use crate::units::{AppName, KeyLabel, ModelName, RequestId, Tokens};
+use crate::units::{AppName, Class, KeyLabel, ModelName, RequestId, Tokens};
 
 /// Starts writing log lines to standard error in `format`.
 ///
@@ -48,6 +49,8 @@ pub struct RequestLine<'a> {
     pub id: &'a RequestId,
     /// Who asked.
     pub app: &'a AppName,
+    /// How urgent it was.
+    pub class: Class,
     /// The model; empty for paths that have none.
     pub model: &'a ModelName,
     /// The status that the client got.
@@ -56,6 +59,8 @@ pub struct RequestLine<'a> {
     pub queued: Duration,
     /// The quota that it waited for; `None` if it did not wait.
     pub waited_for: Option<QuotaKind>,
+    /// How long it would have waited, where nobody is held.
+    pub would_wait: Option<Duration>,
     /// Input tokens, and whether they are the provider's number.
     pub input: Tokens,
     /// Output tokens.
@@ -91,15 +96,17 @@ impl RequestLine<'_> {
         // Writing to memory cannot fail.
         let _written = writeln!(
             line,
-            "{}  INFO request id={:?} app={:?} model={:?} status={} queued_ms={} waited_for={:?} \
-             input={} output={} key={:?} ending={:?} total_ms={}",
+            "{}  INFO request id={:?} app={:?} class={:?} model={:?} status={} queued_ms={} \
+             waited_for={:?} {}input={} output={} key={:?} ending={:?} total_ms={}",
             humantime::format_rfc3339_micros(time),
             self.id.as_str(),
             self.app.as_str(),
+            self.class.label(),
             self.model.as_str(),
             self.status,
             millis(self.queued),
             self.waited_for.map_or("", QuotaKind::label),
+            WouldWait(self.would_wait),
             self.input,
             self.output,
             self.key.map_or("", KeyLabel::as_str),
@@ -116,10 +123,12 @@ impl RequestLine<'_> {
             message: "request",
             id: self.id.as_str(),
             app: self.app.as_str(),
+            class: self.class.label(),
             model: self.model.as_str(),
             status: self.status,
             queued_ms: millis(self.queued),
             waited_for: self.waited_for.map_or("", QuotaKind::label),
+            would_wait_ms: self.would_wait.map(millis),
             input: self.input.count(),
             output: self.output.count(),
             key: self.key.map_or("", KeyLabel::as_str),
@@ -148,15 +157,27 @@ struct JsonLine<'a> {
     message: &'static str,
     id: &'a str,
     app: &'a str,
+    class: &'static str,
     model: &'a str,
     status: u16,
     queued_ms: u64,
     waited_for: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_wait_ms: Option<u64>,
     input: u64,
     output: u64,
     key: &'a str,
     ending: &'static str,
     total_ms: u64,
+}
+
+/// Writes its field only where there is something to tell.
+struct WouldWait(Option<Duration>);
+
+impl fmt::Display for WouldWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |wait| write!(f, "would_wait_ms={} ", millis(wait)))
+    }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -174,10 +195,12 @@ mod tests {
         let line = RequestLine {
             id: &id,
             app: &app,
+            class: Class::Standard,
             model: &model,
             status: 200,
             queued: Duration::from_millis(3),
             waited_for: None,
+            would_wait: Some(Duration::from_millis(21)),
             input: Tokens::new(4),
             output: Tokens::new(5),
             key: None,
@@ -188,6 +211,7 @@ mod tests {
             let text = String::from_utf8(bytes).expect("a text");
             assert_eq!(text.matches('\n').count(), 1, "{text}");
             assert!(!text.contains('\u{1b}'), "{text}");
+            assert!(text.contains("would_wait_ms") && text.contains("21"), "{text}");
             assert!(text.contains("1970-01-01T00:00:00.000000Z"), "{text}");
         }
     }

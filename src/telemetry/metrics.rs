@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::units::{AppName, ModelName, PicoUsd, Tokens, Usage};
+use crate::units::{AppName, Class, ModelName, Party, PicoUsd, Tokens, Usage};
 
 /// All counters of the program. Cloning it shares them.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct Metrics {
 struct Inner {
     registry: Registry,
     families: Families,
-    /// Handles by app and model, so that a request pays one look-up.
+    /// Handles by app, model and class, so that a request pays one look-up.
     series: DashMap<SeriesKey, Arc<Series>>,
     totals: Series,
 }
@@ -32,6 +32,7 @@ struct Inner {
 struct SeriesKey {
     app: AppName,
     model: ModelName,
+    class: Class,
 }
 
 /// Sums over everything since the start.
@@ -51,7 +52,7 @@ pub struct Totals {
     pub cost: PicoUsd,
 }
 
-/// The counters of one app and model.
+/// The counters of one app's requests of a class for a model.
 #[derive(Debug, Default)]
 pub struct Series {
     answered: [Counter; 5],
@@ -62,6 +63,16 @@ pub struct Series {
     cached: Counter,
     output: Counter,
     cost: Counter,
+    would_hold: Counter,
+    times: Times,
+}
+
+/// How long requests of a class took, whatever their app and model.
+#[derive(Debug, Clone)]
+struct Times {
+    queued: Histogram,
+    total: Histogram,
+    would_wait: Histogram,
 }
 
 #[derive(Debug, Default)]
@@ -72,24 +83,47 @@ struct Families {
     counted: Family<Labels, Counter>,
     tokens: Family<KindLabels, Counter>,
     cost: Family<Labels, Counter>,
-    queued: Histogram2,
-    total: Histogram2,
+    would_hold: Family<Labels, Counter>,
+    times: ClassTimes,
 }
 
-/// A histogram with a `Default`, in seconds.
-#[derive(Debug, Clone)]
-struct Histogram2(Histogram);
+/// Histograms in seconds, one for each class.
+#[derive(Debug)]
+struct ClassTimes {
+    queued: Histograms,
+    total: Histograms,
+    would_wait: Histograms,
+}
 
-impl Default for Histogram2 {
+type Histograms = Family<ClassLabels, Histogram, fn() -> Histogram>;
+
+impl Default for ClassTimes {
     fn default() -> Self {
-        Self(Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0]))
+        let family = || Family::new_with_constructor(seconds as fn() -> Histogram);
+        Self { queued: family(), total: family(), would_wait: family() }
     }
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { queued: seconds(), total: seconds(), would_wait: seconds() }
+    }
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0])
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabels {
+    class: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     app: String,
     model: String,
+    class: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,19 +131,21 @@ struct StatusLabels {
     app: String,
     model: String,
     class: &'static str,
+    status: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
     app: String,
     model: String,
+    class: &'static str,
     kind: &'static str,
 }
 
-/// How many apps times models get a series of their own; the names come from clients.
+/// How many apps times models times classes get a series of their own; the names come from clients.
 const MOST_SERIES: usize = 1000;
 
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl Metrics {
     /// Creates the counters, all zero.
@@ -117,7 +153,7 @@ impl Metrics {
         let families = Families::default();
         let mut registry = Registry::with_prefix("sluicegate");
         let f = &families;
-        registry.register("requests", "Requests answered, by status class", f.answered.clone());
+        registry.register("requests", "Requests answered, by class and status", f.answered.clone());
         registry.register("refused", "Requests that sluicegate refused itself", f.refused.clone());
         registry.register(
             "provider_refusals",
@@ -131,27 +167,39 @@ impl Metrics {
         );
         registry.register("tokens", "Settled tokens, by kind", f.tokens.clone());
         registry.register("cost_picodollars", "Cost of what was settled", f.cost.clone());
-        registry.register("queued_seconds", "Time in the waiting line", f.queued.0.clone());
-        registry.register("request_seconds", "Time from arrival to end", f.total.0.clone());
+        registry.register(
+            "would_hold",
+            "Requests that went at once and would have waited",
+            f.would_hold.clone(),
+        );
+        let times = &f.times;
+        registry.register("queued_seconds", "Time in the waiting line", times.queued.clone());
+        registry.register("request_seconds", "Time from arrival to end", times.total.clone());
+        registry.register(
+            "would_wait_seconds",
+            "Time in line that was spared because nobody is held",
+            times.would_wait.clone(),
+        );
         let (series, totals) = (DashMap::new(), Series::default());
         Self { inner: Arc::new(Inner { registry, families, series, totals }) }
     }
 
-    /// Returns the counters of `app` and `model`; when too many are known, those of all others.
-    pub fn series(&self, app: &AppName, model: &ModelName) -> Arc<Series> {
-        let key = SeriesKey { app: app.clone(), model: model.clone() };
+    /// Returns the counters of the requests of `party` for `model`; when too many are known, those of all others.
+    pub fn series(&self, party: &Party, model: &ModelName) -> Arc<Series> {
+        let class = party.class;
+        let key = SeriesKey { app: party.app.clone(), model: model.clone(), class };
         if let Some(series) = self.inner.series.get(&key) {
             return Arc::clone(&series);
         }
         let key = if self.inner.series.len() < MOST_SERIES {
             key
         } else {
-            SeriesKey { app: AppName::new("(other)"), model: ModelName::new("(other)") }
+            SeriesKey { app: AppName::new("(other)"), model: ModelName::new("(other)"), class }
         };
         let families = &self.inner.families;
         let entry = self.inner.series.entry(key);
-        let SeriesKey { app, model } = entry.key().clone();
-        let series = entry.or_insert_with(|| Arc::new(families.series(&app, &model)));
+        let key = entry.key().clone();
+        let series = entry.or_insert_with(|| Arc::new(families.series(&key)));
         Arc::clone(&series)
     }
 
@@ -162,8 +210,14 @@ impl Metrics {
                 counter.inc();
             }
         }
-        self.inner.families.queued.0.observe(queued.as_secs_f64());
-        self.inner.families.total.0.observe(total.as_secs_f64());
+        series.times.queued.observe(queued.as_secs_f64());
+        series.times.total.observe(total.as_secs_f64());
+    }
+
+    /// Counts a request that went at once and would have waited so long.
+    pub fn would_have_held(&self, series: &Series, wait: Duration) {
+        series.would_hold.inc();
+        series.times.would_wait.observe(wait.as_secs_f64());
     }
 
     /// Counts a request that sluicegate refused itself.
@@ -218,15 +272,16 @@ impl Default for Metrics {
 }
 
 impl Families {
-    fn series(&self, app: &AppName, model: &ModelName) -> Series {
-        let labels = Labels { app: app.to_string(), model: model.to_string() };
+    fn series(&self, SeriesKey { app, model, class }: &SeriesKey) -> Series {
+        let class = class.label();
+        let labels = Labels { app: app.to_string(), model: model.to_string(), class };
         let kind = |kind| {
-            let Labels { app, model } = labels.clone();
-            self.tokens.get_or_create(&KindLabels { app, model, kind }).clone()
+            let Labels { app, model, class } = labels.clone();
+            self.tokens.get_or_create(&KindLabels { app, model, class, kind }).clone()
         };
-        let answered = CLASSES.map(|class| {
-            let Labels { app, model } = labels.clone();
-            self.answered.get_or_create(&StatusLabels { app, model, class }).clone()
+        let answered = STATUSES.map(|status| {
+            let Labels { app, model, class } = labels.clone();
+            self.answered.get_or_create(&StatusLabels { app, model, class, status }).clone()
         });
         Series {
             answered,
@@ -237,6 +292,19 @@ impl Families {
             cached: kind("cached"),
             output: kind("output"),
             cost: self.cost.get_or_create(&labels).clone(),
+            would_hold: self.would_hold.get_or_create(&labels).clone(),
+            times: self.times.of(class),
+        }
+    }
+}
+
+impl ClassTimes {
+    fn of(&self, class: &'static str) -> Times {
+        let labels = ClassLabels { class };
+        Times {
+            queued: self.queued.get_or_create(&labels).clone(),
+            total: self.total.get_or_create(&labels).clone(),
+            would_wait: self.would_wait.get_or_create(&labels).clone(),
         }
     }
 }
@@ -248,21 +316,47 @@ mod tests {
     #[test]
     fn what_is_settled_stands_in_the_series_and_in_the_totals() {
         let metrics = Metrics::new();
-        let series = metrics.series(&AppName::new("a"), &ModelName::new("m"));
+        let series = metrics.series(&party("a"), &ModelName::new("m"));
         let usage = Usage { input: Tokens::new(7), output: Tokens::new(5), ..Usage::default() };
         metrics.settled(&series, Tokens::new(6), &usage, PicoUsd::new(9));
         let totals = metrics.totals();
         assert_eq!((totals.counted.count(), totals.settled.count()), (6, 12));
         let text = metrics.render();
-        let line = r#"sluicegate_tokens_total{app="a",model="m",kind="output"} 5"#;
+        let line = r#"sluicegate_tokens_total{app="a",model="m",class="standard",kind="output"} 5"#;
         assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn each_class_has_its_own_times() {
+        let metrics = Metrics::new();
+        let batch = Party { class: Class::Batch, ..party("a") };
+        let (batch, usual) =
+            (&metrics.series(&batch, &"m".into()), &metrics.series(&party("a"), &"m".into()));
+        metrics.answered(batch, 200, Duration::from_secs(7), Duration::from_secs(9));
+        metrics.answered(usual, 429, Duration::ZERO, Duration::ZERO);
+        metrics.would_have_held(usual, Duration::from_secs(3));
+        let text = metrics.render();
+        for line in [
+            r#"sluicegate_queued_seconds_sum{class="batch"} 7.0"#,
+            r#"sluicegate_queued_seconds_count{class="standard"} 1"#,
+            r#"sluicegate_requests_total{app="a",model="m",class="batch",status="2xx"} 1"#,
+            r#"sluicegate_requests_total{app="a",model="m",class="standard",status="4xx"} 1"#,
+            r#"sluicegate_would_wait_seconds_sum{class="standard"} 3.0"#,
+            r#"sluicegate_would_hold_total{app="a",model="m",class="standard"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    fn party(app: &str) -> Party {
+        Party::usual(AppName::new(app))
     }
 
     #[test]
     fn series_are_bounded_whatever_clients_call_their_models() {
         let metrics = Metrics::new();
         for n in 0..2 * MOST_SERIES {
-            let _series = metrics.series(&AppName::new("a"), &ModelName::new(format!("m{n}")));
+            let _series = metrics.series(&party("a"), &ModelName::new(format!("m{n}")));
         }
         assert!(metrics.inner.series.len() <= MOST_SERIES + 1, "the series grew without bound");
     }

@@ -5,6 +5,7 @@
 mod cli;
 mod demo;
 mod house;
+mod identity;
 mod path;
 mod path_edge;
 mod path_process;

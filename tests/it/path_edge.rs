@@ -269,7 +269,7 @@ async fn people_and_monitors_see_how_it_goes() {
     assert_eq!(admin.get("/healthz").await.text(), "ok\n");
     assert_eq!(admin.get("/readyz").await.text(), "ready\n");
     let metrics = admin.get("/metrics").await.text();
-    let line = r#"sluicegate_requests_total{app="notebook",model="gpt-4o",class="2xx"} 1"#;
+    let line = r#"sluicegate_requests_total{app="notebook",model="gpt-4o",class="standard",status="2xx"} 1"#;
     assert!(metrics.contains(line), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
     let page = admin.get("/line").await.json();

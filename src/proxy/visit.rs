@@ -1,0 +1,85 @@
+//! A request on its way, and what it asks admission for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{header, request};
+use tokio::time::Instant;
+
+use super::Proxy;
+use super::errand::{Errand, ONE_REQUEST};
+use super::patience;
+use super::wishes::Wishes;
+use crate::admit::Ask;
+use crate::auth::{Client, Looks};
+use crate::settle::Record;
+use crate::units::{AppName, Party, RequestId};
+use crate::upstream::ClientKey;
+
+/// A request on its way, from its arrival to its end.
+#[derive(Debug, Clone)]
+pub(super) struct Visit {
+    pub(super) head: Arc<request::Parts>,
+    pub(super) arrived: Instant,
+    /// What the client says of it.
+    pub(super) wishes: Wishes,
+    /// The latest moment at which going upstream is of use to the client.
+    pub(super) deadline: Instant,
+    /// What is known of it so far, for log and books.
+    pub(super) record: Record,
+}
+
+impl Proxy {
+    /// Makes a visit of a request of which nothing is known yet but its head.
+    pub(super) fn visit(&self, head: request::Parts) -> Visit {
+        let arrived = Instant::now();
+        let longest = self.inner.settings.line.max_wait;
+        let deadline = arrived + patience::patience(&head.headers, longest);
+        let record = Record {
+            id: RequestId::new(format!("sg_{:016x}", rand::random::<u64>())),
+            party: Party::usual(AppName::new("anonymous")),
+            model: "".into(),
+            facts: self.inner.catalog.facts(""),
+            demand: ONE_REQUEST,
+            arrived,
+            queued: Duration::ZERO,
+            waited_for: None,
+            would_wait: None,
+            key: None,
+            status: 0,
+        };
+        Visit { head: Arc::new(head), arrived, wishes: Wishes::default(), deadline, record }
+    }
+
+    /// Notes on whose behalf `client` sends `errand`, and until when its turn is of use.
+    pub(super) fn classify(&self, visit: &mut Visit, client: &Client, errand: &Errand) {
+        let agent = visit.head.headers.get(header::USER_AGENT);
+        let looks = Looks {
+            path: visit.head.uri.path(),
+            model: errand.call().map(|call| call.model.as_str()),
+            user_agent: agent.and_then(|agent| agent.to_str().ok()),
+            asked: visit.wishes.class,
+        };
+        visit.record.party = self.inner.gate.party(client, &looks);
+        if let Some(wanted_by) = visit.wishes.deadline {
+            visit.deadline = visit.deadline.min(wanted_by);
+        }
+    }
+
+    /// Says what a request is to be admitted for.
+    pub(super) fn ask(&self, visit: &Visit, errand: &Errand) -> Ask {
+        let own = self.inner.upstream.accounts.is_empty();
+        Ask {
+            own_key: own.then(|| ClientKey::from_headers(&visit.head.headers)),
+            party: visit.record.party.clone(),
+            wanted_by: visit.wishes.deadline,
+            likeness: errand.likeness(&visit.head, self.inner.seed),
+            model: visit.record.model.clone(),
+            demand: visit.record.demand,
+            bytes: errand.bytes_held(),
+            deadline: visit.deadline,
+            place: None,
+            avoid: None,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! On whose behalf a request is sent: classes, rules and deadlines, from the client's headers to what
+//! people and the provider see.
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use sluicegate::server::Running;
+
+use crate::house::{Answer, App, one_account, proxy};
+use crate::path::{CHAT, HELLO, SAID};
+use crate::recorder::{Recorder, Reply};
+
+/// Sends a greeting with these headers.
+async fn hello(proxy: &Running, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::post(format!("http://{}{CHAT}", proxy.listen()))
+        .header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::<Bytes>::from(HELLO)).expect("a request");
+    App::new(proxy.listen(), "notebook").send(request).await
+}
+
+async fn counted(proxy: &Running, app: &str, class: &str) -> bool {
+    let metrics = App::new(proxy.admin(), "monitor").get("/metrics").await.text();
+    let line = format!(
+        r#"sluicegate_requests_total{{app="{app}",model="gpt-4o",class="{class}",status="2xx"}} 1"#
+    );
+    metrics.contains(&line)
+}
+
+#[tokio::test]
+async fn a_client_chooses_its_class_and_the_provider_hears_nothing_of_it() {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
+    let proxy = proxy(&one_account(&recorder.base_url(), "sk-1", "")).await;
+    let headers = [
+        ("authorization", "Bearer nightly"),
+        ("x-sluicegate-class", "batch"),
+        ("x-sluicegate-deadline", "60"),
+    ];
+    assert_eq!(hello(&proxy, &headers).await.status(), 200);
+    assert!(counted(&proxy, "nightly", "batch").await, "its class is not in the metrics");
+    let seen = recorder.seen();
+    let names: Vec<&str> = seen[0].headers.keys().map(|name| name.as_str()).collect();
+    assert!(names.iter().all(|name| !name.starts_with("x-sluicegate")), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_rule_sets_app_and_class_by_what_a_request_looks_like() {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
+    let rule = "[[rules]]\npath = \"/v1/chat/*\"\nuser_agent = \"notes/*\"\napp = \"notes\"\n\
+                class = \"standard\"\n";
+    let proxy = proxy(&one_account(&recorder.base_url(), "sk-1", rule)).await;
+    let wish = ("x-sluicegate-class", "interactive");
+    hello(&proxy, &[("user-agent", "notes/2.1"), wish]).await;
+    hello(&proxy, &[("user-agent", "curl/8"), ("authorization", "Bearer me"), wish]).await;
+    assert!(counted(&proxy, "notes", "standard").await, "the rule did not count");
+    assert!(counted(&proxy, "me", "interactive").await, "the rule counted for another");
+}
+
+#[tokio::test]
+async fn a_header_that_means_nothing_is_refused_by_its_name() {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
+    let proxy = proxy(&one_account(&recorder.base_url(), "sk-1", "")).await;
+    #[rustfmt::skip] // One case a line.
+    let cases = [
+        ("x-sluicegate-class", "urgent"),
+        ("x-sluicegate-deadline", "soon"),
+        ("x-sluicegate-deadline", "2020-01-01T00:00:00Z"),
+    ];
+    for (name, value) in cases {
+        let refused = hello(&proxy, &[(name, value)]).await;
+        assert_eq!(refused.status(), 400, "{name}: {value}");
+        let error = refused.json();
+        assert_eq!(error.pointer("/error/param"), Some(&name.into()), "{value}");
+        assert_eq!(error.pointer("/error/type"), Some(&"invalid_request_error".into()));
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    assert!(recorder.seen().is_empty(), "one of them was sent");
+}
+
+#[tokio::test]
+async fn a_stated_deadline_ends_the_wait_and_nobody_is_to_come_back() {
+    let recorder = Recorder::start(|_, _| Reply::Silence).await;
+    let one =
+        "[timeouts]\ndrain = \"50ms\"\n[[upstreams.limits]]\nmodels = \"*\"\nconcurrency = 1\n";
+    let proxy = proxy(&one_account(&recorder.base_url(), "sk-1", one)).await;
+    let address = proxy.listen();
+    let under_way =
+        tokio::spawn(async move { App::new(address, "notebook").post(CHAT, HELLO).await });
+    recorder.asked(1).await;
+    let late = hello(&proxy, &[("x-sluicegate-deadline", "0.2")]).await;
+    assert_eq!(late.status(), 429, "{}", late.text());
+    assert_eq!(late.header("x-should-retry"), Some("false"));
+    assert_eq!(late.header("retry-after"), None);
+    assert_eq!(late.header("retry-after-ms"), None);
+    assert!(late.header("x-sluicegate-expected-wait-ms").is_some(), "the true wait is not told");
+    under_way.abort();
+}
