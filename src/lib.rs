@@ -21,7 +21,7 @@
 //! |---|---|
 //! | vocabulary | [`units`], [`clock`] |
 //! | pure cores | [`config`], [`catalog`], [`call`], [`count`], [`limit`], [`auth`], [`line`](mod@line) |
-//! | effects | [`upstream`], [`admit`], [`settle`], [`relay`], [`telemetry`] |
+//! | effects | [`upstream`], [`admit`], [`settle`], [`relay`], [`telemetry`], [`ledger`] |
 //! | spine | [`proxy`] |
 //! | shells | [`server`], [`admin`], [`cli`], [`simulate`], [`demo`] |
 //!
@@ -37,6 +37,7 @@ pub mod clock;
 pub mod config;
 pub mod count;
 pub mod demo;
+pub mod ledger;
 pub mod limit;
 pub mod line;
 pub mod proxy;

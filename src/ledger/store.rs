@@ -1,0 +1,173 @@
+//! The file: where it is, how it is opened, and why it cannot be.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use thiserror::Error;
+
+/// The open database. Cloning it shares the connection.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) pool: SqlitePool,
+    path: PathBuf,
+}
+
+/// Why the database cannot be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The folder is not there and cannot be made, or is none.
+    #[error("cannot use the folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file cannot be opened for writing.
+    #[error("cannot write {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It is something else, or was damaged.
+    #[error("{} is damaged or no database: move it away, and a new one is made", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer version of this program has changed it.
+    #[error(
+        "{} was written by a newer version of this program: use that one, or another folder",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A statement failed; what it was to change is unchanged.
+    #[error("{} cannot be used", path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        #[source]
+        source: Box<sqlx::Error>,
+    },
+}
+
+/// The changes that lead to the present schema, embedded.
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
+
+impl Store {
+    /// Opens `sluicegate.db` in `folder`. What is missing of folder and file is made, for their owner
+    /// only, and an older schema is brought up to date.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`]; the file is as it was then.
+    pub async fn open(folder: &Path) -> Result<Self, StoreError> {
+        make_folder(folder)
+            .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
+        let path = folder.join("sluicegate.db");
+        make_file(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What is committed survives this process, though perhaps not the machine.
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY)
+            .foreign_keys(true)
+            .pragma("cache_size", CACHE)
+            .statement_cache_capacity(16);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(IDLE)
+            .acquire_timeout(2 * BUSY)
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        let store = Self { pool, path };
+        MIGRATIONS.run(&store.pool).await.map_err(|error| store.unfit(error))?;
+        Ok(store)
+    }
+
+    /// Returns where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes the file; what was saved is in it.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Returns the error that a failed statement is.
+    pub(super) fn failed(&self, source: sqlx::Error) -> StoreError {
+        let path = self.path.clone();
+        if is_damage(&source) {
+            StoreError::Damaged { path }
+        } else {
+            StoreError::Failed { path, source: Box::new(source) }
+        }
+    }
+
+    fn unfit(&self, error: MigrateError) -> StoreError {
+        match error {
+            MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
+                StoreError::Newer { path: self.path.clone() }
+            }
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+                self.failed(source)
+            }
+            other => self.failed(sqlx::Error::Migrate(Box::new(other))),
+        }
+    }
+}
+
+/// Tells whether the database found the file to be damaged or something else.
+fn is_damage(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    // <https://www.sqlite.org/rescode.html>: the lowest byte is the primary code.
+    let primary = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
+    matches!(primary, Some(SQLITE_CORRUPT | SQLITE_NOTADB))
+}
+
+const SQLITE_CORRUPT: u32 = 11;
+const SQLITE_NOTADB: u32 = 26;
+
+#[cfg(unix)]
+fn make_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn make_folder(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)
+}
+
+/// Makes the file if it is missing, and tells whether it can be written. Files that the database
+/// puts beside it get the same permissions.
+fn make_file(path: &Path) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+/// How long a statement waits for another instance.
+const BUSY: Duration = Duration::from_secs(5);
+/// How long an unused connection, which has a thread and a cache, is kept.
+const IDLE: Duration = Duration::from_secs(60);
+/// The most that a connection caches: 256 KiB, as the database's documentation says of negative
+/// numbers (<https://www.sqlite.org/pragma.html#pragma_cache_size>).
+const CACHE: &str = "-256";
