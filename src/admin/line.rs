@@ -76,6 +76,8 @@ struct LaneView<'a> {
     account: &'a str,
     group: &'a str,
     open: usize,
+    /// `null` where nothing was learned in an earlier run.
+    recalled_age_ms: Option<u64>,
     quotas: Vec<QuotaView>,
 }
 
@@ -114,6 +116,7 @@ impl<'a> LaneView<'a> {
             account: lane.account.as_str(),
             group: &lane.group,
             open: lane.open,
+            recalled_age_ms: lane.recalled.map(millis),
             quotas: lane
                 .levels
                 .iter()

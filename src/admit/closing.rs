@@ -25,6 +25,7 @@ impl State {
     ) -> Vec<QuotaLevel> {
         let Some(entry) = self.lanes.get_mut(&grant.lane) else { return Vec::new() };
         entry.lane.observe(&mut grant.debit, hint, now);
+        self.memories.note(entry, now);
         let levels = entry.lane.levels(now);
         self.ring(&grant.lane, now);
         levels
@@ -99,6 +100,7 @@ impl State {
         if let Some(entry) = self.lanes.get_mut(&grant.lane) {
             entry.open = entry.open.saturating_sub(1);
             end(&mut entry.lane, grant.debit);
+            self.memories.note(entry, now);
         }
         grant.lane
     }

@@ -18,6 +18,7 @@
 //! 3. The lock is never held across an await, and nothing is called that takes it again.
 
 mod closing;
+mod memory;
 mod patience;
 mod refusal;
 mod reservation;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+pub use self::memory::{Keeping, Memory};
 pub use self::refusal::Refusal;
 pub use self::reservation::{InFlight, Reservation};
 use self::routes::PoolId;
@@ -89,6 +91,7 @@ impl Admission {
             state: Mutex::new(State::new(upstream)?),
             line: line.clone(),
             sooner: Arc::new(Notify::new()),
+            keep_sooner: Notify::new(),
         });
         tokio::spawn(look_again(Arc::downgrade(&shared)));
         Ok(Self { shared })
@@ -303,21 +306,30 @@ struct Shared {
     line: LineSettings,
     /// Rung when a look is due earlier than the task knows.
     sooner: Arc<Notify>,
+    /// Rung when lanes are worth keeping earlier than their keeper knows.
+    keep_sooner: Notify,
 }
 
 impl Shared {
     /// Runs `act` under the lock. `act` must not call anything that takes it again.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = state.next_look();
+        let (look, keep) = (state.next_look(), state.memories.due());
         let result = act(&mut state);
-        let after = state.next_look();
+        let (next_look, next_keep) = (state.next_look(), state.memories.due());
         drop(state);
-        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+        if is_sooner(next_look, look) {
             self.sooner.notify_one();
+        }
+        if is_sooner(next_keep, keep) {
+            self.keep_sooner.notify_one();
         }
         result
     }
+}
+
+fn is_sooner(next: Option<Instant>, before: Option<Instant>) -> bool {
+    next.is_some_and(|next| before.is_none_or(|before| next < before))
 }
 
 /// Looks at the lines whenever one of their lanes said so, until the last handle is gone.

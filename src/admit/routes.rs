@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::state::{LaneEntry, Pool, State};
-use crate::limit::{Lane, LaneSettings};
+use crate::limit::LaneSettings;
 use crate::line::Line;
 use crate::units::{AccountName, ModelName};
 use crate::upstream::AccountId;
@@ -113,14 +113,12 @@ impl State {
         self.routes.given += 1;
         let id = PoolId(self.routes.given);
         for key in &lanes {
-            let settings = self.lane_settings(key.account, model).1;
-            let entry = self.lanes.entry(key.clone()).or_insert_with(|| LaneEntry {
-                lane: Lane::new(settings, now),
-                pools: Vec::new(),
-                open: 0,
-                used_at: now,
-            });
-            entry.pools.push(id);
+            if !self.lanes.contains_key(key) {
+                self.make_lane(key, self.lane_settings(key.account, model).1, now);
+            }
+            if let Some(entry) = self.lanes.get_mut(key) {
+                entry.pools.push(id);
+            }
         }
         self.routes.by_lanes.insert(lanes.clone(), id);
         let line = Line::new();

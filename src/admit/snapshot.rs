@@ -34,6 +34,8 @@ pub struct LaneSnapshot {
     pub open: usize,
     /// Each quota.
     pub levels: Vec<QuotaLevel>,
+    /// How old what it began with was, where it was learned in an earlier run.
+    pub recalled: Option<Duration>,
 }
 
 /// Those who wait for one pool.
@@ -83,6 +85,7 @@ impl Admission {
                     group: named(&key.group).to_owned(),
                     open: entry.open,
                     levels: entry.lane.levels(now),
+                    recalled: entry.memory.recalled,
                 })
                 .collect();
             lanes.sort_by(|a, b| (&a.group, &a.account).cmp(&(&b.group, &b.account)));

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::memory::{LaneMemory, Memories};
 use super::refusal::Refusal;
 use super::routes::{LaneKey, PoolId, Routes};
 use crate::config::UpstreamSettings;
@@ -22,6 +23,7 @@ pub(super) struct State {
     pub(super) lanes: HashMap<LaneKey, LaneEntry>,
     pub(super) pools: HashMap<PoolId, Pool>,
     pub(super) routes: Routes,
+    pub(super) memories: Memories,
     /// When to look at a pool again, the earliest first.
     agenda: BTreeSet<(Instant, PoolId)>,
     arrivals: u64,
@@ -39,6 +41,7 @@ pub(super) struct LaneEntry {
     /// Debits not closed yet.
     pub(super) open: usize,
     pub(super) used_at: Instant,
+    pub(super) memory: LaneMemory,
 }
 
 /// The lanes that a model may use, and who waits for them.
@@ -98,6 +101,7 @@ impl State {
             lanes: HashMap::new(),
             pools: HashMap::new(),
             routes: Routes::default(),
+            memories: Memories::default(),
             agenda: BTreeSet::new(),
             arrivals: 0,
             waiting: 0,
@@ -170,6 +174,7 @@ impl State {
         };
         entry.open += 1;
         entry.used_at = now;
+        self.memories.note(entry, now);
         Ok(Grant { lane, lent, place, waited_for: None, debit })
     }
 

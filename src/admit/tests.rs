@@ -1,6 +1,7 @@
 //! Who goes when, and that nothing is left behind, on paused time.
 
 mod leaks;
+mod memories;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};

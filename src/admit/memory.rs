@@ -1,0 +1,192 @@
+//! What lanes have learned: handed to whoever keeps it, and given back to the lanes of a later run.
+//!
+//! # What this module owns
+//!
+//! When a lane is worth keeping again: at its first change, when it has drifted, else [`SOON`] after a
+//! change. Nothing is kept unless [`Admission::remind`] was called, and nothing of clients' own keys.
+//!
+//! # What this module does not do
+//!
+//! It writes nothing; [`crate::server`] does, in the background.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::Admission;
+use super::routes::LaneKey;
+use super::state::{LaneEntry, State};
+use crate::limit::{Absence, Lane, LaneSettings, LastEnd, Learned};
+use crate::units::AccountName;
+
+/// What one lane has learned.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    /// The account that owns the lane's quotas.
+    pub account: AccountName,
+    /// Its limit group.
+    pub group: Arc<str>,
+    /// What was learned.
+    pub learned: Learned,
+    /// How long ago that was, and whether more was sent since.
+    pub absence: Absence,
+}
+
+/// Which lanes' memories are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// Those that changed since they were asked for last.
+    Changed,
+    /// All: the program ends, and nothing is sent any more.
+    Last,
+}
+
+/// What was learned in an earlier run and no lane has taken up yet, and when to keep again.
+#[derive(Debug, Default)]
+pub(super) struct Memories {
+    /// Whether somebody keeps them.
+    is_kept: bool,
+    past: HashMap<LaneName, Past>,
+    due: Option<Instant>,
+}
+
+/// Names a lane in every run: its account and its limit group.
+type LaneName = (AccountName, Arc<str>);
+
+/// What was learned in an earlier run.
+#[derive(Debug)]
+struct Past {
+    memory: Memory,
+    /// When it was given back.
+    since: Instant,
+}
+
+/// What keeping knows of one lane.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LaneMemory {
+    changed: bool,
+    /// Whether it was ever handed out.
+    is_kept: bool,
+    /// How old the memory was that it began with.
+    pub(super) recalled: Option<Duration>,
+}
+
+impl Memories {
+    /// Returns when changed lanes should be kept.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Notes that the lane of `entry` changed. Until it was kept once in this run, what an earlier one
+    /// kept says that nothing was sent since: so that is urgent.
+    pub(super) fn note(&mut self, entry: &mut LaneEntry, now: Instant) {
+        if !self.is_kept {
+            return;
+        }
+        entry.memory.changed = true;
+        let urgent = !entry.memory.is_kept || entry.lane.has_drifted();
+        let due = if urgent { now } else { now + SOON };
+        self.due = Some(self.due.map_or(due, |known| known.min(due)));
+    }
+
+    /// Takes out what was learned of a lane that is being made at `now`.
+    fn take(&mut self, account: AccountName, group: &Arc<str>, now: Instant) -> Option<Memory> {
+        let Past { mut memory, since } = self.past.remove(&(account, Arc::clone(group)))?;
+        let here = now.saturating_duration_since(since);
+        memory.absence.lasted = memory.absence.lasted.saturating_add(here);
+        Some(memory)
+    }
+}
+
+impl Admission {
+    /// Gives back what was learned in an earlier run; lanes that are made from now on recall it.
+    /// From now on [`learned`](Self::learned) has something to hand out.
+    pub fn remind(&self, past: Vec<Memory>) {
+        self.shared.with(|state| {
+            let since = Instant::now();
+            let named = |memory: Memory| {
+                let key = (memory.account.clone(), Arc::clone(&memory.group));
+                (key, Past { memory, since })
+            };
+            state.memories.is_kept = !state.fleet.is_clients_own();
+            state.memories.past = past.into_iter().map(named).collect();
+        });
+    }
+
+    /// Waits until some lane is worth keeping again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn worth_keeping(&self) {
+        loop {
+            let due = self.shared.with(|state| state.memories.due());
+            let sooner = self.shared.keep_sooner.notified();
+            match due {
+                None => sooner.await,
+                Some(due) if timeout_at(due, sooner).await.is_err() => return,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Hands out what lanes have learned, some hundred lanes at a time: what is left is worth keeping
+    /// at once.
+    pub fn learned(&self, which: Keeping) -> Vec<Memory> {
+        self.shared.with(|state| {
+            let now = Instant::now();
+            let State { lanes, fleet, memories, .. } = state;
+            memories.due = None;
+            let mut left = if which == Keeping::Last { usize::MAX } else { BATCH };
+            let mut handed = Vec::new();
+            for (key, entry) in lanes.iter_mut() {
+                if !memories.is_kept || (which == Keeping::Changed && !entry.memory.changed) {
+                    continue;
+                }
+                if left == 0 {
+                    memories.due = Some(now);
+                    break;
+                }
+                left -= 1;
+                let Some(learned) = entry.keep(now) else { continue };
+                let Some(account) = fleet.name(key.account) else { continue };
+                let is_over = which == Keeping::Last && entry.open == 0;
+                let end = if is_over { LastEnd::Clean } else { LastEnd::Cut };
+                let absence = Absence { lasted: Duration::ZERO, end };
+                handed.push(Memory { account, group: Arc::clone(&key.group), learned, absence });
+            }
+            handed
+        })
+    }
+}
+
+impl State {
+    /// Makes a lane that recalls what it learned in an earlier run.
+    pub(super) fn make_lane(&mut self, key: &LaneKey, settings: LaneSettings, now: Instant) {
+        let account = self.fleet.name(key.account);
+        let past = account.and_then(|account| self.memories.take(account, &key.group, now));
+        let mut lane = Lane::new(settings, now);
+        if let Some(past) = &past {
+            lane.recall(&past.learned, past.absence, now);
+        }
+        let recalled = past.map(|past| past.absence.lasted);
+        let memory = LaneMemory { recalled, ..LaneMemory::default() };
+        let entry = LaneEntry { lane, pools: Vec::new(), open: 0, used_at: now, memory };
+        self.lanes.insert(key.clone(), entry);
+    }
+}
+
+impl LaneEntry {
+    /// Returns what is to be kept of the lane, and takes it for kept.
+    fn keep(&mut self, now: Instant) -> Option<Learned> {
+        self.memory = LaneMemory { changed: false, is_kept: true, ..self.memory };
+        self.lane.learned(now)
+    }
+}
+
+/// How long a change that may be lost waits to be kept.
+const SOON: Duration = Duration::from_secs(10);
+/// So many lanes are handed out under one lock.
+const BATCH: usize = 256;
