@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::answer::{charge, describe, estimate, limits};
 use super::errand::Errand;
 use super::patience::Backoff;
+use super::times::Until;
 use super::visit::Visit;
 use super::{Failure, Proxy, is_event_stream};
 use crate::admit::Reservation;
@@ -46,6 +47,7 @@ pub(super) struct Try {
 
 /// A request that was sent, until its answer's head is there.
 struct Sent {
+    at: Instant,
     unsettled: Unsettled,
     place: Place,
     account: Option<AccountId>,
@@ -87,8 +89,9 @@ impl Proxy {
         record.key = Some(credential.label.clone());
         let books = self.books(&record);
         let account_name = reservation.account_name();
-        let unsettled = Unsettled::new(reservation.commit(Instant::now()), record, books);
-        let sent = Sent { unsettled, place, account, account_name };
+        let at = Instant::now();
+        let unsettled = Unsettled::new(reservation.commit(at), record, books);
+        let sent = Sent { at, unsettled, place, account, account_name };
         let outcome = match self.inner.client.send(request).await {
             Ok(answer) => self.answered(sent, &mut going, answer).await?,
             Err(error) => unanswered(error, sent, &mut going)?,
@@ -144,6 +147,8 @@ impl Proxy {
         let mut head = self.head(head, &sent, levels);
         estimate(&mut head.headers, sent.unsettled.demand());
         if streams {
+            let model = &sent.unsettled.record().model;
+            self.inner.times.note(model, Until::FirstByte, sent.at.elapsed());
             sent.unsettled.head_leaves();
             let usage = match call.delivery {
                 Delivery::Stream { usage } => usage,
@@ -158,6 +163,7 @@ impl Proxy {
         }
         let record = sent.unsettled.record().clone();
         let whole = relay::whole(body, sent.unsettled, metering, MOST_READ_AHEAD).await?;
+        self.inner.times.note(&record.model, Until::End, sent.at.elapsed());
         if let Some(usage) = whole.charged {
             charge(&mut head.headers, &usage, record.cost(&usage));
         }

@@ -21,6 +21,7 @@ mod attempt;
 mod errand;
 mod failure;
 mod patience;
+mod times;
 mod vigil;
 mod visit;
 mod wishes;
@@ -38,6 +39,7 @@ use self::attempt::{Outcome, Try};
 pub use self::failure::Failure;
 use self::failure::discourage;
 use self::patience::Backoff;
+use self::times::AnswerTimes;
 use self::vigil::Vigil;
 use self::visit::Visit;
 pub use self::wishes::WishError;
@@ -72,6 +74,7 @@ struct Inner {
     admission: Admission,
     client: Client,
     metrics: Metrics,
+    times: AnswerTimes,
     clock: WallClock,
     /// Keeps outsiders from making requests that look alike.
     seed: u64,
@@ -107,6 +110,7 @@ impl Proxy {
             admission: Admission::start(&upstream, &settings.line)?,
             client: Client::new(&settings.timeouts, environment)?,
             metrics: Metrics::new(),
+            times: AnswerTimes::new(),
             clock: WallClock::from_system(),
             seed: rand::random(),
             upstream,

@@ -5,13 +5,14 @@ use std::time::Duration;
 use http::{HeaderMap, header};
 use tokio::time::Instant;
 
-/// Returns how long a request may wait in line: `longest`, or less where its client would give up.
+/// Returns how long a request may wait in line: `longest`, or less where its client would give up before
+/// an answer that is expected to take `needed` more.
 ///
 /// openai-python says in `x-stainless-read-timeout` how many seconds it waits between bytes,
 /// openai-node in `x-stainless-timeout` how long in all, if it was set. Node's HTTP stack gives up
 /// after 300 s whatever the SDK says, and so may clients that we do not know (measured 2026-11-21
 /// with openai-python 1.109, 2.54, 3.54 and openai-node 4.104, 5.23, 6.49).
-pub(super) fn patience(headers: &HeaderMap, longest: Duration) -> Duration {
+pub(super) fn patience(headers: &HeaderMap, longest: Duration, needed: Duration) -> Duration {
     let said = ["x-stainless-read-timeout", "x-stainless-timeout"]
         .iter()
         .filter_map(|name| headers.get(*name)?.to_str().ok()?.parse::<f64>().ok())
@@ -23,7 +24,10 @@ pub(super) fn patience(headers: &HeaderMap, longest: Duration) -> Duration {
     let stack = if waits_long { Duration::MAX } else { SILENCE };
     // Some of it is needed for the answer itself, and for the refusal to arrive before they leave.
     let own = said.map_or(Duration::MAX, |said| said - SPARE.min(said / 5));
-    longest.min(own).min(stack)
+    let client = own.min(stack);
+    // Half of all answers take far less than most do: a client with less patience than that gets a
+    // try, too.
+    longest.min(client - needed.min(client / 5 * 4))
 }
 
 /// What undici, Node's HTTP stack, endures in silence: 300 s, less what the answer needs.
@@ -91,25 +95,31 @@ mod tests {
         struct Case {
             name: &'static str,
             headers: &'static [(&'static str, &'static str)],
+            needed: u64,
             seconds: u64,
         }
         const PYTHON: (&str, &str) = ("user-agent", "AsyncOpenAI/Python 3.54.0");
         const NODE: (&str, &str) = ("user-agent", "OpenAI/JS 6.49.0");
         #[rustfmt::skip] // One case a line: the table is read by columns.
         let cases = [
-            Case { name: "nobody said anything", headers: &[],                                              seconds: 290 },
-            Case { name: "python's default",     headers: &[PYTHON, ("x-stainless-read-timeout", "600")],   seconds: 595 },
-            Case { name: "an impatient one",     headers: &[PYTHON, ("x-stainless-read-timeout", "10")],    seconds: 8 },
-            Case { name: "node",                 headers: &[NODE, ("x-stainless-timeout", "600")],          seconds: 290 },
-            Case { name: "nonsense",             headers: &[PYTHON, ("x-stainless-read-timeout", "soon")],  seconds: 900 },
-            Case { name: "less than nothing",    headers: &[PYTHON, ("x-stainless-read-timeout", "-1")],    seconds: 900 },
+            Case { name: "nobody said anything",   headers: &[],                                             needed: 0,   seconds: 290 },
+            Case { name: "python's default",       headers: &[PYTHON, ("x-stainless-read-timeout", "600")],  needed: 0,   seconds: 595 },
+            Case { name: "an impatient one",       headers: &[PYTHON, ("x-stainless-read-timeout", "10")],   needed: 0,   seconds: 8 },
+            Case { name: "node",                   headers: &[NODE, ("x-stainless-timeout", "600")],         needed: 0,   seconds: 290 },
+            Case { name: "nonsense",               headers: &[PYTHON, ("x-stainless-read-timeout", "soon")], needed: 60,  seconds: 900 },
+            Case { name: "less than nothing",      headers: &[PYTHON, ("x-stainless-read-timeout", "-1")],   needed: 0,   seconds: 900 },
+            Case { name: "a slow model",           headers: &[NODE],                                         needed: 40,  seconds: 250 },
+            Case { name: "slow for an impatient",  headers: &[PYTHON, ("x-stainless-read-timeout", "65")],   needed: 20,  seconds: 40 },
+            Case { name: "slower than its client", headers: &[PYTHON, ("x-stainless-read-timeout", "65")],   needed: 300, seconds: 12 },
+            Case { name: "patience to spare",      headers: &[PYTHON, ("x-stainless-read-timeout", "2000")], needed: 600, seconds: 900 },
         ];
         for case in cases {
             let mut headers = HeaderMap::new();
             for (name, value) in case.headers {
                 headers.insert(*name, value.parse().expect("a header value"));
             }
-            let waits = patience(&headers, Duration::from_secs(900));
+            let needed = Duration::from_secs(case.needed);
+            let waits = patience(&headers, Duration::from_secs(900), needed);
             assert_eq!(waits.as_secs(), case.seconds, "{}", case.name);
         }
     }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Proxy;
 use super::errand::{Errand, ONE_REQUEST};
 use super::patience;
+use super::times::Until;
 use super::wishes::Wishes;
 use crate::admit::Ask;
 use crate::auth::{Client, Looks};
@@ -33,8 +34,7 @@ impl Proxy {
     /// Makes a visit of a request of which nothing is known yet but its head.
     pub(super) fn visit(&self, head: request::Parts) -> Visit {
         let arrived = Instant::now();
-        let longest = self.inner.settings.line.max_wait;
-        let deadline = arrived + patience::patience(&head.headers, longest);
+        let deadline = arrived + self.inner.settings.line.max_wait;
         let record = Record {
             id: RequestId::new(format!("sg_{:016x}", rand::random::<u64>())),
             party: Party::usual(AppName::new("anonymous")),
@@ -61,9 +61,19 @@ impl Proxy {
             asked: visit.wishes.class,
         };
         visit.record.party = self.inner.gate.party(client, &looks);
+        visit.deadline = visit.arrived + self.hold(visit, errand);
         if let Some(wanted_by) = visit.wishes.deadline {
             visit.deadline = visit.deadline.min(wanted_by);
         }
+    }
+
+    /// Returns how long the request may wait in line from its arrival.
+    fn hold(&self, visit: &Visit, errand: &Errand) -> Duration {
+        let longest = self.inner.settings.line.max_wait;
+        let needed = errand
+            .call()
+            .map(|call| self.inner.times.expected(&visit.record.model, Until::of(call)));
+        patience::patience(&visit.head.headers, longest, needed.unwrap_or_default())
     }
 
     /// Says what a request is to be admitted for.

@@ -1,10 +1,15 @@
 //! On whose behalf a request is sent: classes, rules and deadlines, from the client's headers to what
 //! people and the provider see.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use sluicegate::server::Running;
+
+use sluicegate::simulate::engine::Limits;
+use sluicegate::simulate::{Config, Provider};
 
 use crate::house::{Answer, App, one_account, proxy};
 use crate::path::{CHAT, HELLO, SAID};
@@ -96,4 +101,27 @@ async fn a_stated_deadline_ends_the_wait_and_nobody_is_to_come_back() {
     assert_eq!(late.header("retry-after-ms"), None);
     assert!(late.header("x-sluicegate-expected-wait-ms").is_some(), "the true wait is not told");
     under_way.abort();
+}
+
+#[tokio::test]
+async fn what_a_model_needs_is_left_of_a_clients_patience() {
+    let limits = Limits { tokens_per_minute: Some(1_000_000), ..Limits::default() };
+    let mut config = Config::single("sk-1", limits);
+    config.latency.first_token = Duration::from_millis(500);
+    config.latency.per_token = Duration::ZERO;
+    config.latency.jitter = 0.0;
+    let provider = Provider::bind(config).await.expect("a provider");
+    let one = "[[upstreams.limits]]\nmodels = \"*\"\nconcurrency = 1\n";
+    let proxy = proxy(&one_account(&provider.base_url(), "sk-1", one)).await;
+    assert_eq!(hello(&proxy, &[]).await.status(), 200, "the first one tells the time");
+    let app = App::new(proxy.listen(), "notebook");
+    let under_way = tokio::spawn(async move { app.post(CHAT, HELLO).await });
+    while proxy.proxy().admission().snapshot().lanes.iter().all(|lane| lane.open == 0) {
+        tokio::task::yield_now().await;
+    }
+    // It would hold out for 0.8 s: the slot is free before, but the answer would come too late.
+    let patience = [("user-agent", "OpenAI/Python 3.54.0"), ("x-stainless-read-timeout", "1.0")];
+    let refused = hello(&proxy, &patience).await;
+    assert_eq!(refused.status(), 429, "{}", refused.text());
+    assert_eq!(under_way.await.expect("an answer").status(), 200);
 }
