@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::hint;
 use super::message::Words;
-use crate::limit::RefusalHint;
+use crate::limit::{QuotaKind, RefusalHint};
 
 /// What became of a request, as far as its key and account are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct Finding {
     pub verdict: Verdict,
     /// The provider's own arithmetic, where the error's message has it.
     pub refusal: Option<RefusalHint>,
+    /// Which limit refused, where the error says so.
+    pub quota: Option<QuotaKind>,
     /// When the provider says to come back: by header, else by the error's message.
     pub retry_after: Option<Duration>,
 }
@@ -49,7 +51,7 @@ pub struct Finding {
 impl Finding {
     /// Creates a finding that is a verdict and nothing else.
     pub const fn of(verdict: Verdict) -> Self {
-        Self { verdict, refusal: None, retry_after: None }
+        Self { verdict, refusal: None, quota: None, retry_after: None }
     }
 }
 
@@ -61,20 +63,27 @@ pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Finding
     }
     let words = Words::read(body);
     let verdict = match status.as_u16() {
+        400 if says(&words, &DEAD_KEY_WORDS) => Verdict::KeyRejected,
+        400 if says(&words, &NO_CREDIT_WORDS) => Verdict::OutOfQuota,
         401 if is_about_permission(&words) => Verdict::BadRequest,
         401 => Verdict::KeyRejected,
         402 => Verdict::OutOfQuota,
         403 if DEAD_KEY.contains(&words.code.as_str()) => Verdict::KeyRejected,
+        // Groq's status for what can never fit.
+        413 if words.code == "rate_limit_exceeded" => Verdict::TooLarge,
         429 => of_too_many_requests(&words),
+        // Groq's own status for a lack of flex capacity.
+        498 => Verdict::Overloaded,
         501 | 505 => Verdict::BadRequest,
         503 | 529 => Verdict::Overloaded,
         500..=599 if is_overload(&words) => Verdict::Overloaded,
         500..=599 => Verdict::ServerError,
         _ => Verdict::BadRequest,
     };
-    let refusal = if status == StatusCode::TOO_MANY_REQUESTS { words.refusal() } else { None };
+    let by_limit = matches!(verdict, Verdict::RateLimited | Verdict::TooLarge);
+    let (refusal, quota) = if by_limit { (words.refusal(), words.quota()) } else { (None, None) };
     let retry_after = hint::retry_after(headers).or_else(|| words.retry_after());
-    Finding { verdict, refusal, retry_after }
+    Finding { verdict, refusal, quota, retry_after }
 }
 
 /// The code decides; the type only where the code is unknown, because the type may stay
@@ -103,12 +112,16 @@ fn of_too_many_requests(words: &Words) -> Verdict {
 /// a message.
 fn is_about_permission(words: &Words) -> bool {
     let is_dead = DEAD_KEY.contains(&words.code.as_str());
-    !is_dead && PERMISSION.iter().any(|mark| words.message.contains(mark))
+    !is_dead && says(words, &PERMISSION)
 }
 
 fn is_overload(words: &Words) -> bool {
     OVERLOAD_CODES.iter().any(|mark| words.code == *mark || words.kind == *mark)
-        || OVERLOAD_WORDS.iter().any(|mark| words.message.contains(mark))
+        || says(words, &OVERLOAD_WORDS)
+}
+
+fn says(words: &Words, marks: &[&str]) -> bool {
+    marks.iter().any(|mark| words.message.contains(mark))
 }
 
 /// Codes of 429 that no waiting cures: OpenAI's rate limit and error guides (the first five),
@@ -124,14 +137,23 @@ const OUT_OF_QUOTA: [&str; 8] = [
     "enforced_spend_limit_reached",
 ];
 const DEAD_KEY: [&str; 2] = ["invalid_api_key", "account_deactivated"];
+/// Google's, which come with status 400; read 2026-11-22.
+const DEAD_KEY_WORDS: [&str; 2] = ["API key not valid", "API key expired"];
+/// Anthropic's, which come with status 400
+/// (<https://github.com/anthropics/claude-code/issues/66314>, read 2026-11-22).
+const NO_CREDIT_WORDS: [&str; 1] = ["credit balance is too low"];
 const PERMISSION: [&str; 2] = ["insufficient permissions", "Missing scopes"];
-/// OpenAI's, Anthropic's, and that of flex processing.
-const OVERLOAD_CODES: [&str; 3] =
-    ["server_is_overloaded", "overloaded_error", "resource_unavailable"];
-/// Azure's words for a lack of capacity, which is no quota of the account's, and flex processing's;
-/// read 2026-11-21.
-const OVERLOAD_WORDS: [&str; 3] =
-    ["temporarily unable to process", "high demand", "Resource Unavailable"];
+/// OpenAI's, Anthropic's, that of flex processing, and Cerebras'.
+const OVERLOAD_CODES: [&str; 4] =
+    ["server_is_overloaded", "overloaded_error", "resource_unavailable", "queue_exceeded"];
+/// Azure's words for a lack of capacity, which is no quota of the account's, flex processing's, and
+/// Mistral's (<https://github.com/continuedev/continue/issues/6185>); read 2026-11-22.
+const OVERLOAD_WORDS: [&str; 4] = [
+    "temporarily unable to process",
+    "high demand",
+    "Resource Unavailable",
+    "Service tier capacity exceeded",
+];
 
 #[cfg(test)]
 mod tests;

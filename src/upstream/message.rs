@@ -10,12 +10,17 @@ use crate::limit::{QuotaKind, RefusalHint};
 /// An error's own words; empty where they are absent.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    /// `error.code`, `error.error_code` or `error.status`; a number is no code.
+    /// `error.code`, `error.error_code` or `error.status`; a number is no code, as it only repeats
+    /// the status.
     pub(super) code: String,
     /// `error.type`.
     pub(super) kind: String,
     /// `error.message`; the whole text where it is no JSON.
     pub(super) message: String,
+    /// Which quota refused, by Google's name for it.
+    quota_id: String,
+    /// When to come back, in Google's details.
+    retry_delay: String,
 }
 
 impl Words {
@@ -33,6 +38,8 @@ impl Words {
                 code: first(error, &["code", "error_code", "status"]),
                 kind: first(error, &["type"]),
                 message: first(error, &["message", "detail"]),
+                quota_id: detail(error, |entry| entry.get("violations")?.get(0)?.get("quotaId")),
+                retry_delay: detail(error, |entry| entry.get("retryDelay")),
             },
         }
     }
@@ -46,32 +53,89 @@ impl Words {
         Some(RefusalHint { quota: self.quota(), limit, used, requested })
     }
 
-    /// Returns the time of "Please try again in 1.2s" or "retry after 7 seconds".
+    /// Returns the time of "Please try again in 1.2s", "retry after 7 seconds" or Google's details.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        let behind = ["try again in ", "retry after "]
+        if let Some(delay) = duration::parse(&self.retry_delay) {
+            return Some(delay);
+        }
+        let behind = ["ry again in ", "etry after ", "etry in "]
             .iter()
             .find_map(|phrase| self.message.split_once(phrase))
             .map(|(_, behind)| behind)?;
         let mut words = behind.split_ascii_whitespace();
         let time = words.next()?.trim_end_matches(['.', ',', ';']);
         let is_bare = time.bytes().all(|c| c.is_ascii_digit() || c == b'.');
-        if is_bare && !words.next().is_some_and(|unit| unit.starts_with("second")) {
-            return None;
+        if !is_bare {
+            return duration::parse(time);
         }
-        duration::parse(time)
+        let unit = words.next()?;
+        let (_, seconds) = UNITS.iter().find(|(name, _)| unit.starts_with(name))?;
+        duration::parse_seconds(time)?.checked_mul(*seconds)
     }
 
     /// Tells whether it says that the request can never fit.
     pub(super) fn is_too_large(&self) -> bool {
         self.message.contains("Request too large")
             || self.refusal().is_some_and(|refusal| refusal.requested > refusal.limit)
+            || self.is_beyond_a_deployment()
+            || self.has_no_allowance()
     }
 
-    /// Tells which counter refused, by its abbreviation.
-    fn quota(&self) -> Option<QuotaKind> {
-        QUOTAS.iter().find(|(mark, _)| self.message.contains(mark)).map(|(_, quota)| *quota)
+    /// Tells which counter refused.
+    pub(super) fn quota(&self) -> Option<QuotaKind> {
+        if let Some((_, quota)) = QUOTAS.iter().find(|(mark, _)| self.message.contains(mark)) {
+            return Some(*quota);
+        }
+        let said = self.message.to_ascii_lowercase();
+        let by_words = PHRASES.iter().find(|(phrase, _)| said.contains(phrase));
+        by_words.map(|(_, quota)| *quota).or_else(|| self.google_quota())
+    }
+
+    /// Azure tells a request that is larger than the whole quota to come back after a day
+    /// (<https://github.com/vanderschaarlab/climb/issues/1>, read 2026-11-22).
+    fn is_beyond_a_deployment(&self) -> bool {
+        self.message.contains("exceeded token rate limit")
+            && self.retry_after().is_some_and(|wait| wait >= DAY)
+    }
+
+    /// Google grants some models nothing, and says so as of any other limit.
+    fn has_no_allowance(&self) -> bool {
+        let limits = self.message.split("Quota exceeded for metric").skip(1);
+        limits.filter_map(|text| number_behind(text, "limit")).any(|limit| limit == 0)
+    }
+
+    fn google_quota(&self) -> Option<QuotaKind> {
+        let says = |word| self.quota_id.contains(word);
+        match (says("PerDay"), says("PerMinute")) {
+            (true, _) if says("Requests") => Some(QuotaKind::RequestsPerDay),
+            (true, _) if says("Tokens") => Some(QuotaKind::TokensPerDay),
+            (_, true) if says("Requests") => Some(QuotaKind::RequestsPerMinute),
+            (_, true) if says("InputTokens") => Some(QuotaKind::InputTokensPerMinute),
+            _ => None,
+        }
     }
 }
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Units of time as words, in seconds.
+const UNITS: [(&str, u32); 4] = [("second", 1), ("minute", 60), ("hour", 3_600), ("day", 86_400)];
+
+/// Anthropic's, Azure's, Cerebras', Mistral's and OpenRouter's words for a counter, in lower case;
+/// captures in public issue trackers, read 2026-11-22.
+const PHRASES: [(&str, QuotaKind); 11] = [
+    ("input tokens per minute", QuotaKind::InputTokensPerMinute),
+    ("output tokens per minute", QuotaKind::OutputTokensPerMinute),
+    ("tokens per minute", QuotaKind::TokensPerMinute),
+    ("tokens per day", QuotaKind::TokensPerDay),
+    ("requests per minute", QuotaKind::RequestsPerMinute),
+    ("requests per day", QuotaKind::RequestsPerDay),
+    ("token rate limit", QuotaKind::TokensPerMinute),
+    ("call rate limit", QuotaKind::RequestsPerMinute),
+    ("requests rate limit", QuotaKind::RequestsPerMinute),
+    ("free-models-per-min", QuotaKind::RequestsPerMinute),
+    ("free-models-per-day", QuotaKind::RequestsPerDay),
+];
 
 /// As in "on tokens per min (TPM)"; many captures, read 2026-11-21.
 const QUOTAS: [(&str, QuotaKind); 7] = [
@@ -90,6 +154,12 @@ const MOST_READ: usize = 64 * 1024;
 fn first(object: &Value, names: &[&str]) -> String {
     let texts = names.iter().filter_map(|name| object.get(name)?.as_str());
     texts.map(ToOwned::to_owned).next().unwrap_or_default()
+}
+
+/// Finds a text in the first of Google's details that has it.
+fn detail<'a>(error: &'a Value, of: impl Fn(&'a Value) -> Option<&'a Value>) -> String {
+    let details = error.get("details").and_then(Value::as_array).into_iter().flatten();
+    details.filter_map(|entry| of(entry)?.as_str()).next().unwrap_or_default().to_owned()
 }
 
 fn number_behind(text: &str, word: &str) -> Option<u64> {
@@ -122,7 +192,13 @@ mod tests {
             ("Please try again in 6m0s.",                  Some(360_000)),
             ("Please try again in 7h12m0s",                Some(25_920_000)),
             ("Please retry after 7 seconds.",              Some(7_000)),
-            ("Please try again in 7 minutes.",             None),
+            ("Please retry in 47.434392449s.",             Some(47_434)),
+            ("Rate limit is exceeded. Try again in 30 seconds.", Some(30_000)),
+            ("Please try again in 7 minutes.",             Some(420_000)),
+            ("Please retry after 86400 seconds.",          Some(86_400_000)),
+            ("Please retry after 9999999999999999999 days.", None),
+            ("Please try again in 7 moons.",               None),
+            ("Please try again in 7",                      None),
             ("Please try again in a while.",               None),
             ("Please try again in ",                       None),
             ("Nothing of the kind.",                       None),

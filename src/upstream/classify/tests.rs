@@ -25,6 +25,44 @@ const LARGE: &str = "Request too large for gpt-4o in organization org-X on token
     Limit 30000, Requested 40000. The input or output tokens must be reduced in order to run \
     successfully.";
 
+const GROQ: &str = "Request too large for model `llama-3.1-8b-instant` in organization `org_x` service \
+    tier `on_demand` on tokens per minute (TPM): Limit 6000, Requested 12328, please reduce your \
+    message size and try again.";
+const ANTHROPIC: &str = "This request would exceed the rate limit for your organization (x) of \
+    20,000 input tokens per minute. Please reduce the prompt length or the maximum tokens \
+    requested, or try again later.";
+
+fn azure(what: &str, seconds: u64) -> String {
+    let message = format!(
+        "Requests to the ChatCompletions_Create Operation under Azure OpenAI API version 2024-08-01 \
+         have exceeded {what} rate limit of your current OpenAI S0 pricing tier. Please retry \
+         after {seconds} seconds. Please go here if you would like to further increase the default \
+         rate limit."
+    );
+    serde_json::json!({"error": {"code": "429", "message": message}}).to_string()
+}
+
+fn google(quota: &str, limit: u64) -> String {
+    let message = format!(
+        "You exceeded your current quota, please check your plan and billing details.\n* Quota \
+         exceeded for metric: generativelanguage.googleapis.com/x, limit: {limit}\nPlease retry in \
+         47.434392449s."
+    );
+    serde_json::json!([{"error": {
+        "code": 429,
+        "message": message,
+        "status": "RESOURCE_EXHAUSTED",
+        "details": [
+            {"@type": "type.googleapis.com/google.rpc.Help", "links": []},
+            {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [
+                {"quotaMetric": "generativelanguage.googleapis.com/x", "quotaId": quota},
+            ]},
+            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "47.434s"},
+        ],
+    }}])
+    .to_string()
+}
+
 #[test]
 fn the_code_decides_before_the_type() {
     struct Case {
@@ -62,6 +100,24 @@ fn the_code_decides_before_the_type() {
         Case { name: "overloaded",         status: 503, body: envelope("service_unavailable_error", "server_is_overloaded", ""), verdict: Verdict::Overloaded },
         Case { name: "anthropic",          status: 529, body: r#"{"type":"error","error":{"type":"overloaded_error"}}"#.into(), verdict: Verdict::Overloaded },
         Case { name: "server error",       status: 500, body: envelope("server_error", "server_error", ""), verdict: Verdict::ServerError },
+        Case { name: "azure tokens",       status: 429, body: azure("token", 9), verdict: Verdict::RateLimited },
+        Case { name: "azure calls",        status: 429, body: azure("call", 26), verdict: Verdict::RateLimited },
+        Case { name: "azure, for ever",    status: 429, body: azure("token", 86_400), verdict: Verdict::TooLarge },
+        Case { name: "azure demand",       status: 429, body: envelope("", "429", "We are currently experiencing high demand."), verdict: Verdict::Overloaded },
+        Case { name: "anthropic limit",    status: 429, body: envelope("invalid_request_error", "rate_limit_error", ANTHROPIC), verdict: Verdict::RateLimited },
+        Case { name: "anthropic spend",    status: 429, body: r#"{"type":"error","error":{"type":"rate_limit_error","error_code":"enforced_spend_limit_reached","message":"x"}}"#.into(), verdict: Verdict::OutOfQuota },
+        Case { name: "anthropic credit",   status: 400, body: envelope("invalid_request_error", "", "Your credit balance is too low to access the Anthropic API."), verdict: Verdict::OutOfQuota },
+        Case { name: "groq too large",     status: 413, body: envelope("tokens", "rate_limit_exceeded", GROQ), verdict: Verdict::TooLarge },
+        Case { name: "body too large",     status: 413, body: "<html>Payload Too Large</html>".into(), verdict: Verdict::BadRequest },
+        Case { name: "groq flex",          status: 498, body: envelope("", "capacity_exceeded", "Flex tier capacity exceeded."), verdict: Verdict::Overloaded },
+        Case { name: "mistral",            status: 429, body: r#"{"object":"error","message":"Rate limit exceeded","type":"rate_limited","param":null,"code":"1300","raw_status_code":429}"#.into(), verdict: Verdict::RateLimited },
+        Case { name: "mistral capacity",   status: 429, body: r#"{"object":"error","message":"Service tier capacity exceeded for this model.","type":"invalid_request_error","param":null,"code":null}"#.into(), verdict: Verdict::Overloaded },
+        Case { name: "cerebras",           status: 429, body: r#"{"message":"Requests per minute limit exceeded - too many requests sent.","type":"too_many_requests_error","param":"quota","code":"request_quota_exceeded"}"#.into(), verdict: Verdict::RateLimited },
+        Case { name: "openrouter",         status: 429, body: r#"{"error":{"message":"Rate limit exceeded: free-models-per-day. Add 10 credits","code":429,"metadata":{"headers":{"X-RateLimit-Limit":"50","X-RateLimit-Remaining":"0"}}}}"#.into(), verdict: Verdict::RateLimited },
+        Case { name: "openrouter credit",  status: 402, body: r#"{"error":{"message":"This request requires more credits, or fewer max_tokens.","code":402,"metadata":{"provider_name":null}}}"#.into(), verdict: Verdict::OutOfQuota },
+        Case { name: "google details",     status: 429, body: google("GenerateContentPaidTierInputTokensPerModelPerMinute", 4_000_000), verdict: Verdict::RateLimited },
+        Case { name: "google, no quota",   status: 429, body: google("GenerateRequestsPerDayPerProjectPerModel-FreeTier", 0), verdict: Verdict::TooLarge },
+        Case { name: "google's dead key",  status: 400, body: r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]"#.into(), verdict: Verdict::KeyRejected },
         Case { name: "answered",           status: 200, body: envelope("tokens", "rate_limit_exceeded", TPM), verdict: Verdict::Fine },
     ];
     for case in cases {
@@ -84,6 +140,34 @@ fn the_providers_arithmetic_is_read() {
     assert_eq!(large.map(|refusal| (refusal.used, refusal.requested)), Some((None, 40_000)));
     let day = read(429, &envelope("requests", "rate_limit_exceeded", RPD)).refusal;
     assert_eq!(day.and_then(|refusal| refusal.quota), Some(QuotaKind::RequestsPerDay));
+    let groq = read(413, &envelope("tokens", "rate_limit_exceeded", GROQ)).refusal;
+    assert_eq!(groq.map(|refusal| (refusal.limit, refusal.requested)), Some((6_000, 12_328)));
+}
+
+#[test]
+fn the_limit_that_refused_is_named_in_many_ways() {
+    #[rustfmt::skip] // One case a line.
+    let cases = [
+        (envelope("tokens", "rate_limit_exceeded", TPM),        Some(QuotaKind::TokensPerMinute), Some(1_200)),
+        (envelope("requests", "rate_limit_exceeded", RPD),      Some(QuotaKind::RequestsPerDay), Some(432_000)),
+        (envelope("", "rate_limit_error", ANTHROPIC),           Some(QuotaKind::InputTokensPerMinute), None),
+        (azure("token", 9),                                     Some(QuotaKind::TokensPerMinute), Some(9_000)),
+        (azure("call", 26),                                     Some(QuotaKind::RequestsPerMinute), Some(26_000)),
+        (envelope("", "1300", "Requests rate limit exceeded"),  Some(QuotaKind::RequestsPerMinute), None),
+        (envelope("", "", "Rate limit exceeded: free-models-per-day. Add 10"), Some(QuotaKind::RequestsPerDay), None),
+        (envelope("", "", "Tokens per minute limit exceeded"),  Some(QuotaKind::TokensPerMinute), None),
+        (google("GenerateContentPaidTierInputTokensPerModelPerMinute", 9), Some(QuotaKind::InputTokensPerMinute), Some(47_434)),
+        (google("GenerateRequestsPerDayPerProjectPerModel-FreeTier", 9), Some(QuotaKind::RequestsPerDay), Some(47_434)),
+        (google("Anything", 9),                                 None, Some(47_434)),
+        (envelope("", "", "Too many requests"),                 None, None),
+    ];
+    for (body, quota, millis) in cases {
+        let finding = read(429, &body);
+        let wait = finding.retry_after.map(|wait| wait.as_millis());
+        assert_eq!((finding.quota, wait), (quota, millis), "{body}");
+    }
+    let capacity = envelope("", "slow_down", "Please slow down your requests per minute.");
+    assert_eq!(read(429, &capacity).quota, None, "a ramp is no limit of ours");
 }
 
 #[test]
