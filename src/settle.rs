@@ -37,7 +37,7 @@ use crate::upstream::{Change, Finding};
 pub struct Unsettled {
     /// Empty once it was settled.
     in_flight: Option<InFlight>,
-    /// Whether the provider refused it for a limit.
+    /// Whether the provider refused it because its lane is short.
     over_limit: bool,
     record: Record,
     books: Books,
@@ -156,9 +156,16 @@ impl Unsettled {
         self.in_flight.as_ref().map_or(Change::Unchanged, report)
     }
 
-    /// Notes that the provider refused the request for a limit: its lane rests when it is closed.
-    pub fn note_refusal(&mut self) {
+    /// Notes that the provider refused the request because its lane is short: that rests when the
+    /// request is closed.
+    pub fn note_short_lane(&mut self) {
         self.over_limit = true;
+        self.note_refusal();
+    }
+
+    /// Notes that the provider refused the request for a limit that no other request has to wait
+    /// for.
+    pub fn note_refusal(&self) {
         self.books.metrics.provider_refused(&self.books.series);
     }
 

@@ -71,8 +71,9 @@ impl State {
     }
 
     pub(super) fn settle(&mut self, grant: Grant, usage: &Usage, now: Instant) {
+        let counted = self.upstream.dialect.counted(usage);
         self.close(grant, now, |lane, debit| {
-            lane.settle(debit, usage, now);
+            lane.settle(debit, &counted, now);
         });
     }
 

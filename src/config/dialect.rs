@@ -4,6 +4,8 @@ use http::Uri;
 
 use super::raw::RawValue;
 use super::section::FromRaw;
+use crate::limit::{Charging, Counting, LaneSettings};
+use crate::units::{Tokens, Usage};
 
 /// How a provider speaks of limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -28,6 +30,38 @@ pub enum Dialect {
     /// Nothing but when to come back, and an error's own words: DeepSeek, Fireworks, Gemini,
     /// Ollama, OpenRouter, vLLM.
     Plain,
+}
+
+impl Dialect {
+    /// Returns what of `usage` counts against the provider's limits: without the tokens that it read
+    /// from its prompt cache where these are free of limits.
+    ///
+    /// They are at Anthropic (<https://docs.claude.com/en/api/rate-limits>) and at Groq
+    /// (<https://console.groq.com/docs/rate-limits>), read 2026-11-22.
+    pub fn counted(self, usage: &Usage) -> Usage {
+        match self {
+            Self::Anthropic | Self::Groq => {
+                let input = usage.input.saturating_sub(usage.cached);
+                Usage { input, cached: Tokens::ZERO, ..*usage }
+            }
+            _ => *usage,
+        }
+    }
+
+    /// Fills in how the provider counts and charges, where nothing is configured and its
+    /// documentation says so.
+    pub(super) fn fill_in(self, lane: LaneSettings) -> LaneSettings {
+        match self {
+            // A bucket; output is counted when it is produced, and max_tokens is not
+            // (<https://docs.claude.com/en/api/rate-limits>, read 2026-11-21).
+            Self::Anthropic => LaneSettings {
+                counting: lane.counting.or(Some(Counting::Bucket)),
+                charging: lane.charging.or(Some(Charging::Split)),
+                ..lane
+            },
+            _ => lane,
+        }
+    }
 }
 
 /// What a configuration says of the dialect.
@@ -141,6 +175,23 @@ mod tests {
             assert_eq!(DialectChoice::Auto.at(&url), dialect, "{url}");
             assert_eq!(DialectChoice::Given(Dialect::Groq).at(&url), Dialect::Groq, "{url}");
         }
+    }
+
+    #[test]
+    fn tokens_from_the_cache_are_left_out_where_they_are_free() {
+        let [input, cached, output] = [100, 60, 7].map(Tokens::new);
+        let usage = Usage { input, cached, output, ..Usage::default() };
+        assert_eq!(Dialect::OpenAi.counted(&usage), usage);
+        let counted = Dialect::Anthropic.counted(&usage);
+        assert_eq!((counted.input.count(), counted.output.count()), (40, 7));
+    }
+
+    #[test]
+    fn what_is_configured_goes_before_what_is_documented() {
+        let configured = LaneSettings { charging: Some(Charging::Max), ..LaneSettings::default() };
+        let lane = Dialect::Anthropic.fill_in(configured);
+        assert_eq!((lane.counting, lane.charging), (Some(Counting::Bucket), Some(Charging::Max)));
+        assert_eq!(Dialect::OpenAi.fill_in(LaneSettings::default()), LaneSettings::default());
     }
 
     #[test]

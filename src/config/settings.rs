@@ -106,15 +106,17 @@ impl UpstreamSettings {
     ///
     /// The account's rules come before the upstream's, and the first match counts. The group is the
     /// pattern where its models share a lane, else the model itself. Without a match everything is
-    /// learned.
+    /// learned, but for what the dialect says.
     pub fn lane_settings(&self, account: &AccountName, model: &str) -> (String, LaneSettings) {
         let account = self.accounts.iter().find(|known| known.name == *account);
         let own = account.map_or(&[][..], |account| &account.limits);
-        match own.iter().chain(&self.limits).find(|rule| rule.models.matches(model)) {
-            Some(rule) if rule.shared => (rule.models.as_str().to_owned(), rule.lane.clone()),
-            Some(rule) => (model.to_owned(), rule.lane.clone()),
-            None => (model.to_owned(), LaneSettings::default()),
-        }
+        let rule = own.iter().chain(&self.limits).find(|rule| rule.models.matches(model));
+        let (group, lane) = match rule {
+            Some(rule) if rule.shared => (rule.models.as_str(), rule.lane.clone()),
+            Some(rule) => (model, rule.lane.clone()),
+            None => (model, LaneSettings::default()),
+        };
+        (group.to_owned(), self.dialect.fill_in(lane))
     }
 
     /// Tells in words whose keys are used.

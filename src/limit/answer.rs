@@ -23,6 +23,7 @@ impl Lane {
         debit.stage = Stage::Answered;
         debit.retry_after = hint.retry_after;
         debit.refusal = hint.refusal;
+        debit.refused_by = hint.refused_by;
         debit.told = hint.has_counters();
         for (i, quota) in self.quotas.iter_mut().enumerate() {
             let amount = debit.charge.of(quota.kind);
@@ -224,7 +225,8 @@ impl Lane {
 
     /// Returns the quota that a refusal is put down to.
     fn blamed(&self, debit: &Debit) -> QuotaKind {
-        debit.refusal.map_or(QuotaKind::TokensPerMinute, |refusal| self.blamed_kind(&refusal))
+        let by_words = debit.refused_by.unwrap_or(QuotaKind::TokensPerMinute);
+        debit.refusal.map_or(by_words, |refusal| self.blamed_kind(&refusal))
     }
 
     fn blamed_kind(&self, refusal: &RefusalHint) -> QuotaKind {

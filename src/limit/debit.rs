@@ -29,6 +29,8 @@ pub struct Debit {
     pub(super) left_behind: u16,
     /// What a refusal said.
     pub(super) refusal: Option<RefusalHint>,
+    /// Which limit refused, where the error says so.
+    pub(super) refused_by: Option<QuotaKind>,
     pub(super) retry_after: Option<Duration>,
     /// Whether the answer told the provider's counters.
     pub(super) told: bool,
@@ -75,6 +77,7 @@ impl Debit {
             predictions: [None; 4],
             left_behind: 0,
             refusal: None,
+            refused_by: None,
             retry_after: None,
             told: false,
         }

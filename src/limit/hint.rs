@@ -26,6 +26,8 @@ pub struct Hint {
     pub processing: Option<Duration>,
     /// "Limit L, Used U, Requested R" of a refusal.
     pub refusal: Option<RefusalHint>,
+    /// Which limit refused, where the error says so without numbers.
+    pub refused_by: Option<QuotaKind>,
 }
 
 impl Hint {

@@ -222,11 +222,15 @@ impl Proxy {
         let finding = classify(head.status, &head.headers, body);
         let mut told = self.hint(&head.headers, now);
         told.refusal = finding.refusal;
+        told.refused_by = finding.quota;
         told.retry_after = told.retry_after.or(finding.retry_after);
         let levels = sent.unsettled.observe(&told, now);
         let change = sent.unsettled.report(&finding, &head.headers, now);
-        if matches!(finding.verdict, Verdict::RateLimited | Verdict::SlowDown | Verdict::TooLarge) {
-            sent.unsettled.note_refusal();
+        match finding.verdict {
+            Verdict::RateLimited => sent.unsettled.note_short_lane(),
+            // Nobody else has to wait for what is too large, and a ramp is the account's.
+            Verdict::SlowDown | Verdict::TooLarge => sent.unsettled.note_refusal(),
+            _ => {}
         }
         (finding, change, levels)
     }

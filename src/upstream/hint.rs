@@ -37,6 +37,7 @@ pub fn hint(headers: &HeaderMap, dialect: Dialect, date: Duration) -> Hint {
         retry_after: retry_after(headers),
         processing: text(headers, PROCESSING).and_then(duration::parse_millis),
         refusal: None,
+        refused_by: None,
     }
 }
 
