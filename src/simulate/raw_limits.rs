@@ -160,6 +160,7 @@ impl RawLimits {
             },
             used_at_start,
             foreign,
+            changes: above.changes.clone(),
         })
     }
 

@@ -54,13 +54,22 @@ impl Bucket {
 
     /// Replaces the debit `number` of `from` units by `to`, as of the debit or of now.
     pub(super) fn correct(&mut self, number: u64, from: i128, to: i128, now: u64) {
-        match self.refund_at {
-            RefundAt::Debit => self.path.close(number, to * self.window),
-            RefundAt::Now if from == to => {}
-            RefundAt::Now => {
-                self.step((to - from) * self.window, now, false);
-            }
+        let at_debit = self.refund_at == RefundAt::Debit;
+        if from == to && !at_debit || at_debit && self.path.close(number, to * self.window) {
+            return;
         }
+        self.step((to - from) * self.window, now, false);
+    }
+
+    /// Changes the limit: what lies above the new capacity is lost, the refill follows from now on, and
+    /// debits from before are corrected at present.
+    pub(super) fn change_limit(&mut self, limit: u64, now: u64) {
+        self.step(0, now, false);
+        let (capacity, mut base, mut lost) = (self.capacity(), self.base, self.lost);
+        self.path.forget(|old| fold(old, capacity, &mut base, &mut lost));
+        self.limit = i128::from(limit);
+        let over = (base - self.capacity()).max(0);
+        (self.base, self.lost) = (base - over, lost + over);
     }
 
     /// Returns the nanoseconds until `units` fit, if nothing else happens.

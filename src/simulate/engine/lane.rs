@@ -16,6 +16,10 @@ pub(super) struct Lane {
     pub(super) name: Arc<str>,
     limits: Limits,
     meters: Vec<(Metric, Meter)>,
+    /// The limits of the start, one for each meter.
+    first: Vec<u64>,
+    /// How many changes were made.
+    changed: usize,
     foreign: Option<Foreign>,
     in_flight: u64,
     held: u64,
@@ -63,10 +67,13 @@ impl Lane {
         epoch: Duration,
         seed: u64,
     ) -> Self {
+        let meters = meters(&limits, epoch);
         Self {
             organisation: Arc::clone(organisation),
             name,
-            meters: meters(&limits, epoch),
+            first: meters.iter().map(|(_, meter)| meter.limit()).collect(),
+            changed: 0,
+            meters,
             foreign: Foreign::new(&limits, seed),
             limits,
             in_flight: 0,
@@ -75,8 +82,24 @@ impl Lane {
         }
     }
 
-    /// Plays the traffic of others up to `now`. To be called before anything else at `now`.
+    /// Plays the traffic of others and changes the limits up to `now`. To be called before anything else
+    /// at `now`.
     pub(super) fn advance(&mut self, now: u64, enforcement: Enforcement) {
+        while let Some(change) = self.limits.changes.get(self.changed).copied() {
+            let at = nanos(change.at);
+            if at > now {
+                break;
+            }
+            self.changed += 1;
+            self.play_others(at, enforcement);
+            for (meter, first) in self.meters.iter_mut().map(|(_, meter)| meter).zip(&self.first) {
+                meter.change_limit(scaled(*first, change.factor), at);
+            }
+        }
+        self.play_others(now, enforcement);
+    }
+
+    fn play_others(&mut self, now: u64, enforcement: Enforcement) {
         while let Some((at, tokens)) = self.foreign.as_mut().and_then(|foreign| foreign.next(now)) {
             let cost =
                 Cost { prompt: tokens, characters: tokens.saturating_mul(4), ..Cost::default() };
@@ -205,6 +228,16 @@ impl Lane {
             tally: self.tally.clone(),
         }
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "`as` saturates, and limits are far below 2^52"
+)]
+fn scaled(limit: u64, factor: f64) -> u64 {
+    (limit as f64 * factor).round() as u64
 }
 
 /// Returns the header's name for a metric: quotas of minute and day share one.

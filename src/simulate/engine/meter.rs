@@ -19,6 +19,10 @@ pub(super) struct Meter {
     level_at_start: i128,
     charged: i128,
     most_used: u64,
+    /// What a bucket was refilled before its limit changed last, and by what windows grew then.
+    before: i128,
+    /// When the limit changed last.
+    since: u64,
 }
 
 /// Whether a debit may still change.
@@ -57,7 +61,8 @@ pub struct Reading {
     /// What is free now; negative in debt.
     pub level: f64,
     /// What came back since the start: the refill of a bucket (what ran over included), what left a
-    /// sliding window, the limits of fixed windows begun.
+    /// sliding window, the limits of fixed windows begun; and what windows grew by when their limit
+    /// changed, which may be negative.
     pub refill: f64,
     /// What of `refill` could not be used: what ran over a full bucket, what a fixed window left.
     pub cut_off: f64,
@@ -92,12 +97,38 @@ impl Meter {
             Counting::Calendar => Counter::Fixed(Fixed::new(limit, window, Some(behind), used, 0)),
             Counting::FirstRequest => Counter::Fixed(Fixed::new(limit, window, None, used, 0)),
         };
-        Self { limit, window, counter, level_at_start: level, charged: 0, most_used: used }
+        Self {
+            limit,
+            window,
+            counter,
+            level_at_start: level,
+            charged: 0,
+            most_used: used,
+            before: 0,
+            since: 0,
+        }
     }
 
     /// Returns the limit.
     pub(super) fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// Changes the limit from `now` on.
+    pub(super) fn change_limit(&mut self, limit: u64, now: u64) {
+        let (old, new) = (i128::from(self.limit), i128::from(limit));
+        match &mut self.counter {
+            Counter::Bucket(bucket) => {
+                bucket.change_limit(limit, now);
+                self.before += old * i128::from(now.saturating_sub(self.since));
+            }
+            Counter::Sliding(_) => self.before += (new - old) * i128::from(self.window),
+            Counter::Fixed(fixed) => {
+                fixed.change_limit(limit, now);
+                self.before += (new - old) * i128::from(self.window);
+            }
+        }
+        (self.limit, self.since) = (limit, now);
     }
 
     /// Tells whether `units` fit.
@@ -197,7 +228,8 @@ impl Meter {
         let window = i128::from(self.window);
         let (refill, cut_off) = match &self.counter {
             Counter::Bucket(bucket) => {
-                (i128::from(self.limit) * i128::from(now), bucket.level_and_lost(now).1)
+                let gain = i128::from(self.limit) * i128::from(now.saturating_sub(self.since));
+                (gain, bucket.level_and_lost(now).1)
             }
             Counter::Sliding(log) => (log.returned() * window, 0),
             Counter::Fixed(fixed) => {
@@ -205,6 +237,7 @@ impl Meter {
                 (granted * window, unused * window)
             }
         };
+        let refill = refill + self.before;
         debug_assert_eq!(level, self.level_at_start + refill - self.charged * window - cut_off);
         #[expect(clippy::cast_precision_loss, reason = "for people and ratios, not for accounts")]
         let units = |grains: i128| grains as f64 / window as f64;

@@ -53,8 +53,8 @@ pub use self::lane::Shown;
 pub(crate) use self::lane::header_of;
 pub use self::meter::Reading;
 pub use self::rules::{
-    AbsentMax, Charging, Counting, Enforcement, Estimator, ForeignFlow, Key, KeyState, LimitRule,
-    Limits, Organisation, RefundAt, Refusals, Rules, Slices,
+    AbsentMax, Charging, Counting, Enforcement, Estimator, ForeignFlow, Key, KeyState, LimitChange,
+    LimitRule, Limits, Organisation, RefundAt, Refusals, Rules, Slices,
 };
 pub use self::stats::{Denied, LaneStats, MeterStats, Refused, Second, Stats, Tally};
 

@@ -59,19 +59,23 @@ impl Path {
         self.first.saturating_add(index as u64)
     }
 
-    /// Closes step `number` with a new debit; does nothing where it is no longer kept.
-    pub(super) fn close(&mut self, number: u64, debit: i128) {
-        let Some(index) = number.checked_sub(self.first).and_then(|i| usize::try_from(i).ok())
-        else {
-            return;
-        };
-        let Some(step) = self.steps.get_mut(index) else {
-            return;
-        };
+    /// Closes step `number` with a new debit; tells whether it was still kept.
+    pub(super) fn close(&mut self, number: u64, debit: i128) -> bool {
+        let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        let Some(index) = index else { return false };
+        let Some(step) = self.steps.get_mut(index) else { return false };
         step.debit = debit;
         step.open = false;
         let node = Node::of(*step);
         self.set(index, node);
+        true
+    }
+
+    /// Hands all steps to `fold`, those that may still change too, and keeps none.
+    pub(super) fn forget(&mut self, fold: impl FnMut(Step)) {
+        self.first = self.next_number();
+        self.steps.drain(..).for_each(fold);
+        self.nodes.clear();
     }
 
     /// Returns the number which the next step would get.

@@ -136,6 +136,8 @@ pub struct Limits {
     pub used_at_start: f64,
     /// Traffic of others on the same quota.
     pub foreign: ForeignFlow,
+    /// When the limits change, in order of time.
+    pub changes: Vec<LimitChange>,
 }
 
 impl Default for Limits {
@@ -159,8 +161,18 @@ impl Default for Limits {
             refusals: Refusals::default(),
             used_at_start: 0.0,
             foreign: ForeignFlow::default(),
+            changes: Vec::new(),
         }
     }
+}
+
+/// A change of all limits of a lane over time: another tier, or less for a while.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LimitChange {
+    /// When, counted from the start.
+    pub at: Duration,
+    /// By what the limits of the start are multiplied from then on.
+    pub factor: f64,
 }
 
 /// Traffic of others on the same quota: a Poisson flow of requests with exponential sizes.

@@ -585,3 +585,45 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_changed_limit_counts_from_its_moment_on() {
+    struct Case {
+        counting: Counting,
+        factor: f64,
+        /// Ten seconds after the change, which is ten seconds after a debit of 300 of 600 a minute.
+        level: f64,
+    }
+    #[rustfmt::skip] // One case a line: the table is read by columns.
+    let cases = [
+        Case { counting: Counting::Bucket,       factor: 2.0, level: 600.0 },
+        Case { counting: Counting::Bucket,       factor: 0.5, level: 300.0 },
+        Case { counting: Counting::Sliding,      factor: 2.0, level: 900.0 },
+        Case { counting: Counting::Sliding,      factor: 0.5, level: 0.0 },
+        Case { counting: Counting::Calendar,     factor: 2.0, level: 900.0 },
+        Case { counting: Counting::FirstRequest, factor: 0.5, level: 0.0 },
+    ];
+    for Case { counting, factor, level: expected } in cases {
+        let changes = vec![LimitChange { at: seconds(10), factor }];
+        let mut engine = engine(&Limits { changes, ..tokens(600, counting, Charging::Refund) });
+        let _open = engine.admit(KEY, MODEL, &cost(100, 200, 0), seconds(0)).expect("room");
+        let reading = reading(&mut engine, Metric::TokensPerMinute, seconds(20));
+        assert!((reading.level - expected).abs() < 1e-6, "{counting:?} {factor}: {reading:?}");
+        assert!((reading.limit as f64 - 600.0 * factor).abs() < 1e-6, "{counting:?} {factor}");
+    }
+}
+
+#[test]
+fn a_debit_from_before_a_change_is_still_refunded() {
+    for refund_at in [RefundAt::Now, RefundAt::Debit] {
+        let changes = vec![LimitChange { at: seconds(10), factor: 0.5 }];
+        let limits = tokens(600, Counting::Bucket, Charging::Refund);
+        let mut engine = engine(&Limits { changes, refund_at, ..limits });
+        let open = engine.admit(KEY, MODEL, &cost(100, 500, 0), seconds(0)).expect("room");
+        engine.finish(open.ticket, Outcome::Answered { output: 0 }, seconds(12));
+        // 100 came back before the change, 10 after it, and 500 by the refund; 300 is the capacity.
+        assert!((level(&mut engine, seconds(12)) - 300.0).abs() < 1e-6, "{refund_at:?}");
+        let again = engine.admit(KEY, MODEL, &cost(300, 0, 0), seconds(12));
+        assert!(again.is_ok(), "{refund_at:?}");
+    }
+}

@@ -173,6 +173,12 @@ impl Fixed {
         true
     }
 
+    /// Changes the limit, of the present window too.
+    pub(super) fn change_limit(&mut self, limit: u64, now: u64) {
+        self.used(now);
+        self.limit = i128::from(limit);
+    }
+
     /// Returns the nanoseconds until the window ends.
     pub(super) fn ends_after(&self, now: u64) -> u64 {
         self.ends.map_or(0, |end| end.saturating_sub(now))

@@ -1,12 +1,14 @@
 //! Limits that are not what one believes: S6, S11, S15, S16, S17.
 
-use sluicegate::simulate::engine::{Charging, Counting, ForeignFlow, Limits, Slices};
+use std::time::Duration;
+
+use sluicegate::simulate::engine::{Charging, Counting, ForeignFlow, LimitChange, Limits, Slices};
 
 use super::super::scenario::{Judged, told};
 use super::{Account, Scenario, Size, at_most, single, usual, words};
 
 pub(super) fn scenarios(size: Size) -> Vec<Scenario> {
-    [twice(size), used(size), foreign(size), sliced(size)].concat()
+    [twice(size), changing(size), used(size), foreign(size), sliced(size)].concat()
 }
 
 /// S6: twice the real limits are configured.
@@ -15,6 +17,24 @@ fn twice(size: Size) -> Vec<Scenario> {
     let scenario = single("S6", "bucket/refund", limits.clone(), size);
     let account = Account { told: told(&limits, 2), ..Account::told("sk-main", limits) };
     vec![Scenario { accounts: vec![account], judged: at_most(1.02, 1.0), ..scenario }]
+}
+
+/// S11: the limits change in the middle of the run.
+fn changing(size: Size) -> Vec<Scenario> {
+    let change = |seconds, factor| LimitChange { at: Duration::from_secs(seconds), factor };
+    let cell = |(name, changes): (&str, Vec<LimitChange>)| {
+        let limits = Limits { changes, ..usual(size, Counting::Bucket, Charging::Refund) };
+        let scenario = single("S11", name, limits, size);
+        Scenario { judged: at_most(1.05, 3.0), ..scenario }
+    };
+    [
+        ("doubled", vec![change(70, 2.0)]),
+        ("halved", vec![change(70, 0.5)]),
+        ("halved for a while", vec![change(70, 0.5), change(150, 1.0)]),
+    ]
+    .into_iter()
+    .map(cell)
+    .collect()
 }
 
 /// S15: nine tenths of the quota are used when the run starts.

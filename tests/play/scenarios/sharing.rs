@@ -29,7 +29,7 @@ fn batch_beside_people(size: Size) -> Scenario {
 
 /// S14: 500 equal apps with 20,000 requests.
 fn many_apps(size: Size) -> Scenario {
-    let scenario = single("S14", "500 equal apps", scaled(size, 5), size);
+    let scenario = single("S14", "500 equal apps", scaled(size, 4), size);
     let flow = Flow { apps: 500, arrivals: Arrivals::Within(SECOND), ..Flow::chats("app", 20_000) };
     let judged = Judged { jain: Some(0.98), ..at_most(1.03, 1.0) };
     Scenario { judged, ..scenario.with_flows(vec![flow]) }
