@@ -14,7 +14,6 @@
 mod args;
 #[path = "quota/cell.rs"]
 mod cell;
-#[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/play/mod.rs"]
 mod play;
 #[path = "quota/table.rs"]
@@ -27,9 +26,11 @@ use std::thread;
 
 use tokio::time::Instant;
 
-use args::Args;
+use args::{Args, Through};
 use cell::{Cell, Played};
+use play::gate::Sluicegate;
 use play::scenarios::{self, Size};
+use play::stubborn::Stubborn;
 
 /// What came of each seed, by cell.
 type Results = BTreeMap<usize, Vec<Played>>;
@@ -67,7 +68,10 @@ fn play_all(cells: &[Cell], args: &Args) -> Results {
                 loop {
                     let next = work.lock().expect("no panic").next();
                     let Some((cell, seed)) = next else { break };
-                    let played = cells[cell].play(seed);
+                    let played = match args.through() {
+                        Through::Sluicegate => cells[cell].play::<Sluicegate>(seed),
+                        Through::Nothing => cells[cell].play::<Stubborn>(seed),
+                    };
                     if args.is_detailed() {
                         println!("{}", table::details(&cells[cell], &played));
                     }

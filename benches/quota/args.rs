@@ -14,6 +14,17 @@ pub(crate) struct Args {
     cell: Option<String>,
     seeds: Option<usize>,
     unseen: bool,
+    through: Through,
+}
+
+/// What clients go through.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Through {
+    /// sluicegate.
+    #[default]
+    Sluicegate,
+    /// Nothing: they ask the provider and try again.
+    Nothing,
 }
 
 impl Args {
@@ -37,10 +48,11 @@ impl Args {
                     read.seeds = Some(count);
                 }
                 "--unseen" => read.unseen = true,
+                "--direct" => read.through = Through::Nothing,
                 name if name.starts_with('S') => read.names.push(name.to_owned()),
                 other => {
                     return Err(format!(
-                        "{other}: not known (S1 .. S18, --cell, --seeds, --unseen)"
+                        "{other}: not known (S1 .. S18, --cell, --seeds, --unseen, --direct)"
                     ));
                 }
             }
@@ -57,6 +69,11 @@ impl Args {
     /// Tells whether each seed is to be told of.
     pub(crate) fn is_detailed(&self) -> bool {
         !self.names.is_empty() || self.cell.is_some()
+    }
+
+    /// Tells what clients go through.
+    pub(crate) fn through(&self) -> Through {
+        self.through
     }
 
     /// Returns the seeds: the given number of those for tuning, or all ten.

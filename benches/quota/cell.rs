@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use sluicegate::simulate::engine::Enforcement;
+use tokio::time::Instant;
+
 use crate::play::figures::Figures;
-use crate::play::gate::Sluicegate;
 use crate::play::oracle::oracle;
-use crate::play::run::play;
+use crate::play::run::{System, play};
 use crate::play::scenario::Scenario;
 
 /// A scenario to be played with several seeds.
@@ -20,6 +22,8 @@ pub(crate) struct Cell {
 pub(crate) struct Played {
     /// The seed.
     pub(crate) seed: u64,
+    /// How long it took to play.
+    pub(crate) took: Duration,
     /// The figures.
     pub(crate) figures: Figures,
     /// How much longer the watched app's slowest hundredth takes than it may; none where it is not
@@ -33,25 +37,31 @@ impl Cell {
         Self { scenario }
     }
 
-    /// Plays it with one seed.
-    pub(crate) fn play(&self, seed: u64) -> Played {
-        let best = oracle(&self.scenario, seed);
-        let run = play::<Sluicegate>(&self.scenario, seed);
+    /// Plays it through a system with one seed.
+    pub(crate) fn play<S: System>(&self, seed: u64) -> Played {
+        let began = Instant::now();
+        let best = self.oracle(seed);
+        let run = play::<S>(&self.scenario, seed);
         let figures = Figures::of(&run, &self.scenario, best);
-        let too_late = self.alone(seed).map(|alone| {
+        let too_late = self.alone::<S>(seed).map(|alone| {
             let allowed = alone.mul_f64(1.1) + self.refill();
             figures.served_most.as_secs_f64() / allowed.as_secs_f64()
         });
-        Played { seed, figures, too_late }
+        Played { seed, took: began.elapsed(), figures, too_late }
+    }
+
+    /// Returns the oracle's makespan; nothing where there is no limit to be used up.
+    fn oracle(&self, seed: u64) -> Option<Duration> {
+        (self.scenario.enforcement == Enforcement::On).then(|| oracle(&self.scenario, seed))
     }
 
     /// Returns the slowest hundredth of the watched app where it is alone.
-    fn alone(&self, seed: u64) -> Option<Duration> {
+    fn alone<S: System>(&self, seed: u64) -> Option<Duration> {
         let app = self.scenario.judged.latency_of?;
         let flows = self.scenario.flows.iter().filter(|flow| flow.app == app);
         let scenario = self.scenario.with_flows(flows.cloned().collect());
-        let run = play::<Sluicegate>(&scenario, seed);
-        Some(Figures::of(&run, &scenario, Duration::ZERO).served_most)
+        let run = play::<S>(&scenario, seed);
+        Some(Figures::of(&run, &scenario, None).served_most)
     }
 
     /// Returns the time in which the quota of one request of the watched app refills.
@@ -89,6 +99,12 @@ impl Cell {
             (
                 "late",
                 judged.latency_of.is_none() || of(&|one| one.too_late.unwrap_or(f64::NAN)) <= 1.0,
+            ),
+            (
+                "excess",
+                judged.excess.is_none_or(|most| {
+                    worst(&|one| one.figures.excess.unwrap_or(f64::NAN)) <= most
+                }),
             ),
             ("hasty", !judged.paces || hasty <= 0.0),
         ];

@@ -7,13 +7,13 @@ use crate::cell::{Cell, Figure, Played, median};
 use crate::play::figures::Figures;
 
 /// The head of the lines for each seed.
-pub(crate) const DETAILS: &str = "scenario cell                 seed  ratio  ref/1k failed  used %   p50 s   p99 s  jain  requests  makespan s";
+pub(crate) const DETAILS: &str = "scenario cell                      seed  ratio   ref/1k failed  used %   p50 s   p99 s   jain requests   makespan  took s";
 
 /// Returns the line of one seed.
 pub(crate) fn details(cell: &Cell, played: &Played) -> String {
     let figures = &played.figures;
     let mut line = format!(
-        "{:<8} {:<20} {:>5} {:>6.3} {:>7.2} {:>6} {:>7.2} {:>7.2} {:>7.2} {:>6} {:>8} {:>10.1}",
+        "{:<8} {:<25} {:>5} {:>6.3} {:>8.2} {:>6} {:>7.2} {:>7.2} {:>7.2} {:>6} {:>8} {:>10.1} {:>7.2}",
         cell.scenario.name,
         cell.scenario.cell,
         played.seed,
@@ -26,12 +26,16 @@ pub(crate) fn details(cell: &Cell, played: &Played) -> String {
         figures.jain.map_or_else(|| "-".to_owned(), |jain| format!("{jain:.3}")),
         figures.requests,
         figures.makespan.as_secs_f64(),
+        played.took.as_secs_f64(),
     );
     if let Some(late) = played.too_late {
         line += &format!("  p99 to the last byte {late:.3} of what it may be");
     }
     if cell.scenario.judged.weights.is_some() {
         line += &format!("  off its weight {:.2} points", figures.off_weights.unwrap_or(f64::NAN));
+    }
+    if let Some(excess) = figures.excess {
+        line += &format!("  worst window {:.2} % over", excess * 100.0);
     }
     if cell.scenario.judged.paces {
         line += &format!("  hasty {}", figures.hasty);

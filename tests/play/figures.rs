@@ -5,6 +5,7 @@ use std::time::Duration;
 use sluicegate::simulate::engine::Stats;
 use sluicegate::units::Class;
 
+use super::checker::worst_excess;
 use super::diary::Fate;
 use super::fair::Shares;
 use super::run::Run;
@@ -38,11 +39,13 @@ pub(crate) struct Figures {
     /// Requests sent in the window's sixtieth after the first refusal came back, above its part of the
     /// limit.
     pub(crate) hasty: u64,
+    /// By which part of its limit the worst window was over it, where that is looked at.
+    pub(crate) excess: Option<f64>,
 }
 
 impl Figures {
-    /// Works out the figures of a run whose oracle took `oracle`.
-    pub(crate) fn of(run: &Run, scenario: &Scenario, oracle: Duration) -> Self {
+    /// Works out the figures of a run whose oracle took `oracle`; without one the ratio is no number.
+    pub(crate) fn of(run: &Run, scenario: &Scenario, oracle: Option<Duration>) -> Self {
         let trips = &run.diary.trips;
         let makespan = trips.iter().map(|trip| trip.done).max().unwrap_or_default();
         let refused: u64 = trips.iter().map(|trip| trip.refused).sum();
@@ -62,7 +65,7 @@ impl Figures {
         Self {
             requests: trips.len(),
             makespan,
-            ratio: makespan.as_secs_f64() / oracle.as_secs_f64().max(1e-9),
+            ratio: oracle.map_or(f64::NAN, |best| makespan.as_secs_f64() / best.as_secs_f64()),
             refused,
             failed: failed.count(),
             used: used(&run.stats),
@@ -72,6 +75,7 @@ impl Figures {
             jain: shares.jain(),
             off_weights: shares.off_weights(),
             hasty: hasty(run, scenario),
+            excess: scenario.judged.excess.map(|_| worst_excess(run, scenario, run.seed)),
         }
     }
 }

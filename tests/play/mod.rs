@@ -16,7 +16,7 @@
 //! # Invariants
 //!
 //! 1. Arrivals, sizes, delays and faults depend on scenario and seed alone: every system gets the same.
-//! 2. The engine shares no code with what is measured.
+//! 2. The engine shares no code with what is measured; nor does the [`checker`] with either.
 
 #![expect(
     clippy::expect_used,
@@ -24,6 +24,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+pub(crate) mod checker;
 pub(crate) mod diary;
 mod dice;
 mod fair;

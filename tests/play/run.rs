@@ -28,6 +28,8 @@ pub(crate) trait System: Sized + 'static {
 /// What happened.
 #[derive(Debug)]
 pub(crate) struct Run {
+    /// The seed.
+    pub(crate) seed: u64,
     /// The requests, by number.
     pub(crate) jobs: Vec<Rc<Job>>,
     /// What happened to them.
@@ -70,7 +72,7 @@ pub(crate) fn play<S: System>(scenario: &Scenario, seed: u64) -> Run {
         let diary = std::mem::take(&mut *provider.diary());
         (diary, provider.stats())
     });
-    Run { jobs, diary, stats }
+    Run { seed, jobs, diary, stats }
 }
 
 /// No scenario is longer.

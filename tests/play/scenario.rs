@@ -109,6 +109,8 @@ pub(crate) struct Judged {
     pub(crate) weights: Option<f64>,
     /// The app whose 99th percentile is compared with a run in which it is alone.
     pub(crate) latency_of: Option<&'static str>,
+    /// By which part of its limit a window may be over it where limits are not enforced.
+    pub(crate) excess: Option<f64>,
     /// Whether nothing may be sent after the first refusal's answer but at the slices' pace.
     pub(crate) paces: bool,
 }
@@ -188,6 +190,15 @@ impl Scenario {
     /// Returns the same with other traffic.
     pub(crate) fn with_flows(&self, flows: Vec<Flow>) -> Self {
         Self { flows, ..self.clone() }
+    }
+
+    /// Returns the same where no limit is configured.
+    pub(crate) fn untold(&self) -> Self {
+        let accounts = self
+            .accounts
+            .iter()
+            .map(|account| Account { told: LaneSettings::default(), ..account.clone() });
+        Self { accounts: accounts.collect(), ..self.clone() }
     }
 
     /// Returns the window of its minute limits.

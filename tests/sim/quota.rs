@@ -1,5 +1,6 @@
 //! The scenarios of the quota bench in small, so that every test run guards them.
 
+use crate::play::checker::worst_excess;
 use crate::play::figures::Figures;
 use crate::play::gate::Sluicegate;
 use crate::play::oracle::oracle;
@@ -18,7 +19,7 @@ fn cell(name: &str, cell: &str) -> Scenario {
 }
 
 fn figures<S: System>(scenario: &Scenario, seed: u64) -> Figures {
-    Figures::of(&play::<S>(scenario, seed), scenario, oracle(scenario, seed))
+    Figures::of(&play::<S>(scenario, seed), scenario, Some(oracle(scenario, seed)))
 }
 
 #[test]
@@ -52,4 +53,34 @@ fn a_seed_plays_the_same_run_again() {
     let scenario = cell("S1", "bucket/refund");
     let sent = || play::<Sluicegate>(&scenario, 3).diary.sent;
     assert_eq!(sent(), sent());
+}
+
+/// Issue 3, done when 3, in small: the bench plays it with every way of counting and charging.
+#[test]
+fn without_enforcement_no_span_of_a_bucket_is_over_its_limit() {
+    let scenario = cell("S10", "bucket/refund, unenforced");
+    let run = play::<Sluicegate>(&scenario, 3);
+    let excess = worst_excess(&run, &scenario, 3);
+    assert!(excess <= 0.0, "{:.2} % over", excess * 100.0);
+}
+
+#[test]
+fn the_checker_sees_windows_that_clients_overrun() {
+    for mode in ["bucket", "sliding", "fixed", "fixed-first"] {
+        let scenario = cell("S10", &format!("{mode}/refund, unenforced"));
+        let excess = worst_excess(&play::<Stubborn>(&scenario, 2), &scenario, 2);
+        assert!(excess > 1.0, "{mode}: {:.2} % over", excess * 100.0);
+    }
+}
+
+/// What the engine enforces is what the checker adds up: two pieces of code that share nothing.
+#[test]
+fn the_checker_finds_no_window_over_its_limit_where_limits_are_enforced() {
+    for mode in
+        ["bucket/refund", "sliding/max", "sliding/refund", "fixed/refund", "fixed-first/max"]
+    {
+        let scenario = cell("S10", mode);
+        let excess = worst_excess(&play::<Stubborn>(&scenario, 3), &scenario, 3);
+        assert!((-0.2..=0.0).contains(&excess), "{mode}: {:.2} % over", excess * 100.0);
+    }
 }

@@ -19,18 +19,28 @@ fn twice(size: Size) -> Vec<Scenario> {
     vec![Scenario { accounts: vec![account], judged: at_most(1.02, 1.0), ..scenario }]
 }
 
+/// Whether limits are configured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Knowledge {
+    Told,
+    Untold,
+}
+
 /// S11: the limits change in the middle of the run.
 fn changing(size: Size) -> Vec<Scenario> {
     let change = |seconds, factor| LimitChange { at: Duration::from_secs(seconds), factor };
-    let cell = |(name, changes): (&str, Vec<LimitChange>)| {
+    let cell = |(name, knowledge, changes): (&str, Knowledge, Vec<LimitChange>)| {
         let limits = Limits { changes, ..usual(size, Counting::Bucket, Charging::Refund) };
         let scenario = single("S11", name, limits, size);
+        let scenario = if knowledge == Knowledge::Untold { scenario.untold() } else { scenario };
         Scenario { judged: at_most(1.05, 3.0), ..scenario }
     };
+    // A configured limit is a ceiling: whoever moves up a tier has none configured.
     [
-        ("doubled", vec![change(70, 2.0)]),
-        ("halved", vec![change(70, 0.5)]),
-        ("halved for a while", vec![change(70, 0.5), change(150, 1.0)]),
+        ("doubled", Knowledge::Untold, vec![change(70, 2.0)]),
+        ("halved", Knowledge::Told, vec![change(70, 0.5)]),
+        ("halved for a while", Knowledge::Told, vec![change(70, 0.5), change(150, 1.0)]),
+        ("halved, unconfigured", Knowledge::Untold, vec![change(70, 0.5)]),
     ]
     .into_iter()
     .map(cell)

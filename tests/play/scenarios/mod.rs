@@ -4,7 +4,7 @@
 //! finally charged. Figures that are judged are those of issue 3.
 
 mod limits;
-pub(crate) mod modes;
+mod modes;
 mod quotas;
 mod sharing;
 mod troubles;

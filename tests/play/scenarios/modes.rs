@@ -1,13 +1,14 @@
 //! How a provider counts and charges: S1, S9, S10, S18.
 
-use sluicegate::limit::LaneSettings;
 use sluicegate::simulate::RateHeaders;
-use sluicegate::simulate::engine::{Charging, Counting};
+use sluicegate::simulate::engine::{Charging, Counting, Enforcement};
 
-use super::{Account, CHARGINGS, COUNTINGS, Scenario, Size, at_most, single, usual, words};
+use super::super::scenario::Judged;
+use super::{CHARGINGS, COUNTINGS, Scenario, Size, at_most, single, usual, words};
 
 pub(super) fn scenarios(size: Size) -> Vec<Scenario> {
-    [tokens_bound(size), nothing_told(size), every_mode(size), no_headers(size)].concat()
+    [tokens_bound(size), nothing_told(size), every_mode(size), unenforced(size), no_headers(size)]
+        .concat()
 }
 
 /// S1: one key, short of tokens, bounds far above what is used.
@@ -25,9 +26,7 @@ fn nothing_told(size: Size) -> Vec<Scenario> {
     let cell = |(counting, judged)| {
         let limits = usual(size, counting, Charging::Refund);
         let scenario = single("S9", words(counting, Charging::Refund), limits, size);
-        let accounts = scenario.accounts.iter().cloned();
-        let untold = |account: Account| Account { told: LaneSettings::default(), ..account };
-        Scenario { judged, accounts: accounts.map(untold).collect(), ..scenario }
+        Scenario { judged, ..scenario.untold() }
     };
     let unknown = at_most(1.03, 2.0);
     [
@@ -49,6 +48,20 @@ pub(crate) fn every_mode(size: Size) -> Vec<Scenario> {
     };
     let of = |counting| CHARGINGS.into_iter().map(move |charging| cell(counting, charging));
     COUNTINGS.into_iter().flat_map(of).collect()
+}
+
+/// S10 once more without enforcement: what is sent is counted by the checker.
+pub(crate) fn unenforced(size: Size) -> Vec<Scenario> {
+    every_mode(size)
+        .into_iter()
+        .map(|scenario| {
+            let reserves = scenario.cell.contains("max") || scenario.cell.contains("refund");
+            let excess = Some(if reserves { 0.0 } else { 0.02 });
+            let cell = format!("{}, unenforced", scenario.cell);
+            let judged = Judged { excess, ..Judged::default() };
+            Scenario { cell, judged, enforcement: Enforcement::Off, ..scenario }
+        })
+        .collect()
 }
 
 /// S18: no answer shows quotas.
