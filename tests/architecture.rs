@@ -65,7 +65,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Pure,       module: "line",      may_import: &["units"], must_not_say: NO_EFFECT },
     Rule { layer: Effects,    module: "telemetry", may_import: &["units", "clock", "limit", "config"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "ledger",    may_import: &["limit"], must_not_say: NO_PRINT },
-    Rule { layer: Effects,    module: "upstream",  may_import: &["units", "limit", "config"], must_not_say: NO_PRINT },
+    Rule { layer: Effects,    module: "upstream",  may_import: &["units", "count", "limit", "config"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "admit",     may_import: &["units", "count", "limit", "config", "line", "upstream"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "settle",    may_import: &["units", "catalog", "count", "limit", "upstream", "admit", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "relay",     may_import: &["units", "catalog", "call", "count", "config", "upstream", "settle"], must_not_say: NO_PRINT },

@@ -57,6 +57,13 @@ struct Slot {
     count: AtomicU64,
 }
 
+impl Key {
+    /// Returns a hash of the text alone.
+    pub(super) const fn digest(self) -> u64 {
+        self.check
+    }
+}
+
 impl Memory {
     /// Creates an empty memory; its table is made when it is first needed.
     pub(super) fn new() -> Self {

@@ -20,6 +20,7 @@
 
 mod image;
 mod memory;
+mod prefix;
 mod schema;
 mod split;
 mod tally;
@@ -33,6 +34,7 @@ use crate::catalog::{Encoding, ModelFacts};
 use crate::units::{Requests, Tokens};
 
 use self::memory::Memory;
+pub use self::prefix::{Mark, Prefix};
 use self::tally::{Effort, Tally};
 use self::vocabulary::{Vocabularies, Words};
 
@@ -118,6 +120,13 @@ impl Counter {
         let vocabulary = self.shared.vocabularies.load(facts.encoding);
         let tally = Tally::new(&self.shared.memory, vocabulary, facts, Effort::Any);
         demand(tally, call, facts).unwrap_or_else(|| by_size(call))
+    }
+
+    /// Returns the front of a prompt, by which prompts that begin alike are known. Reads and hashes
+    /// the body, and counts nothing: fit for an async thread where [`try_count`](Self::try_count)
+    /// is, and best after the call was counted.
+    pub fn prefix(&self, call: &Call, facts: &ModelFacts) -> Prefix {
+        Prefix::of(call, facts, &self.shared.memory)
     }
 
     /// Returns the tokens of a plain text, special tokens read as text; half its bytes beyond

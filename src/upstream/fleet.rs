@@ -20,6 +20,7 @@
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::affinity::Affinity;
 use super::credential::{Authorization, ClientKey, Credential};
 use super::guests::Guests;
 use super::health::{Fitness, Health};
@@ -32,6 +33,7 @@ pub struct Fleet {
     pub(super) accounts: Vec<Account>,
     pub(super) keys: Vec<Key>,
     guests: Guests,
+    pub(super) affinity: Affinity,
     /// How many keys were lent so far.
     lent: u64,
 }
@@ -147,6 +149,7 @@ impl Fleet {
             accounts: Vec::with_capacity(upstream.accounts.len()),
             keys: Vec::new(),
             guests: Guests::new(),
+            affinity: Affinity::new(),
             lent: 0,
         };
         for (id, settings) in (0..).map(AccountId).zip(&upstream.accounts) {

@@ -5,6 +5,7 @@
 //! - [`Fleet`]: accounts, their keys and the health of both; says which key a request is sent with.
 //! - [`outgoing`] and [`returning`]: the request's head as the provider gets it, the answer's head as
 //!   the client gets it.
+//! - [`rank`]: which account is asked first; [`Warm`], which have the prompt in their cache.
 //! - [`hint`] and [`classify`]: what a provider's headers and error bodies say of its limits.
 //! - [`Client`]: connections to the provider, TLS, forward proxies; [`probe`] tries one key.
 //!
@@ -21,6 +22,7 @@
 //! 3. The last usable key is never taken out: its answers are passed on, and it is probed.
 //! 4. No `Debug` or `Display` shows a secret.
 
+mod affinity;
 mod body;
 mod classify;
 mod client;
@@ -35,10 +37,12 @@ mod health;
 mod hint;
 mod message;
 mod probe;
+mod ranking;
 mod request;
 mod shards;
 mod verdicts;
 
+pub use self::affinity::Warm;
 pub use self::body::Body;
 pub use self::classify::{Finding, Verdict, classify};
 pub use self::client::{Client, ClientError, SendError};
@@ -49,5 +53,6 @@ pub use self::fleet::{
 };
 pub use self::hint::hint;
 pub use self::probe::{probe, try_key};
+pub use self::ranking::{Merit, rank};
 pub use self::request::{Reading, RequestError, outgoing, returning};
 pub use self::shards::Answer;

@@ -145,6 +145,7 @@ impl Fleet {
         for key in self.keys.iter_mut().filter(|key| key.account == from) {
             key.account = into;
         }
+        self.affinity.merge(from, into);
         Change::Merged { from, into }
     }
 
