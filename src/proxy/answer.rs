@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::count::{Demand, Method};
 use crate::limit::{QuotaKind, QuotaLevel};
 use crate::settle::Record;
-use crate::units::{AccountName, PicoUsd, Usage};
+use crate::units::{AccountName, PicoUsd, RequestId, Usage};
 
 /// The names of our own headers.
 pub(super) struct OwnHeaders {
@@ -50,6 +50,14 @@ pub(super) fn describe(headers: &mut HeaderMap, record: &Record, account: Option
         put(&OWN.key, key.as_str());
     }
     headers.insert(OWN.queued, millis(record.queued));
+}
+
+/// Adds the id of the request, to an answer of ours.
+pub(super) fn identify(headers: &mut HeaderMap, id: &RequestId) {
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(REQUEST_ID, id.clone());
+        headers.insert("x-request-id", id);
+    }
 }
 
 /// Adds what was counted before it was sent.

@@ -11,12 +11,12 @@ use super::errand::Errand;
 use super::patience::Backoff;
 use super::times::Until;
 use super::visit::Visit;
-use super::{Failure, Proxy, is_event_stream};
+use super::{Failure, Proxy};
 use crate::admit::Reservation;
 use crate::call::{Call, Delivery, StreamUsage};
 use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
-use crate::relay::{self, Body, Metering, Read};
+use crate::relay::{self, Body, Metering, Read, is_event_stream};
 use crate::settle::{Ending, Unsettled};
 use crate::units::AccountName;
 use crate::upstream::{

@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::answer::{OWN, REQUEST_ID, millis, number};
+use super::answer::{OWN, identify, millis, number};
 use super::wishes::WishError;
 use crate::admit::Refusal;
 use crate::auth::AuthError;
@@ -110,10 +110,7 @@ impl Failure {
         *answer.status_mut() = shape.status;
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Ok(id) = HeaderValue::from_str(record.id.as_str()) {
-            headers.insert(REQUEST_ID, id.clone());
-            headers.insert("x-request-id", id);
-        }
+        identify(headers, &record.id);
         headers.insert(OWN.queued, millis(record.queued));
         if shape.status.as_u16() == 429 || shape.status.as_u16() >= 500 {
             self.say_when(headers);

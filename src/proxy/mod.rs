@@ -21,6 +21,7 @@ mod attempt;
 mod errand;
 mod failure;
 mod patience;
+mod pulse;
 mod times;
 mod vigil;
 mod visit;
@@ -29,16 +30,18 @@ mod wishes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use self::attempt::{Outcome, Try};
+use self::errand::Errand;
 pub use self::failure::Failure;
 use self::failure::discourage;
 use self::patience::Backoff;
+use self::pulse::Pulse;
 use self::times::AnswerTimes;
 use self::vigil::Vigil;
 use self::visit::Visit;
@@ -50,7 +53,7 @@ use crate::catalog::Catalog;
 use crate::clock::WallClock;
 use crate::config::{Disconnect, Settings, UpstreamSettings};
 use crate::count::Counter;
-use crate::relay::Body;
+use crate::relay::{Begun, Body, Kept};
 use crate::settle::{Books, Record};
 use crate::telemetry::Metrics;
 use crate::units::{Party, Usage};
@@ -147,10 +150,21 @@ impl Proxy {
     /// under way is cancelled or finished, as `line.on_disconnect` says.
     pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let mut vigil = Vigil::new(self, self.visit(head));
-        let served = self.serve(&mut vigil, body, peer).await;
-        vigil.end();
-        served.unwrap_or_else(|failure| self.fail(&vigil.visit, &failure))
+        let mut vigil = Vigil::new(self.clone(), self.visit(head));
+        let errand = match self.receive(&mut vigil.visit, body, peer).await {
+            Ok(errand) => errand,
+            Err(failure) => return vigil.fail(&failure),
+        };
+        let Some((pace, endpoint)) = vigil.visit.keep_alive else {
+            return serve(vigil, errand, None).await;
+        };
+        let (pulse, visit) = (Pulse::new(pace), vigil.visit.clone());
+        let notes = pulse.notes();
+        let kept = Kept::new(serve(vigil, errand, Some(pulse)), notes);
+        match kept.head(endpoint).await {
+            Begun::Answer(answer) => *answer,
+            Begun::Stream(body) => self.kept_alive(&visit, body),
+        }
     }
 
     /// Answers a request that is not let in, for the reason given.
@@ -159,13 +173,13 @@ impl Proxy {
         self.fail(&visit, &Failure::Foreign(objection))
     }
 
-    async fn serve(
+    /// Lets a client in and takes its request.
+    async fn receive(
         &self,
-        vigil: &mut Vigil<'_>,
+        visit: &mut Visit,
         body: Incoming,
         peer: SocketAddr,
-    ) -> Result<Response<Body>, Failure> {
-        let visit = &mut vigil.visit;
+    ) -> Result<Errand, Failure> {
         if matches!(visit.head.method, Method::CONNECT | Method::TRACE) {
             return Err(Failure::Method);
         }
@@ -174,28 +188,7 @@ impl Proxy {
         visit.wishes = Wishes::read(&visit.head.headers, &self.inner.clock, visit.arrived)?;
         let errand = self.read(visit, body).await?;
         self.classify(visit, &client, &errand);
-        let mut ask = self.ask(visit, &errand);
-        let mut going = Try { errand, backoff: Backoff::new(visit.deadline) };
-        vigil.wait();
-        loop {
-            let reserved = self.inner.admission.acquire(ask.clone()).await;
-            vigil.go();
-            let reservation = reserved?;
-            let record = &mut vigil.visit.record;
-            record.waited_for = reservation.waited_for().or(record.waited_for);
-            vigil.end();
-            let (outcome, after) = self.attempt(&vigil.visit, going, reservation).await?;
-            match outcome {
-                Outcome::Answered(answer) => return Ok(*answer),
-                Outcome::Again(retry) => {
-                    vigil.wait();
-                    going = after;
-                    sleep(retry.after).await;
-                    ask.place = Some(retry.place);
-                    ask.avoid = retry.avoid;
-                }
-            }
-        }
+        Ok(errand)
     }
 
     fn fail(&self, visit: &Visit, failure: &Failure) -> Response<Body> {
@@ -235,14 +228,49 @@ impl Proxy {
     }
 }
 
+/// Serves a request until it has an answer.
+async fn serve(mut vigil: Vigil, errand: Errand, pulse: Option<Pulse>) -> Response<Body> {
+    match lead(&mut vigil, errand, pulse).await {
+        Ok(answer) => answer,
+        Err(failure) => vigil.fail(&failure),
+    }
+}
+
+/// Leads a request through admission to the provider, and again where it has to be.
+async fn lead(
+    vigil: &mut Vigil,
+    errand: Errand,
+    mut pulse: Option<Pulse>,
+) -> Result<Response<Body>, Failure> {
+    let mut ask = vigil.proxy.ask(&vigil.visit, &errand);
+    let mut going = Try { errand, backoff: Backoff::new(vigil.visit.deadline) };
+    vigil.wait();
+    loop {
+        let reserved = vigil.proxy.admit(ask.clone(), pulse.as_mut()).await;
+        vigil.go();
+        let reservation = reserved?;
+        let record = &mut vigil.visit.record;
+        record.waited_for = reservation.waited_for().or(record.waited_for);
+        vigil.end();
+        let attempt = vigil.proxy.attempt(&vigil.visit, going, reservation);
+        let (outcome, after) = match &mut pulse {
+            Some(pulse) => pulse.sent(attempt).await?,
+            None => attempt.await?,
+        };
+        match outcome {
+            Outcome::Answered(answer) => return Ok(*answer),
+            Outcome::Again(retry) => {
+                vigil.wait();
+                going = after;
+                sleep(retry.after).await;
+                ask.place = Some(retry.place);
+                ask.avoid = retry.avoid;
+            }
+        }
+    }
+}
+
 /// Returns how many threads can work at a time.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// Returns whether the head announces an answer of server-sent events.
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(
-        |value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"),
-    )
 }

@@ -13,6 +13,14 @@ use tokio::time::Instant;
 /// after 300 s whatever the SDK says, and so may clients that we do not know (measured 2026-11-21
 /// with openai-python 1.109, 2.54, 3.54 and openai-node 4.104, 5.23, 6.49).
 pub(super) fn patience(headers: &HeaderMap, longest: Duration, needed: Duration) -> Duration {
+    let client = silence(headers);
+    // Half of all answers take far less than most do: a client with less patience than that gets a
+    // try, too.
+    longest.min(client - needed.min(client / 5 * 4))
+}
+
+/// Returns how long a client hears nothing and stays.
+pub(super) fn silence(headers: &HeaderMap) -> Duration {
     let said = ["x-stainless-read-timeout", "x-stainless-timeout"]
         .iter()
         .filter_map(|name| headers.get(*name)?.to_str().ok()?.parse::<f64>().ok())
@@ -24,10 +32,7 @@ pub(super) fn patience(headers: &HeaderMap, longest: Duration, needed: Duration)
     let stack = if waits_long { Duration::MAX } else { SILENCE };
     // Some of it is needed for the answer itself, and for the refusal to arrive before they leave.
     let own = said.map_or(Duration::MAX, |said| said - SPARE.min(said / 5));
-    let client = own.min(stack);
-    // Half of all answers take far less than most do: a client with less patience than that gets a
-    // try, too.
-    longest.min(client - needed.min(client / 5 * 4))
+    own.min(stack)
 }
 
 /// What undici, Node's HTTP stack, endures in silence: 300 s, less what the answer needs.

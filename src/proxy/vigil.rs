@@ -1,9 +1,11 @@
 //! Sees to it that a client which hangs up before anything was sent leaves a log line, too.
 
+use http::Response;
 use tokio::time::Instant;
 
-use super::Proxy;
 use super::visit::Visit;
+use super::{Failure, Proxy};
+use crate::relay::Body;
 use crate::settle::CLIENT_GONE;
 use crate::units::Usage;
 
@@ -12,15 +14,15 @@ use crate::units::Usage;
 /// Dropping it while it is on writes the log line: only a client that hangs up makes its request be
 /// dropped.
 #[derive(Debug)]
-pub(super) struct Vigil<'a> {
-    proxy: &'a Proxy,
+pub(super) struct Vigil {
+    pub(super) proxy: Proxy,
     pub(super) visit: Visit,
     waits_since: Option<Instant>,
     is_on: bool,
 }
 
-impl<'a> Vigil<'a> {
-    pub(super) fn new(proxy: &'a Proxy, visit: Visit) -> Self {
+impl Vigil {
+    pub(super) const fn new(proxy: Proxy, visit: Visit) -> Self {
         Self { proxy, visit, waits_since: None, is_on: true }
     }
 
@@ -36,13 +38,19 @@ impl<'a> Vigil<'a> {
         self.visit.record.queued += waited.unwrap_or_default();
     }
 
+    /// Returns the answer to a request that failed.
+    pub(super) fn fail(mut self, failure: &Failure) -> Response<Body> {
+        self.end();
+        self.proxy.fail(&self.visit, failure)
+    }
+
     /// Leaves the log line to whoever answers.
     pub(super) const fn end(&mut self) {
         self.is_on = false;
     }
 }
 
-impl Drop for Vigil<'_> {
+impl Drop for Vigil {
     fn drop(&mut self) {
         if self.is_on {
             self.go();

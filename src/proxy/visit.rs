@@ -13,6 +13,7 @@ use super::times::Until;
 use super::wishes::Wishes;
 use crate::admit::Ask;
 use crate::auth::{Client, Looks};
+use crate::call::Endpoint;
 use crate::settle::Record;
 use crate::units::{AppName, Party, RequestId};
 use crate::upstream::ClientKey;
@@ -24,6 +25,8 @@ pub(super) struct Visit {
     pub(super) arrived: Instant,
     /// What the client says of it.
     pub(super) wishes: Wishes,
+    /// How far apart the notes are that it gets while it waits, if any, and whose shape its stream has.
+    pub(super) keep_alive: Option<(Duration, Endpoint)>,
     /// The latest moment at which going upstream is of use to the client.
     pub(super) deadline: Instant,
     /// What is known of it so far, for log and books.
@@ -48,7 +51,8 @@ impl Proxy {
             key: None,
             status: 0,
         };
-        Visit { head: Arc::new(head), arrived, wishes: Wishes::default(), deadline, record }
+        let (head, wishes) = (Arc::new(head), Wishes::default());
+        Visit { head, arrived, wishes, keep_alive: None, deadline, record }
     }
 
     /// Notes on whose behalf `client` sends `errand`, and until when its turn is of use.
@@ -61,6 +65,7 @@ impl Proxy {
             asked: visit.wishes.class,
         };
         visit.record.party = self.inner.gate.party(client, &looks);
+        visit.keep_alive = self.keep_alive(visit, errand);
         visit.deadline = visit.arrived + self.hold(visit, errand);
         if let Some(wanted_by) = visit.wishes.deadline {
             visit.deadline = visit.deadline.min(wanted_by);
@@ -70,6 +75,10 @@ impl Proxy {
     /// Returns how long the request may wait in line from its arrival.
     fn hold(&self, visit: &Visit, errand: &Errand) -> Duration {
         let longest = self.inner.settings.line.max_wait;
+        if visit.keep_alive.is_some() {
+            // What it hears while it waits keeps its client and all between from giving up.
+            return longest;
+        }
         let needed = errand
             .call()
             .map(|call| self.inner.times.expected(&visit.record.model, Until::of(call)));

@@ -16,6 +16,17 @@ pub(super) struct Wishes {
     pub(super) class: Option<Class>,
     /// When it needs its turn; later it is of no use.
     pub(super) deadline: Option<Instant>,
+    /// Whether its stream is to be kept alive while it waits, if it says so.
+    pub(super) keep_alive: Option<KeepAlive>,
+}
+
+/// Whether a stream is kept alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeepAlive {
+    /// It waits in silence.
+    Off,
+    /// It gets comments, so far apart.
+    Every(Duration),
 }
 
 /// Why a header of ours cannot be understood; answered with 400.
@@ -33,6 +44,11 @@ pub enum WishError {
     /// It has come already.
     #[error("the time in the header `x-sluicegate-deadline` has passed")]
     Past,
+    /// It is no pace.
+    #[error(
+        "the header `x-sluicegate-keep-alive` must be `off` or a number of seconds from 0.1 to 300"
+    )]
+    KeepAlive,
 }
 
 impl WishError {
@@ -41,6 +57,7 @@ impl WishError {
         match self {
             Self::Class => "x-sluicegate-class",
             Self::Deadline | Self::Past => "x-sluicegate-deadline",
+            Self::KeepAlive => "x-sluicegate-keep-alive",
         }
     }
 }
@@ -61,8 +78,20 @@ impl Wishes {
             class.map(|text| Class::from_label(text).ok_or(WishError::Class)).transpose()?;
         let deadline = text(&DEADLINE, WishError::Deadline)?;
         let left = deadline.map(|text| time_left(text, clock.since_epoch(now))).transpose()?;
-        Ok(Self { class, deadline: left.map(|left| now + left) })
+        let keep_alive = text(&KEEP_ALIVE, WishError::KeepAlive)?;
+        let keep_alive = keep_alive.map(pace).transpose()?;
+        Ok(Self { class, deadline: left.map(|left| now + left), keep_alive })
     }
+}
+
+/// Reads how a stream is to be kept alive.
+fn pace(text: &str) -> Result<KeepAlive, WishError> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(KeepAlive::Off);
+    }
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=300.0).contains(seconds));
+    let pace = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    pace.map(KeepAlive::Every).ok_or(WishError::KeepAlive)
 }
 
 /// Returns how long it is from now (`since_epoch`) to a deadline: seconds from now, or a time of
@@ -110,6 +139,7 @@ fn rfc3339(text: &str) -> Option<Duration> {
 
 const CLASS: HeaderName = HeaderName::from_static("x-sluicegate-class");
 const DEADLINE: HeaderName = HeaderName::from_static("x-sluicegate-deadline");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("x-sluicegate-keep-alive");
 
 /// A deadline farther away is a mistake.
 const FARTHEST: Duration = Duration::from_secs(366 * 86_400);
@@ -157,6 +187,20 @@ mod tests {
                 (Ok(found), Ok(expected)) => assert!(near(found, expected), "{text}: {found}"),
                 (found, expected) => assert_eq!(found, expected, "{text}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_stream_is_kept_alive_at_a_pace_or_not_at_all() {
+        let every = |millis| Ok(Some(KeepAlive::Every(Duration::from_millis(millis))));
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            ("15", every(15_000)), ("0.5", every(500)), ("off", Ok(Some(KeepAlive::Off))), ("OFF", Ok(Some(KeepAlive::Off))),
+            ("0", Err(WishError::KeepAlive)), ("-1", Err(WishError::KeepAlive)), ("301", Err(WishError::KeepAlive)),
+            ("yes", Err(WishError::KeepAlive)), ("", Err(WishError::KeepAlive)), ("NaN", Err(WishError::KeepAlive)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(read(KEEP_ALIVE, text).map(|wishes| wishes.keep_alive), expected, "{text}");
         }
     }
 

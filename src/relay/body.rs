@@ -1,13 +1,14 @@
 //! The one body type of all answers that clients get.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use super::RelayError;
+use super::kept::{Kept, Next};
 use super::live::{Live, Slot};
 use super::source::NextFrame;
 
@@ -24,6 +25,8 @@ enum Kind {
     Full { data: Bytes, trailers: Option<HeaderMap> },
     /// It comes from the provider.
     Live(Slot),
+    /// Its request is still served; boxed, for few are.
+    Kept(Box<Kept>),
 }
 
 impl Body {
@@ -47,6 +50,11 @@ impl Body {
         Self::from_slot(Slot::new(live))
     }
 
+    /// Creates a body of a request that is still served.
+    pub(super) fn kept(kept: Kept) -> Self {
+        Self(Kind::Kept(Box::new(kept)))
+    }
+
     /// Creates a body of an answer of which a part was read ahead.
     pub(super) fn from_slot(mut slot: Slot) -> Self {
         if let Some(live) = slot.live_mut() {
@@ -61,7 +69,16 @@ impl http_body::Body for Body {
     type Error = RelayError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<NextFrame>> {
-        match &mut self.get_mut().0 {
+        let body = self.get_mut();
+        if let Kind::Kept(kept) = &mut body.0 {
+            match ready!(kept.poll_next(context)) {
+                Next::Comment(comment) => return Poll::Ready(Some(Ok(comment))),
+                Next::Answer(answer) => *body = answer,
+            }
+        }
+        match &mut body.0 {
+            // What a request is answered with is never one that is served again.
+            Kind::Kept(_) => Poll::Ready(None),
             Kind::Full { data, trailers } => {
                 let data = std::mem::take(data);
                 let frame = if data.is_empty() {
@@ -82,6 +99,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Kind::Full { data, trailers } => data.is_empty() && trailers.is_none(),
             Kind::Live(slot) => slot.live().is_none_or(Live::is_end_stream),
+            Kind::Kept(_) => false,
         }
     }
 
@@ -91,6 +109,7 @@ impl http_body::Body for Body {
                 SizeHint::with_exact(u64::try_from(data.len()).unwrap_or(u64::MAX))
             }
             Kind::Live(slot) => slot.live().map(Live::size_hint).unwrap_or_default(),
+            Kind::Kept(_) => SizeHint::default(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! Bytes on the way back. [`Body`] is the one body type of all answers: those that stream through
 //! and are metered ([`stream`]), those that are read whole first ([`whole`]), those that pass
-//! unmetered ([`pass`]) and our own. Each owns its [`Unsettled`] request and settles it.
+//! unmetered ([`pass`]), those of requests that still wait ([`Kept`]) and our own. Each owns its [`Unsettled`] request and settles it.
 //!
 //! # What this module does not do
 //!
@@ -23,6 +23,7 @@ mod body;
 mod due;
 mod heard;
 mod json;
+mod kept;
 mod live;
 mod meter;
 mod source;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::body::Body;
+pub use self::kept::{Begun, Kept, Notes, is_event_stream};
 use self::live::Live;
 use self::meter::Meter;
 pub use self::usage::usage_of_body;

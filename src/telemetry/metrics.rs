@@ -64,6 +64,7 @@ pub struct Series {
     output: Counter,
     cost: Counter,
     would_hold: Counter,
+    kept_alive: Counter,
     times: Times,
 }
 
@@ -84,6 +85,7 @@ struct Families {
     tokens: Family<KindLabels, Counter>,
     cost: Family<Labels, Counter>,
     would_hold: Family<Labels, Counter>,
+    kept_alive: Family<Labels, Counter>,
     times: ClassTimes,
 }
 
@@ -172,6 +174,11 @@ impl Metrics {
             "Requests that went at once and would have waited",
             f.would_hold.clone(),
         );
+        registry.register(
+            "kept_alive",
+            "Streams that were told their place while they waited",
+            f.kept_alive.clone(),
+        );
         let times = &f.times;
         registry.register("queued_seconds", "Time in the waiting line", times.queued.clone());
         registry.register("request_seconds", "Time from arrival to end", times.total.clone());
@@ -218,6 +225,11 @@ impl Metrics {
     pub fn would_have_held(&self, series: &Series, wait: Duration) {
         series.would_hold.inc();
         series.times.would_wait.observe(wait.as_secs_f64());
+    }
+
+    /// Counts a stream whose head leaves while its request waits.
+    pub fn kept_alive(&self, series: &Series) {
+        series.kept_alive.inc();
     }
 
     /// Counts a request that sluicegate refused itself.
@@ -293,6 +305,7 @@ impl Families {
             output: kind("output"),
             cost: self.cost.get_or_create(&labels).clone(),
             would_hold: self.would_hold.get_or_create(&labels).clone(),
+            kept_alive: self.kept_alive.get_or_create(&labels).clone(),
             times: self.times.of(class),
         }
     }

@@ -6,6 +6,7 @@ mod cli;
 mod demo;
 mod house;
 mod identity;
+mod keep_alive;
 mod path;
 mod path_edge;
 mod path_process;
