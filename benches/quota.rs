@@ -3,6 +3,7 @@
 //! `cargo bench --bench quota` plays all of it with ten seeds, five of them unseen while tuning (medians
 //! are judged, the worst are printed), and fails where a figure is missed. Fewer cells, to tune:
 //! `cargo bench --profile tune --bench quota -- S1 S15 --seeds 3 --cell sliding`, a line for each seed.
+//! `--full` plays three times as long, `--direct` lets clients ask the provider and try again by themselves.
 
 #![expect(
     clippy::expect_used,
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 use args::{Args, Through};
 use cell::{Cell, Played};
 use play::gate::Sluicegate;
-use play::scenarios::{self, Size};
+use play::scenarios;
 use play::stubborn::Stubborn;
 
 /// What came of each seed, by cell.
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         }
     };
     let began = Instant::now();
-    let scenarios = scenarios::all(Size::USUAL).into_iter().filter(|one| args.wants(one));
+    let scenarios = scenarios::all(args.size()).into_iter().filter(|one| args.wants(one));
     let cells: Vec<Cell> = scenarios.map(Cell::new).collect();
     if args.is_detailed() {
         println!("{}", table::DETAILS);

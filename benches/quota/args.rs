@@ -1,6 +1,7 @@
 //! What to play, from the command line.
 
 use crate::play::scenario::Scenario;
+use crate::play::scenarios::Size;
 
 /// The seeds by which figures were tuned.
 const SEEN: [u64; 5] = [1, 2, 3, 4, 5];
@@ -14,6 +15,7 @@ pub(crate) struct Args {
     cell: Option<String>,
     seeds: Option<usize>,
     unseen: bool,
+    full: bool,
     through: Through,
 }
 
@@ -48,11 +50,12 @@ impl Args {
                     read.seeds = Some(count);
                 }
                 "--unseen" => read.unseen = true,
+                "--full" => read.full = true,
                 "--direct" => read.through = Through::Nothing,
                 name if name.starts_with('S') => read.names.push(name.to_owned()),
                 other => {
                     return Err(format!(
-                        "{other}: not known (S1 .. S18, --cell, --seeds, --unseen, --direct)"
+                        "{other}: not known (S1 .. S18, --cell, --seeds, --unseen, --full, --direct)"
                     ));
                 }
             }
@@ -74,6 +77,12 @@ impl Args {
     /// Tells what clients go through.
     pub(crate) fn through(&self) -> Through {
         self.through
+    }
+
+    /// Returns how large the cells are.
+    pub(crate) fn size(&self) -> Size {
+        let windows = if self.full { 3.0 * Size::USUAL.windows } else { Size::USUAL.windows };
+        Size { windows, ..Size::USUAL }
     }
 
     /// Returns the seeds: the given number of those for tuning, or all ten.

@@ -32,9 +32,9 @@ pub(crate) struct Figures {
     pub(crate) wait_most: Duration,
     /// Within which time 99 of 100 of them had their last byte.
     pub(crate) served_most: Duration,
-    /// Jain's index between the apps, by their weights.
+    /// The least of Jain's index between the apps, by their weights; where it is looked at.
     pub(crate) jain: Option<f64>,
-    /// By how many points an app's part differed from its weight's.
+    /// By how many points an app's part differed from its weight's, at most; where it is looked at.
     pub(crate) off_weights: Option<f64>,
     /// Requests sent in the window's sixtieth after the first refusal came back, above its part of the
     /// limit.
@@ -59,7 +59,9 @@ impl Figures {
         let waits =
             sorted(watched().map(|(job, trip)| trip.first_sent.saturating_sub(job.arrives)));
         let served = sorted(watched().map(|(job, trip)| trip.done.saturating_sub(job.arrives)));
-        let shares = Shares::of(run, scenario);
+        let judged = &scenario.judged;
+        let is_shared = judged.jain.is_some() || judged.weights.is_some();
+        let shares = is_shared.then(|| Shares::of(run, scenario));
         #[expect(clippy::cast_precision_loss, reason = "thousands")]
         let refused = refused as f64 * 1_000.0 / trips.len().max(1) as f64;
         Self {
@@ -72,10 +74,10 @@ impl Figures {
             wait_half: percentile(&waits, 50),
             wait_most: percentile(&waits, 99),
             served_most: percentile(&served, 99),
-            jain: shares.jain(),
-            off_weights: shares.off_weights(),
+            jain: shares.as_ref().and_then(Shares::jain),
+            off_weights: shares.as_ref().and_then(Shares::off_weights),
             hasty: hasty(run, scenario),
-            excess: scenario.judged.excess.map(|_| worst_excess(run, scenario, run.seed)),
+            excess: judged.excess.map(|_| worst_excess(run, scenario, run.seed)),
         }
     }
 }
