@@ -91,7 +91,7 @@ impl CliError {
             Self::Config(_)
             | Self::Client(_)
             | Self::Simulate(_)
-            | Self::Serve(ServeError::Proxy(_)) => Exit::Config,
+            | Self::Serve(ServeError::Proxy(_) | ServeError::Store(_)) => Exit::Config,
             Self::Bind { .. } | Self::Serve(ServeError::Bind { .. }) => Exit::Bind,
             Self::Signals(_) | Self::Demo(_) => Exit::Failed,
         }

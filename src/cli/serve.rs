@@ -22,7 +22,7 @@ pub(super) struct ServeArgs {
     /// The provider's base URL [default: https://api.openai.com/v1]
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
-    /// Where what is learned is kept [default: a folder in your user's data folder]
+    /// Where what is learned is kept; "" for nowhere [default: a folder in your user's data folder]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
     /// The configuration [default: sluicegate/config.toml in your user's config folder, if there]
@@ -73,17 +73,26 @@ pub(super) async fn run(args: &ServeArgs) -> Result<Exit, CliError> {
 fn greet(loaded: &Loaded, running: &server::Running) {
     let mode = loaded.settings.mode();
     let (listen, admin) = (running.listen(), running.admin());
+    let kept = kept(running);
     match loaded.settings.log {
         LogFormat::Text => {
             warn(loaded);
-            eprintln!("listening on http://{listen}\nadmin on http://{admin}\n{mode}");
+            eprintln!("listening on http://{listen}\nadmin on http://{admin}\n{mode}\n{kept}");
         }
         LogFormat::Json => {
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
             }
-            tracing::info!(%listen, %admin, %mode, "listening");
+            tracing::info!(%listen, %admin, %mode, kept, "listening");
         }
+    }
+}
+
+/// Tells where what is learned is kept.
+fn kept(running: &server::Running) -> String {
+    match running.kept_in() {
+        Some(path) => format!("what is learned is kept in {}", path.display()),
+        None => "what is learned is not kept over a restart".to_owned(),
     }
 }
 

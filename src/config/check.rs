@@ -8,10 +8,11 @@ use super::apps::{apps, rules};
 use super::problem::{Origin, Problem, Warning};
 use super::section::{Check, Located, Section};
 use super::settings::{
-    Disconnect, LineMode, LineSettings, LogFormat, ServerSettings, Settings, TimeoutSettings,
+    DataDir, Disconnect, LineMode, LineSettings, LogFormat, ServerSettings, Settings,
+    TimeoutSettings,
 };
 use super::upstreams::upstreams;
-use super::values::{AtLeastOne, BaseUrl, Bytes};
+use super::values::{AtLeastOne, BaseUrl, Bytes, Text};
 
 /// Reads everything; `None` only if `check` has a problem to show for it.
 pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Settings> {
@@ -42,7 +43,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
     }
     Some(Settings {
         server: server.settings(),
-        data_dir: data_dir?,
+        data_dir,
         log: log?,
         upstreams: upstreams.into_iter().map(|upstream| upstream.settings).collect(),
         apps: apps.into_iter().map(|app| app.value).collect(),
@@ -111,20 +112,16 @@ impl Line {
     }
 }
 
-fn data_dir(root: &mut Section, check: &mut Check<'_>) -> Option<PathBuf> {
-    if let Some(given) = root.take::<String>("data_dir", check) {
-        check_home(&given, root.path_of("data_dir"), check);
-        return Some(resolve(&given.value, &given.origin));
+fn data_dir(root: &mut Section, check: &mut Check<'_>) -> DataDir {
+    match root.take::<Text>("data_dir", check) {
+        Some(Located { value: Text(path), .. }) if path.is_empty() => DataDir::Nowhere,
+        Some(Located { value: Text(value), origin }) => {
+            let given = Located { value, origin };
+            check_home(&given, root.path_of("data_dir"), check);
+            DataDir::Named(resolve(&given.value, &given.origin))
+        }
+        None => check.outside.data_dir.clone().map_or(DataDir::Nowhere, DataDir::Usual),
     }
-    let folder = check.outside.data_dir.clone();
-    if folder.is_none() {
-        check.problem(Problem::Missing {
-            origin: Origin::Default,
-            key: "data_dir".to_owned(),
-            rule: "this user has no home folder: name a folder, also with --data-dir".into(),
-        });
-    }
-    folder
 }
 
 fn server(mut section: Section, check: &mut Check<'_>) -> Option<Server> {

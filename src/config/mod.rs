@@ -44,8 +44,9 @@ pub use self::problem::{ConfigError, Origin, Problem, Warning};
 use self::raw::{RawTable, RawValue};
 use self::section::{Check, Section};
 pub use self::settings::{
-    AccountSettings, AppSettings, Disconnect, KeySettings, LimitRule, LineMode, LineSettings,
-    LogFormat, Mode, RuleSettings, ServerSettings, Settings, TimeoutSettings, UpstreamSettings,
+    AccountSettings, AppSettings, DataDir, Disconnect, KeySettings, LimitRule, LineMode,
+    LineSettings, LogFormat, Mode, RuleSettings, ServerSettings, Settings, TimeoutSettings,
+    UpstreamSettings,
 };
 
 /// Every setting with its default and an explanation.
@@ -183,7 +184,10 @@ fn complete_upstreams(table: &mut RawTable, upstream: &RawTable) {
 fn list_data_dir(settings: &Settings, into: &mut Vec<Effective>) {
     let key = "data_dir".to_owned();
     if into.iter().all(|one| one.key != key) {
-        let value = format!("{:?}", settings.data_dir);
+        let value = match &settings.data_dir {
+            DataDir::Named(path) | DataDir::Usual(path) => format!("{path:?}"),
+            DataDir::Nowhere => "\"\"".to_owned(),
+        };
         into.insert(0, Effective { key, value, origin: Origin::Default });
     }
 }

@@ -24,7 +24,7 @@ pub struct Settings {
     /// Sockets and what a client may ask of them.
     pub server: ServerSettings,
     /// Where what is learned and booked is kept.
-    pub data_dir: PathBuf,
+    pub data_dir: DataDir,
     /// How log lines are written.
     pub log: LogFormat,
     /// Where requests go; in this version exactly one.
@@ -44,6 +44,17 @@ impl Settings {
     pub fn mode(&self) -> Mode<'_> {
         Mode { upstreams: &self.upstreams }
     }
+}
+
+/// Where what is learned and booked is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataDir {
+    /// In this folder, which somebody named: it must work.
+    Named(PathBuf),
+    /// In this user's folder. Where it does not work, nothing is kept.
+    Usual(PathBuf),
+    /// Nowhere: so somebody wants it, or this user has no folder.
+    Nowhere,
 }
 
 /// Whose keys are used, in words for the start of the log.

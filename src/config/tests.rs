@@ -73,7 +73,7 @@ fn without_anything_each_clients_own_key_is_passed_on_to_openai() {
     let settings = Machine::default().loaded().settings;
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8484");
     assert_eq!(settings.server.admin.to_string(), "127.0.0.1:8485");
-    assert_eq!(settings.data_dir, Path::new("/var/lib/sluicegate"));
+    assert_eq!(settings.data_dir, DataDir::Usual("/var/lib/sluicegate".into()));
     let mode = "client's keys: each client's own key is passed on to https://api.openai.com/v1";
     assert_eq!(settings.mode().to_string(), mode);
 }

@@ -40,6 +40,17 @@ impl FromRaw for String {
     }
 }
 
+/// A text that may be empty.
+pub(super) struct Text(pub(super) String);
+
+impl FromRaw for Text {
+    const RULE: &'static str = "must be a text in quotes";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        value.as_text().map(|text| Self(text.to_owned()))
+    }
+}
+
 impl FromRaw for bool {
     const RULE: &'static str = "must be true or false";
 

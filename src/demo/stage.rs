@@ -114,6 +114,7 @@ fn settings(upstream: &str) -> Result<Settings, DemoError> {
         admin: any_port,
         upstream: Some(upstream.to_owned()),
         config: Some(PathBuf::from("config/demo.toml")),
+        data_dir: Some(String::new()),
         ..Flags::default()
     };
     let outside = Outside {
@@ -122,7 +123,7 @@ fn settings(upstream: &str) -> Result<Settings, DemoError> {
             Ok(FileText { text: CONFIGURATION.to_owned(), open_to_others: false })
         },
         config_dir: None,
-        data_dir: Some(std::env::temp_dir().join("sluicegate-demo")),
+        data_dir: None,
     };
     Ok(config::load(&flags, &outside)?.settings)
 }

@@ -3,7 +3,7 @@
 //! # What this module owns
 //!
 //! Both listeners, the bounds of their connections, and the tasks that live as long as they do: the one that
-//! probes keys which were taken out, and the one that loads the vocabularies.
+//! probes keys which were taken out, the one that loads the vocabularies, and the one that keeps what is learned.
 //!
 //! # What this module does not do
 //!
@@ -15,10 +15,12 @@
 //!    `timeouts.drain` says.
 
 mod guard;
+mod keeping;
 mod listener;
 mod probing;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use http::Request;
@@ -29,9 +31,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::keeping::Keeper;
 use self::listener::Bounds;
 use crate::admin::Admin;
 use crate::config::Settings;
+use crate::ledger::StoreError;
 use crate::proxy::{Proxy, ProxyError};
 use crate::upstream::NetworkEnvironment;
 
@@ -45,6 +49,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     served: JoinHandle<usize>,
     admin_served: JoinHandle<usize>,
+    keeper: Option<Keeper>,
 }
 
 /// Why a server cannot start.
@@ -64,13 +69,17 @@ pub enum ServeError {
     /// The proxy cannot be made.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// The folder that somebody named for what is learned cannot be used.
+    #[error("`data_dir` cannot be used (`\"\"` keeps nothing)")]
+    Store(#[from] StoreError),
 }
 
 /// Starts serving as `settings` say, on both listeners.
 ///
 /// # Errors
 ///
-/// Returns a [`ServeError`] if an address is taken or the upstream cannot be used; nothing runs then.
+/// Returns a [`ServeError`] if an address is taken, or if upstream or `data_dir` cannot be used;
+/// nothing runs then.
 pub async fn start(
     settings: Settings,
     environment: NetworkEnvironment,
@@ -79,7 +88,10 @@ pub async fn start(
     let timeouts = settings.timeouts.clone();
     let (listener, listen) = bind(server.listen, "server.listen").await?;
     let (admin_listener, admin) = bind(server.admin, "server.admin").await?;
+    let upstream = settings.upstreams.first().ok_or(ProxyError::NoUpstream)?;
+    let past = keeping::open(&settings.data_dir, upstream).await?;
     let proxy = Proxy::new(settings, environment)?;
+    let keeper = past.map(|past| past.keep_on(proxy.admission().clone()));
     let (stop, stopped) = watch::channel(false);
     let bounds = Bounds {
         connections: server.max_connections,
@@ -113,7 +125,7 @@ pub async fn start(
     });
     tokio::spawn(probing::run(proxy.clone(), stopped));
     let drain = timeouts.drain;
-    Ok(Running { listen, admin, proxy, drain, stop, served, admin_served })
+    Ok(Running { listen, admin, proxy, drain, stop, served, admin_served, keeper })
 }
 
 impl Running {
@@ -132,6 +144,11 @@ impl Running {
         &self.proxy
     }
 
+    /// Returns the file in which what is learned is kept; `None` where nothing is.
+    pub fn kept_in(&self) -> Option<&Path> {
+        self.keeper.as_ref().map(Keeper::path)
+    }
+
     /// Stops taking requests and waits for those under way, for at most `timeouts.drain`. Whoever
     /// waits in line then is told so.
     ///
@@ -148,6 +165,9 @@ impl Running {
         };
         let open = served.unwrap_or_default();
         self.admin_served.abort();
+        if let Some(keeper) = self.keeper {
+            keeper.finish().await;
+        }
         open
     }
 }

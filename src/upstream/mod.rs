@@ -31,6 +31,7 @@ mod credential;
 mod dialect;
 mod duration;
 mod environment;
+mod fingerprint;
 mod fleet;
 mod guests;
 mod health;
@@ -48,6 +49,7 @@ pub use self::classify::{Finding, Verdict, classify};
 pub use self::client::{Client, ClientError, SendError};
 pub use self::credential::{Authorization, ClientKey, Credential};
 pub use self::environment::NetworkEnvironment;
+pub use self::fingerprint::fingerprints;
 pub use self::fleet::{
     AccountId, AdoptError, Adopted, Change, Fleet, FleetError, KeyId, Lent, Standing,
 };

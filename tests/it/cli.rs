@@ -161,16 +161,16 @@ fn the_printed_defaults_are_a_valid_configuration() {
 }
 
 /// A program that serves; it is killed when the test ends early.
-struct Serving {
+pub(crate) struct Serving {
     program: Child,
     told: BufReader<ChildStderr>,
-    listen: String,
+    pub(crate) listen: String,
     admin: String,
 }
 
 impl Serving {
     /// Starts on ports of the system's choice and waits until the program has said which.
-    fn start(args: &[&str], home: &TempDir) -> Self {
+    pub(crate) fn start(args: &[&str], home: &TempDir) -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_sluicegate"))
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(args)
@@ -186,6 +186,12 @@ impl Serving {
             line.trim_end().strip_prefix(start).unwrap_or_else(|| panic!("{line:?}")).to_owned()
         });
         Self { program, told, listen, admin }
+    }
+
+    /// Kills it; it gets no chance to say a last word.
+    pub(crate) fn kill(mut self) {
+        self.program.kill().expect("it runs");
+        self.program.wait().expect("an end");
     }
 
     /// Sends SIGTERM, and returns the exit code and what was said since the start.
@@ -297,4 +303,34 @@ fn check_online_without_a_key_tells_whether_the_provider_is_there() {
     let output = sluicegate(&["check", "--online", "--upstream", &upstream], &[], &home());
     assert_eq!(code(&output), expect(Exit::Key));
     assert!(text(&output.stdout).contains("unreachable: "), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_named_data_folder_must_work_and_the_usual_one_may_not() {
+    let home = home_with("file", "");
+    let output = sluicegate(&["--listen", "127.0.0.1:0", "--data-dir", "file"], &[], &home);
+    assert_eq!(code(&output), expect(Exit::Config));
+    let told = text(&output.stderr);
+    assert!(told.contains("`data_dir` cannot be used"), "{told}");
+    assert!(told.contains("cannot use the folder file"), "{told}");
+
+    std::fs::create_dir_all(home.path().join(".local/share")).expect("made");
+    std::fs::write(home.path().join(".local/share/sluicegate"), "").expect("written");
+    let args = ["--upstream", "http://127.0.0.1:1/v1", "--log", "text"];
+    let serving = Serving::start(&args, &home);
+    assert!(get(&serving.admin, "/healthz").starts_with("HTTP/1.1 200"));
+    let (code, told) = serving.terminate();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("what is learned is not kept over a restart"), "{told}");
+}
+
+#[test]
+fn an_empty_data_folder_keeps_nothing() {
+    let home = home();
+    let args = ["--upstream", "http://127.0.0.1:1/v1", "--data-dir", ""];
+    let (code, told) = Serving::start(&args, &home).terminate();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("what is learned is not kept over a restart"), "{told}");
+    let left = std::fs::read_dir(home.path()).expect("readable").count();
+    assert_eq!(left, 0, "something was written");
 }

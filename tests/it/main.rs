@@ -13,5 +13,6 @@ mod path_process;
 mod path_stream;
 mod quota;
 mod recorder;
+mod restart;
 mod simulate;
 mod upstream;

@@ -1,0 +1,190 @@
+//! Keeps what lanes learn: reads it at the start, writes it in the background, and at the end.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::admit::{Admission, Keeping, Memory};
+use crate::clock::WallClock;
+use crate::config::{DataDir, UpstreamSettings};
+use crate::ledger::{Lesson, Store, StoreError};
+use crate::limit::{Absence, LastEnd};
+use crate::units::AccountName;
+use crate::upstream::fingerprints;
+
+/// What was learned in earlier runs, and where what this run learns is kept.
+#[derive(Debug)]
+pub(super) struct Past {
+    store: Store,
+    upstream: String,
+    /// Hashes of the keys of each account.
+    holders: HashMap<String, String>,
+    memories: Vec<Memory>,
+}
+
+/// Writes what lanes learn until it is told that all is over.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    store: Store,
+    /// Dropping it ends the writing without a last word.
+    over: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// Opens the store in `folder` and reads what is known of the lanes of `upstream`; `None` where
+/// nothing is kept.
+///
+/// # Errors
+///
+/// Returns a [`StoreError`] where a folder that somebody named cannot be used. Without the usual one
+/// the program can serve all the same: a warning says why nothing is kept.
+pub(super) async fn open(
+    folder: &DataDir,
+    upstream: &UpstreamSettings,
+) -> Result<Option<Past>, StoreError> {
+    match folder {
+        DataDir::Nowhere => Ok(None),
+        DataDir::Named(path) => Past::read(path, upstream).await.map(Some),
+        DataDir::Usual(path) => match Past::read(path, upstream).await {
+            Ok(past) => Ok(Some(past)),
+            Err(error) => {
+                warn("what is learned will not be kept over a restart", &error);
+                Ok(None)
+            }
+        },
+    }
+}
+
+impl Past {
+    async fn read(folder: &Path, upstream: &UpstreamSettings) -> Result<Self, StoreError> {
+        let store = Store::open(folder).await?;
+        let accounts = upstream.accounts.iter();
+        let holders: HashMap<String, String> = accounts
+            .map(|account| {
+                (account.name.as_str().to_owned(), fingerprints(upstream, account).join(" "))
+            })
+            .collect();
+        let now = WallClock::from_system().since_epoch(Instant::now());
+        let lessons = store.lessons(&upstream.name, now).await?;
+        let known = |lesson: &Lesson| {
+            let present = holders.get(&lesson.account);
+            present.is_some_and(|present| share_one(present, &lesson.holders))
+        };
+        let memories =
+            lessons.into_iter().filter(known).map(|lesson| memory(lesson, now)).collect();
+        Ok(Self { store, upstream: upstream.name.clone(), holders, memories })
+    }
+
+    /// Gives the past back to `admission`, and begins to keep what it learns.
+    pub(super) fn keep_on(mut self, admission: Admission) -> Keeper {
+        admission.remind(std::mem::take(&mut self.memories));
+        let store = self.store.clone();
+        let (over, told) = oneshot::channel();
+        let task = tokio::spawn(self.run(admission, told));
+        Keeper { store, over, task }
+    }
+
+    async fn run(self, admission: Admission, mut told: oneshot::Receiver<()>) {
+        let mut fails = false;
+        if let Err(error) = self.store.forget_old(date()).await {
+            warn("what is old cannot be deleted", &error);
+        }
+        let last_word = loop {
+            tokio::select! {
+                last_word = &mut told => break last_word,
+                () = admission.worth_keeping() => {}
+            }
+            fails = self.save(admission.learned(Keeping::Changed), fails).await;
+            tokio::select! {
+                last_word = &mut told => break last_word,
+                () = sleep(APART) => {}
+            }
+        };
+        if last_word.is_ok() {
+            self.save(admission.learned(Keeping::Last), fails).await;
+        }
+    }
+
+    /// Saves `memories` as of now. Returns whether that failed, which is told when it begins.
+    async fn save(&self, memories: Vec<Memory>, failed: bool) -> bool {
+        if memories.is_empty() {
+            return failed;
+        }
+        let saved_at = date();
+        let lessons: Vec<Lesson> =
+            memories.into_iter().map(|memory| self.lesson(memory, saved_at)).collect();
+        let saved = self.store.save(&self.upstream, &lessons).await;
+        match &saved {
+            Ok(()) if failed => tracing::info!("what is learned is kept again"),
+            Err(error) if !failed => warn("what is learned is not kept for now", error),
+            Ok(()) | Err(_) => {}
+        }
+        saved.is_err()
+    }
+
+    fn lesson(&self, memory: Memory, saved_at: Duration) -> Lesson {
+        let Memory { account, group, learned, absence } = memory;
+        let account = account.as_str().to_owned();
+        let holders = self.holders.get(&account).cloned().unwrap_or_default();
+        Lesson { account, group: group.to_string(), holders, learned, end: absence.end, saved_at }
+    }
+}
+
+impl Keeper {
+    /// Returns where it writes.
+    pub(super) fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    /// Writes the last word: nothing is sent any more. Gives up where that takes too long.
+    pub(super) async fn finish(self) {
+        let last_word = async {
+            // Nobody listens any more only if writing ended already.
+            let _told = self.over.send(());
+            let _written = self.task.await;
+            self.store.close().await;
+        };
+        if timeout(PATIENCE, last_word).await.is_err() {
+            tracing::warn!("what was learned last is not kept: writing takes too long");
+        }
+    }
+}
+
+/// Returns what a lane may recall of `lesson` at `now`.
+fn memory(lesson: Lesson, now: Duration) -> Memory {
+    // Where the system's clock was set back, nobody knows how long ago it was.
+    let end = if lesson.saved_at > now { LastEnd::Cut } else { lesson.end };
+    let absence = Absence { lasted: now.saturating_sub(lesson.saved_at), end };
+    Memory {
+        account: AccountName::new(lesson.account),
+        group: lesson.group.into(),
+        learned: lesson.learned,
+        absence,
+    }
+}
+
+/// Tells whether two lists of words have one in common.
+fn share_one(one: &str, other: &str) -> bool {
+    one.split(' ').any(|word| other.split(' ').any(|same| same == word))
+}
+
+/// Returns the time since 1970-01-01 UTC, read anew: tokio's clock stands still while the machine
+/// sleeps.
+fn date() -> Duration {
+    WallClock::from_system().since_epoch(Instant::now())
+}
+
+fn warn(what: &'static str, error: &StoreError) {
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    tracing::warn!(%error, cause, "{what}");
+}
+
+/// The least time between two writes.
+const APART: Duration = Duration::from_millis(20);
+/// How long the last word may take.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,154 @@
+//! What was learned outlives the program, however it ends.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use sluicegate::simulate::engine::{Limits, Stats};
+use sluicegate::simulate::{Config, Latency, Outputs, Provider};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::cli::Serving;
+use crate::house::{App, one_account, proxy};
+use crate::path::{CHAT, HELLO, SAID};
+use crate::recorder::{Recorder, Reply};
+
+/// Far longer than anything takes that goes right, and shorter than first contact's five seconds.
+const SOON: Duration = Duration::from_secs(4);
+
+fn with_data_in(folder: &Path, base_url: &str) -> String {
+    format!("data_dir = \"{}\"\n{}", folder.display(), one_account(base_url, "sk-sim", ""))
+}
+
+#[tokio::test]
+async fn after_a_restart_the_first_burst_goes_at_full_speed() {
+    let told = vec![
+        ("x-ratelimit-limit-requests", "1000"),
+        ("x-ratelimit-remaining-requests", "999"),
+        ("x-ratelimit-reset-requests", "60ms"),
+    ];
+    let first_answers = move |turn, _: &_| match turn {
+        0 => Reply::With(200, SAID, told.clone()),
+        _ => Reply::Silence,
+    };
+    let provider = Recorder::start(first_answers).await;
+    let home = TempDir::new().expect("a folder");
+    let settings = with_data_in(home.path(), &provider.base_url());
+
+    let first = proxy(&settings).await;
+    assert_eq!(first.kept_in(), Some(&*home.path().join("sluicegate.db")));
+    let answer = App::new(first.listen(), "notebook").post(CHAT, HELLO).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    first.stop().await;
+
+    let second = proxy(&settings).await;
+    let app = App::new(second.listen(), "notebook");
+    let mut burst = JoinSet::new();
+    for _ in 0..40 {
+        let app = app.clone();
+        burst.spawn(async move { app.post(CHAT, HELLO).await });
+    }
+    let all_came = timeout(SOON, provider.asked(41)).await;
+    assert!(all_came.is_ok(), "{} of 40 came before an answer", provider.seen().len() - 1);
+    let line = App::new(second.admin(), "").get("/line").await.json();
+    assert!(line["lanes"][0]["recalled_age_ms"].is_u64(), "{line}");
+}
+
+#[tokio::test]
+async fn behind_another_key_nothing_is_recalled() {
+    let told = vec![("x-ratelimit-limit-requests", "1000")];
+    let provider = Recorder::start(move |_, _| Reply::With(200, SAID, told.clone())).await;
+    let home = TempDir::new().expect("a folder");
+    let settings = with_data_in(home.path(), &provider.base_url());
+    for (key, recalled) in [("sk-sim", false), ("sk-sim", true), ("sk-other", false)] {
+        let proxy = proxy(&settings.replace("sk-sim", key)).await;
+        let answer = App::new(proxy.listen(), "notebook").post(CHAT, HELLO).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let line = App::new(proxy.admin(), "").get("/line").await.json();
+        let age = &line["lanes"][0]["recalled_age_ms"];
+        assert_eq!(age.is_u64(), recalled, "{key}: {line}");
+        proxy.stop().await;
+    }
+}
+
+/// Charged 1,000 tokens: 8 for the prompt and all of its bound.
+const LARGE: &str =
+    r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}],"max_tokens":992}"#;
+/// A minute is so long here, for the provider and for the proxy.
+const WINDOW: Duration = Duration::from_secs(5);
+/// Large requests per minute.
+const FIT: u64 = 20;
+
+const SETTINGS: &str = r#"
+    data_dir = "data"
+    [[upstreams]]
+    accounts = [{ name = "main", keys = [{ file = "sim.key" }] }]
+    limits = [{ models = "*", minute = "5s" }]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_kill_within_the_window_nothing_is_sent_too_early() {
+    let limits =
+        Limits { tokens_per_minute: Some(FIT * 1000), minute: WINDOW, ..Limits::default() };
+    let mut config = Config::single("sk-sim", limits);
+    config.outputs = Outputs { mean: 10_000.0, sigma: 0.0 };
+    let token = Duration::from_micros(10);
+    config.latency =
+        Latency { first_token: Duration::from_millis(5), per_token: token, jitter: 0.0 };
+    let provider = Provider::bind(config).await.expect("a provider");
+    let home = TempDir::new().expect("a folder");
+    let file = home.path().join("test.toml");
+    std::fs::write(&file, SETTINGS).expect("written");
+    let key = home.path().join("sim.key");
+    std::fs::write(&key, "sk-sim").expect("written");
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("our own file");
+    let (file, base_url) = (file.to_str().expect("a plain path"), provider.base_url());
+    let args = ["--config", file, "--upstream", &base_url];
+
+    let first = Serving::start(&args, &home);
+    let burst = send(&first, FIT + 20);
+    until(&provider, |stats| admitted(stats) >= FIT + 2).await;
+    first.kill();
+    drop(burst);
+    let before = admitted(&provider.stats());
+
+    let second = Serving::start(&args, &home);
+    let _burst = send(&second, 20);
+    until(&provider, |stats| admitted(stats) >= before + 3).await;
+    assert_eq!(refused(&provider.stats()), 0, "the provider had no room left when it was killed");
+}
+
+/// Sends so many at once, until the set is dropped.
+fn send(program: &Serving, count: u64) -> JoinSet<()> {
+    let app = App::new(program.listen.parse().expect("an address"), "notebook");
+    let mut burst = JoinSet::new();
+    for _ in 0..count {
+        let app = app.clone();
+        burst.spawn(async move {
+            // Those under way are cut off when the program is killed.
+            let _answer = app.try_post(CHAT, LARGE).await;
+        });
+    }
+    burst
+}
+
+async fn until(provider: &Provider, is_so: impl Fn(&Stats) -> bool) {
+    let waiting = async {
+        while !is_so(&provider.stats()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let came = timeout(SOON, waiting).await;
+    assert!(came.is_ok(), "{:?}", provider.stats().lanes);
+}
+
+fn admitted(stats: &Stats) -> u64 {
+    stats.lanes.iter().map(|lane| lane.tally.admitted).sum()
+}
+
+fn refused(stats: &Stats) -> u64 {
+    stats.lanes.iter().map(|lane| lane.tally.refused.tokens_per_minute).sum()
+}
