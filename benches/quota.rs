@@ -1,9 +1,10 @@
 //! Plays every scenario against the simulated provider in simulated time, and judges the figures.
 //!
 //! `cargo bench --bench quota` plays all of it with ten seeds, five of them unseen while tuning (medians
-//! are judged, the worst are printed), and fails where a figure is missed. Fewer cells, to tune:
-//! `cargo bench --profile tune --bench quota -- S1 S15 --seeds 3 --cell sliding`, a line for each seed.
-//! `--full` plays three times as long, `--direct` lets clients ask the provider and try again by themselves.
+//! are judged, the worst are printed), and fails where a figure is missed. Beside it stands what people do
+//! today, at its best setting and with three seeds. `--full` plays three times as long, and the others with more
+//! seeds. `--markdown` prints the tables of README and ARCHITECTURE. Fewer cells, to tune: `cargo bench --profile
+//! tune --bench quota -- S1 S15 --seeds 3 --cell sliding`, a line for each seed; `--peers` adds the others.
 
 #![expect(
     clippy::expect_used,
@@ -15,8 +16,12 @@
 mod args;
 #[path = "quota/cell.rs"]
 mod cell;
+#[path = "quota/papers.rs"]
+mod papers;
 #[path = "../tests/play/mod.rs"]
 mod play;
+#[path = "quota/rivals.rs"]
+mod rivals;
 #[path = "quota/table.rs"]
 mod table;
 
@@ -27,14 +32,22 @@ use std::thread;
 
 use tokio::time::Instant;
 
-use args::{Args, Through};
+use args::{Args, Style};
 use cell::{Cell, Played};
-use play::gate::Sluicegate;
 use play::scenarios;
-use play::stubborn::Stubborn;
+use rivals::Rival;
 
-/// What came of each seed, by cell.
-type Results = BTreeMap<usize, Vec<Played>>;
+/// What came of each cell.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// sluicegate, by seed.
+    ours: Vec<Played>,
+    /// What people do today, in the order of the columns; nothing where it was not played.
+    rivals: Vec<Rival>,
+}
+
+/// What came of it all, by cell.
+type Results = BTreeMap<usize, Outcome>;
 
 fn main() -> ExitCode {
     let args = match Args::read(std::env::args().skip(1)) {
@@ -51,16 +64,35 @@ fn main() -> ExitCode {
         println!("{}", table::DETAILS);
     }
     let results = play_all(&cells, &args);
-    let missed = table::print(&cells, &results);
-    println!("{} cells, {:.0} s", cells.len(), began.elapsed().as_secs_f64());
+    let missed = match args.style() {
+        Style::Judged => {
+            let missed = table::print(&cells, &results);
+            println!("{} cells, {:.0} s", cells.len(), began.elapsed().as_secs_f64());
+            missed
+        }
+        Style::Papers => papers::print(&cells, &results),
+    };
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Plays every cell with every seed, on all cores, and returns the figures by cell.
+/// A piece of work.
+#[derive(Debug, Clone, Copy)]
+enum Task {
+    /// One seed of a cell.
+    Ours(usize, u64),
+    /// What people do today, with all its seeds.
+    Rivals(usize),
+}
+
+/// Plays every cell with every seed, on all cores.
 fn play_all(cells: &[Cell], args: &Args) -> Results {
-    let seeds = args.seeds();
-    let work = (0..cells.len()).flat_map(|cell| seeds.iter().map(move |seed| (cell, *seed)));
-    let work = Mutex::new(work.collect::<Vec<_>>().into_iter());
+    let (seeds, peer_seeds) = (args.seeds(), args.peer_seeds());
+    let limited = |cell: &usize| cells[*cell].has_oracle() && !peer_seeds.is_empty();
+    let rivals = (0..cells.len()).filter(limited).map(Task::Rivals);
+    let ours =
+        (0..cells.len()).flat_map(|cell| seeds.iter().map(move |seed| Task::Ours(cell, *seed)));
+    // Those take longest.
+    let work = Mutex::new(rivals.chain(ours).collect::<Vec<_>>().into_iter());
     let results: Mutex<Results> = Mutex::default();
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     thread::scope(|scope| {
@@ -68,18 +100,37 @@ fn play_all(cells: &[Cell], args: &Args) -> Results {
             scope.spawn(|| {
                 loop {
                     let next = work.lock().expect("no panic").next();
-                    let Some((cell, seed)) = next else { break };
-                    let played = match args.through() {
-                        Through::Sluicegate => cells[cell].play::<Sluicegate>(seed),
-                        Through::Nothing => cells[cell].play::<Stubborn>(seed),
-                    };
-                    if args.is_detailed() {
-                        println!("{}", table::details(&cells[cell], &played));
-                    }
-                    results.lock().expect("no panic").entry(cell).or_default().push(played);
+                    let Some(task) = next else { break };
+                    let outcome = perform(task, cells, &peer_seeds, args);
+                    let mut results = results.lock().expect("no panic");
+                    let (cell, Outcome { ours, rivals }) = outcome;
+                    let known: &mut Outcome = results.entry(cell).or_default();
+                    known.ours.extend(ours);
+                    known.rivals.extend(rivals);
                 }
             });
         }
     });
     results.into_inner().expect("no panic")
+}
+
+/// Does a piece of work, and returns what came of which cell.
+fn perform(task: Task, cells: &[Cell], peer_seeds: &[u64], args: &Args) -> (usize, Outcome) {
+    match task {
+        Task::Ours(cell, seed) => {
+            let played = cells[cell].play(seed);
+            if args.is_detailed() {
+                println!("{}", table::details(&cells[cell], &played));
+            }
+            (cell, Outcome { ours: vec![played], rivals: Vec::new() })
+        }
+        Task::Rivals(cell) => {
+            let rivals = rivals::play(&cells[cell], peer_seeds);
+            if args.is_detailed() {
+                let lines = rivals.iter().map(|rival| table::rival_details(&cells[cell], rival));
+                println!("{}", lines.collect::<Vec<_>>().join("\n"));
+            }
+            (cell, Outcome { ours: Vec::new(), rivals })
+        }
+    }
 }

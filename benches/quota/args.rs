@@ -15,18 +15,19 @@ pub(crate) struct Args {
     cell: Option<String>,
     seeds: Option<usize>,
     unseen: bool,
+    peers: bool,
     full: bool,
-    through: Through,
+    style: Style,
 }
 
-/// What clients go through.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) enum Through {
-    /// sluicegate.
+/// How the tables are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Style {
+    /// One table with everything, and what was missed.
     #[default]
-    Sluicegate,
-    /// Nothing: they ask the provider and try again.
-    Nothing,
+    Judged,
+    /// The tables of README and ARCHITECTURE and nothing else.
+    Papers,
 }
 
 impl Args {
@@ -51,12 +52,11 @@ impl Args {
                 }
                 "--unseen" => read.unseen = true,
                 "--full" => read.full = true,
-                "--direct" => read.through = Through::Nothing,
+                "--peers" => read.peers = true,
+                "--markdown" => read.style = Style::Papers,
                 name if name.starts_with('S') => read.names.push(name.to_owned()),
                 other => {
-                    return Err(format!(
-                        "{other}: not known (S1 .. S18, --cell, --seeds, --unseen, --full, --direct)"
-                    ));
+                    return Err(format!("{other}: not known ({KNOWN})"));
                 }
             }
         }
@@ -74,9 +74,9 @@ impl Args {
         !self.names.is_empty() || self.cell.is_some()
     }
 
-    /// Tells what clients go through.
-    pub(crate) fn through(&self) -> Through {
-        self.through
+    /// Returns how the tables are printed.
+    pub(crate) fn style(&self) -> Style {
+        self.style
     }
 
     /// Returns how large the cells are.
@@ -94,4 +94,16 @@ impl Args {
             (false, None) => SEEN.into_iter().chain(UNSEEN).collect(),
         }
     }
+
+    /// Returns the seeds with which what people do today is played: none for single cells unless asked for.
+    pub(crate) fn peer_seeds(&self) -> Vec<u64> {
+        if self.is_detailed() && !self.peers {
+            return Vec::new();
+        }
+        let most = if self.full { 10 } else { 3 };
+        self.seeds().into_iter().take(most).collect()
+    }
 }
+
+/// What can be said.
+const KNOWN: &str = "S1 .. S18, --cell TEXT, --seeds N, --unseen, --peers, --full, --markdown";

@@ -6,8 +6,9 @@ use sluicegate::simulate::engine::Enforcement;
 use tokio::time::Instant;
 
 use crate::play::figures::Figures;
+use crate::play::gate::Sluicegate;
 use crate::play::oracle::oracle;
-use crate::play::run::{System, play};
+use crate::play::run::play;
 use crate::play::scenario::Scenario;
 
 /// A scenario to be played with several seeds.
@@ -37,30 +38,35 @@ impl Cell {
         Self { scenario }
     }
 
-    /// Plays it through a system with one seed.
-    pub(crate) fn play<S: System>(&self, seed: u64) -> Played {
+    /// Plays it through sluicegate with one seed.
+    pub(crate) fn play(&self, seed: u64) -> Played {
         let began = Instant::now();
         let best = self.oracle(seed);
-        let run = play::<S>(&self.scenario, seed);
+        let run = play::<Sluicegate>(&self.scenario, seed);
         let figures = Figures::of(&run, &self.scenario, best);
-        let too_late = self.alone::<S>(seed).map(|alone| {
+        let too_late = self.alone(seed).map(|alone| {
             let allowed = alone.mul_f64(1.1) + self.refill();
             figures.served_most.as_secs_f64() / allowed.as_secs_f64()
         });
         Played { seed, took: began.elapsed(), figures, too_late }
     }
 
-    /// Returns the oracle's makespan; nothing where there is no limit to be used up.
-    fn oracle(&self, seed: u64) -> Option<Duration> {
-        (self.scenario.enforcement == Enforcement::On).then(|| oracle(&self.scenario, seed))
+    /// Tells whether there is a limit to be used up.
+    pub(crate) fn has_oracle(&self) -> bool {
+        self.scenario.enforcement == Enforcement::On
+    }
+
+    /// Returns the oracle's makespan, where there is one.
+    pub(crate) fn oracle(&self, seed: u64) -> Option<Duration> {
+        self.has_oracle().then(|| oracle(&self.scenario, seed))
     }
 
     /// Returns the slowest hundredth of the watched app where it is alone.
-    fn alone<S: System>(&self, seed: u64) -> Option<Duration> {
+    fn alone(&self, seed: u64) -> Option<Duration> {
         let app = self.scenario.judged.latency_of?;
         let flows = self.scenario.flows.iter().filter(|flow| flow.app == app);
         let scenario = self.scenario.with_flows(flows.cloned().collect());
-        let run = play::<S>(&scenario, seed);
+        let run = play::<Sluicegate>(&scenario, seed);
         Some(Figures::of(&run, &scenario, None).served_most)
     }
 

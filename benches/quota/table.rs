@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::cell::{Cell, Figure, Played, median};
 use crate::play::figures::Figures;
+use crate::play::peers::Peer;
+use crate::rivals::Rival;
+use crate::{Outcome, Results};
 
 /// The head of the lines for each seed.
 pub(crate) const DETAILS: &str = "scenario cell                      seed  ratio   ref/1k failed  used %   p50 s   p99 s   jain requests   makespan  took s";
@@ -43,26 +46,74 @@ pub(crate) fn details(cell: &Cell, played: &Played) -> String {
     line
 }
 
-/// Prints the table; returns how many cells miss a figure.
-pub(crate) fn print(cells: &[Cell], results: &BTreeMap<usize, Vec<Played>>) -> usize {
+/// Returns the line of what people do today.
+pub(crate) fn rival_details(cell: &Cell, rival: &Rival) -> String {
+    format!(
+        "{:<8} {:<25} {}: {} ({})",
+        cell.scenario.name,
+        cell.scenario.cell,
+        rival.peer.name(),
+        rival.text(cell),
+        rival.setting,
+    )
+}
+
+/// Prints the table and what was missed; returns how many cells miss a figure.
+pub(crate) fn print(cells: &[Cell], results: &Results) -> usize {
     println!();
-    println!(
-        "| scenario | makespan / oracle, median (worst) | refused per 1,000 | failed | quota used | wait p50, p99 | fairness | missed |"
-    );
-    println!("|---|---|---|---|---|---|---|---|");
+    print_all(cells, results);
+    println!();
+    let nothing = Outcome::default();
     let mut missing = 0;
     for (index, cell) in cells.iter().enumerate() {
-        let played = results.get(&index).map_or(&[][..], Vec::as_slice);
-        let missed = cell.missed(played);
-        missing += usize::from(!missed.is_empty());
-        println!("{}", row(cell, played, &missed));
+        let missed = cell.missed(&results.get(&index).unwrap_or(&nothing).ours);
+        if !missed.is_empty() {
+            missing += 1;
+            println!("{} {} misses: {}", cell.scenario.name, cell.scenario.cell, missed.join(", "));
+        }
     }
-    println!();
     println!("{missing} of {} cells miss a figure", cells.len());
     missing
 }
 
-fn row(cell: &Cell, played: &[Played], missed: &[String]) -> String {
+/// Prints a row for every cell, and which settings of the others were best.
+pub(crate) fn print_all(cells: &[Cell], results: &Results) {
+    let others = results.values().any(|outcome| !outcome.rivals.is_empty());
+    let names = Peer::ALL.into_iter().filter(|_| others).map(|peer| format!(" {} |", peer.name()));
+    let names: String = names.collect();
+    println!(
+        "| scenario | makespan / oracle, median (worst) | refused per 1,000 | failed | quota used | wait p50, p99 | fairness |{names}"
+    );
+    println!("|---|---|---|---|---|---|---|{}", "---|".repeat(names.matches('|').count()));
+    let nothing = Outcome::default();
+    for (index, cell) in cells.iter().enumerate() {
+        let outcome = results.get(&index).unwrap_or(&nothing);
+        let rivals = outcome.rivals.iter().map(|rival| format!(" {} |", rival.text(cell)));
+        println!("{}{}", row(cell, &outcome.ours), rivals.collect::<String>());
+    }
+    if others {
+        println!();
+        println!("{}", settings(results));
+    }
+}
+
+/// Says in how many cells each setting was best.
+fn settings(results: &Results) -> String {
+    let mut counts: BTreeMap<(Peer, &str), usize> = BTreeMap::new();
+    for rival in results.values().flat_map(|outcome| &outcome.rivals) {
+        *counts.entry((rival.peer, &rival.setting)).or_default() += 1;
+    }
+    let of = |peer: Peer| {
+        let these = counts.iter().filter(move |((other, _), _)| *other == peer);
+        let these = these.map(|((_, setting), count)| format!("{setting}: {count}"));
+        format!("{}: {}.", peer.name(), these.collect::<Vec<_>>().join("; "))
+    };
+    let tuned = Peer::ALL.into_iter().filter(|peer| peer.settings().len() > 1);
+    let each: Vec<String> = tuned.map(of).collect();
+    format!("The settings that were best, and in how many cells. {}", each.join(" "))
+}
+
+fn row(cell: &Cell, played: &[Played]) -> String {
     let all = |figure: &Figure<'_>| played.iter().map(figure).collect::<Vec<_>>();
     let pair = |values: Vec<f64>, digits: usize| {
         let worst = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -82,7 +133,7 @@ fn row(cell: &Cell, played: &[Played], missed: &[String]) -> String {
             (None, None) => String::new(),
         };
     format!(
-        "| {} {} | {} | {} | {failed} | {:.1} % | {:.1}, {:.1} s | {fairness} | {} |",
+        "| {} {} | {} | {} | {failed} | {:.1} % | {:.1}, {:.1} s | {fairness} |",
         cell.scenario.name,
         cell.scenario.cell,
         pair(all(&|one| one.figures.ratio), 3),
@@ -90,6 +141,5 @@ fn row(cell: &Cell, played: &[Played], missed: &[String]) -> String {
         median(all(&|one| one.figures.used)) * 100.0,
         seconds(|figures| figures.wait_half),
         seconds(|figures| figures.wait_most),
-        missed.join(", "),
     )
 }

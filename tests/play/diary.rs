@@ -41,7 +41,7 @@ pub(crate) struct Trip {
     pub(crate) refused: u64,
     /// When its client had the last byte, or knew that there will be none.
     pub(crate) done: Duration,
-    /// What became of it; `None` while it is on its way.
+    /// What became of it; `None` while it is on its way, or where it was never done.
     pub(crate) fate: Option<Fate>,
 }
 
@@ -93,5 +93,15 @@ impl Diary {
         let trip = &mut self.trips[number];
         trip.done = now;
         trip.fate = Some(fate);
+    }
+
+    /// Notes that nobody waits any longer: what is not done lasted until now, and its fate stays open.
+    pub(crate) fn breaks_off(&mut self, now: Duration) {
+        for trip in self.trips.iter_mut().filter(|trip| trip.fate.is_none()) {
+            trip.done = now;
+            if trip.tries == 0 {
+                (trip.first_sent, trip.last_sent) = (now, now);
+            }
+        }
     }
 }

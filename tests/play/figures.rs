@@ -24,6 +24,8 @@ pub(crate) struct Figures {
     pub(crate) refused: f64,
     /// Requests that failed for their client though another try could have served them.
     pub(crate) failed: usize,
+    /// Requests that were not done when nobody waited any longer.
+    pub(crate) unfinished: usize,
     /// The part of the scarcest quota that was used up to the end, others' use included.
     pub(crate) used: f64,
     /// How long half of the interactive requests (of all, where there are none) waited at most.
@@ -49,8 +51,7 @@ impl Figures {
         let trips = &run.diary.trips;
         let makespan = trips.iter().map(|trip| trip.done).max().unwrap_or_default();
         let refused: u64 = trips.iter().map(|trip| trip.refused).sum();
-        let failed =
-            trips.iter().filter(|trip| !matches!(trip.fate, Some(Fate::Served | Fate::Cut)));
+        let ended_as = |fate| trips.iter().filter(|trip| trip.fate == fate).count();
         let interactive = run.jobs.iter().any(|job| job.class == Class::Interactive);
         let watched = || {
             let both = run.jobs.iter().zip(trips);
@@ -69,7 +70,8 @@ impl Figures {
             makespan,
             ratio: oracle.map_or(f64::NAN, |best| makespan.as_secs_f64() / best.as_secs_f64()),
             refused,
-            failed: failed.count(),
+            failed: ended_as(Some(Fate::Failed)),
+            unfinished: ended_as(None),
             used: used(&run.stats),
             wait_half: percentile(&waits, 50),
             wait_most: percentile(&waits, 99),

@@ -44,14 +44,28 @@ pub(crate) struct Run {
 ///
 /// Where a request is still on its way after a month.
 pub(crate) fn play<S: System>(scenario: &Scenario, seed: u64) -> Run {
-    let jobs: Vec<Rc<Job>> = jobs(scenario, seed).into_iter().map(Rc::new).collect();
+    let open = |provider| S::open(scenario, provider, seed);
+    let run = play_until((scenario, seed), jobs(scenario, seed), LONGEST, open);
+    let ended = run.diary.trips.iter().all(|trip| trip.fate.is_some());
+    assert!(ended, "{} {}: it never ends", scenario.name, scenario.cell);
+    run
+}
+
+/// Plays `jobs` through the system that `open` makes; what is not done after `longest` is left, its fate open.
+pub(crate) fn play_until<S: System>(
+    (scenario, seed): (&Scenario, u64),
+    jobs: Vec<Job>,
+    longest: Duration,
+    open: impl FnOnce(Provider) -> S,
+) -> Run {
+    let jobs: Vec<Rc<Job>> = jobs.into_iter().map(Rc::new).collect();
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without sockets");
     let local = LocalSet::new();
     let (diary, stats) = local.block_on(&runtime, async {
         let begin = Instant::now();
         let provider = Provider::new(scenario, seed, jobs.len());
-        let system = Rc::new(S::open(scenario, provider.clone(), seed));
+        let system = Rc::new(open(provider.clone()));
         let mut tasks = JoinSet::new();
         for job in &jobs {
             let (job, system, provider) = (Rc::clone(job), Rc::clone(&system), provider.clone());
@@ -67,8 +81,9 @@ pub(crate) fn play<S: System>(scenario: &Scenario, seed: u64) -> Run {
                 ended.expect("no task panics");
             }
         };
-        let in_time = tokio::time::timeout(LONGEST, all).await;
-        assert!(in_time.is_ok(), "{} {}: it never ends", scenario.name, scenario.cell);
+        if tokio::time::timeout(longest, all).await.is_err() {
+            provider.diary().breaks_off(provider.now());
+        }
         let diary = std::mem::take(&mut *provider.diary());
         (diary, provider.stats())
     });

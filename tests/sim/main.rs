@@ -2,6 +2,7 @@
 
 mod limits;
 mod limits_law;
+mod peers;
 #[expect(dead_code, reason = "the bench uses the rest")]
 #[path = "../play/mod.rs"]
 mod play;

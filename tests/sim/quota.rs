@@ -4,16 +4,16 @@ use crate::play::checker::worst_excess;
 use crate::play::figures::Figures;
 use crate::play::gate::Sluicegate;
 use crate::play::oracle::oracle;
+use crate::play::peers::Sdk;
 use crate::play::run::{System, play};
 use crate::play::scenario::Scenario;
 use crate::play::scenarios::{Size, all};
-use crate::play::stubborn::Stubborn;
 use crate::play::work::jobs;
 
 /// A window of about 200 requests, four times.
 const SMALL: Size = Size { tokens: 40_000, windows: 4.0 };
 
-fn cell(name: &str, cell: &str) -> Scenario {
+pub(crate) fn cell(name: &str, cell: &str) -> Scenario {
     let mut scenarios = all(SMALL).into_iter();
     let found = scenarios.find(|one| one.name == name && one.cell == cell);
     found.unwrap_or_else(|| panic!("no cell {cell} of {name}"))
@@ -34,7 +34,7 @@ fn a_quota_of_tokens_is_used_up_without_a_refusal() {
 
 #[test]
 fn clients_that_only_try_again_are_refused_more_often_than_they_are_served() {
-    let figures = figures::<Stubborn>(&cell("S1", "bucket/refund"), 1);
+    let figures = figures::<Sdk>(&cell("S1", "bucket/refund"), 1);
     assert!(figures.refused > 1_000.0, "{figures:?}");
     assert!(figures.failed > 0, "{figures:?}");
 }
@@ -71,7 +71,7 @@ fn without_enforcement_no_span_of_a_bucket_is_over_its_limit() {
 fn the_checker_sees_windows_that_clients_overrun() {
     for mode in ["bucket", "sliding", "fixed", "fixed-first"] {
         let scenario = cell("S10", &format!("{mode}/refund, unenforced"));
-        let excess = worst_excess(&play::<Stubborn>(&scenario, 2), &scenario, 2);
+        let excess = worst_excess(&play::<Sdk>(&scenario, 2), &scenario, 2);
         assert!(excess > 1.0, "{mode}: {:.2} % over", excess * 100.0);
     }
 }
@@ -83,7 +83,7 @@ fn the_checker_finds_no_window_over_its_limit_where_limits_are_enforced() {
         ["bucket/refund", "sliding/max", "sliding/refund", "fixed/refund", "fixed-first/max"]
     {
         let scenario = cell("S10", mode);
-        let excess = worst_excess(&play::<Stubborn>(&scenario, 3), &scenario, 3);
+        let excess = worst_excess(&play::<Sdk>(&scenario, 3), &scenario, 3);
         assert!((-0.2..=0.0).contains(&excess), "{mode}: {:.2} % over", excess * 100.0);
     }
 }

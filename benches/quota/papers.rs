@@ -1,0 +1,76 @@
+//! The tables of README and ARCHITECTURE, exactly as they stand there.
+
+use crate::cell::{Cell, Played, median};
+use crate::play::peers::Peer;
+use crate::table::print_all;
+use crate::{Outcome, Results};
+
+/// A scenario's name, what it is about, and which of its cells stands for it in the short table.
+type Entry = (&'static str, &'static str, &'static str);
+
+#[rustfmt::skip] // One scenario a line: the table is read by columns.
+const SCENARIOS: [Entry; 18] = [
+    ("S1",  "one key, short of tokens",                     "bucket/refund"),
+    ("S2",  "three accounts of unequal limits",             ""),
+    ("S3",  "short of requests",                            ""),
+    ("S4",  "people beside batch work",                     ""),
+    ("S5",  "a key dies, an account runs out of money",     ""),
+    ("S6",  "limits believed twice too high",               ""),
+    ("S7",  "one try in twenty fails",                      ""),
+    ("S8",  "very large requests among small ones",         ""),
+    ("S9",  "no limits configured",                         "bucket/refund"),
+    ("S10", "a sliding window, its kind not configured",    "sliding/refund"),
+    ("S11", "a limit that changes in the middle",           ""),
+    ("S12", "the day's limit is scarce",                    "tokens, bucket, configured"),
+    ("S13", "streams of a minute",                          ""),
+    ("S14", "500 apps, 20,000 requests waiting",            "500 equal apps"),
+    ("S15", "nine tenths used at the start",                "bucket/refund"),
+    ("S16", "a foreign program takes a third",              ""),
+    ("S17", "limits enforced per second, too",              ""),
+    ("S18", "no rate-limit headers",                        "bucket/refund"),
+];
+
+/// Prints both tables; returns how many cells miss a figure.
+pub(crate) fn print(cells: &[Cell], results: &Results) -> usize {
+    short(cells, results);
+    println!();
+    print_all(cells, results);
+    let nothing = Outcome::default();
+    let missed = |(index, cell): &(usize, &Cell)| {
+        !cell.missed(&results.get(index).unwrap_or(&nothing).ours).is_empty()
+    };
+    cells.iter().enumerate().filter(missed).count()
+}
+
+fn short(cells: &[Cell], results: &Results) {
+    let names = Peer::ALL.map(|peer| format!(" {} |", peer.name())).concat();
+    println!("| makespan / oracle, refused per 1,000, failed | sluicegate |{names}");
+    println!("|---|---|{}", "---|".repeat(Peer::ALL.len()));
+    for (name, about, shown) in SCENARIOS {
+        let of_it = cells.iter().enumerate().filter(|(_, cell)| cell.scenario.name == name);
+        let mut of_it = of_it.filter(|(_, cell)| cell.has_oracle());
+        let found = of_it.find(|(_, cell)| shown.is_empty() || cell.scenario.cell == shown);
+        let Some((index, cell)) = found else { continue };
+        let Some(outcome) = results.get(&index) else { continue };
+        let rivals = outcome.rivals.iter().map(|rival| format!(" {} |", rival.text(cell)));
+        let rivals: String = rivals.collect();
+        println!("| {about} | {} |{rivals}", ours(cell, &outcome.ours));
+    }
+}
+
+/// Returns sluicegate's text, in the form of the others'.
+fn ours(cell: &Cell, played: &[Played]) -> String {
+    let middle = |figure: fn(&Played) -> f64| median(played.iter().map(figure).collect::<Vec<_>>());
+    let failed: usize = played.iter().map(|one| one.figures.failed).sum();
+    let ratio = middle(|one| one.figures.ratio);
+    let mut text = format!("{ratio:.2} / {:.1} / {failed}", middle(|one| one.figures.refused));
+    if cell.scenario.judged.latency_of.is_some() {
+        let most = middle(|one| one.figures.served_most.as_secs_f64());
+        text += &format!(", p99 {most:.1} s");
+    }
+    if cell.scenario.judged.jain.is_some() {
+        let jain = middle(|one| one.figures.jain.unwrap_or(f64::NAN));
+        text += &format!(", Jain {jain:.2}");
+    }
+    text
+}
