@@ -46,7 +46,10 @@ pub(super) async fn answer(
         output: draft.tokens(),
     };
     match shared.admit((key, caller), &ask.model, &cost).await {
-        Ok(admitted) => write(shared, ask, draft, &plan, (admitted, arrival)).await,
+        Ok(admitted) => {
+            let cached = shared.cache.read(&admitted.organisation, &ask.fronts, Instant::now());
+            write(shared, Ask { cached, ..ask }, draft, &plan, (admitted, arrival)).await
+        }
         Err(refusal) => {
             let error = WireError::refusal(refusal, key, &ask.model);
             Ok(refused(shared, &error, arrival))

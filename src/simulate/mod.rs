@@ -17,10 +17,12 @@
 //! 1. Usage is true: prompts are counted by the published formulas, and a text has exactly as many
 //!    tokens as its usage says.
 //! 2. Every admitted request is settled once: answered, cut short by either side, or failed.
-//! 3. The same request is answered the same for the same seed, streamed or not.
+//! 3. The same request is answered the same for the same seed, streamed or not, but for the cached
+//!    tokens in its usage: prompts that begin as one before are cached.
 
 mod args;
 mod batches;
+mod cache;
 mod config;
 pub mod engine;
 mod files;

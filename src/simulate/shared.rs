@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::catalog::Catalog;
 use crate::clock::WallClock;
 
+use super::cache::PromptCache;
 use super::config::{Config, RateHeaders};
 use super::engine::{Admission, Caller, Cost, Engine, Outcome, Refusal, Shown, Stats, Ticket};
 use super::files::Files;
@@ -24,6 +25,7 @@ pub(super) struct Shared {
     pub reader: Reader,
     pub headers: RateHeaders,
     pub files: Mutex<Files>,
+    pub cache: PromptCache,
     clock: WallClock,
     desk: Mutex<Desk>,
     /// Rung when the oracle may have something to grant.
@@ -83,6 +85,7 @@ impl Shared {
             reader: Reader { catalog: Catalog::embedded(), counts: TextCounts::new() },
             headers: config.headers,
             files: Mutex::new(Files::default()),
+            cache: PromptCache::new(),
             clock,
             desk: Mutex::new(Desk { engine: Engine::new(rules), begin, waiting: HashMap::new() }),
             bell: Notify::new(),
@@ -151,6 +154,7 @@ impl Shared {
         desk.engine.reset();
         desk.begin = Instant::now();
         desk.waiting.clear();
+        self.cache.clear();
     }
 
     /// Grants waiting requests their turn, for ever.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::catalog::{Catalog, ModelFacts};
+use crate::simulate::cache::Front;
 
 use super::embeddings;
 use super::error::WireError;
@@ -47,6 +48,10 @@ pub(in crate::simulate) struct Ask {
     /// The most that the model can write in one generation.
     pub model_max: u64,
     pub prompt: Measure,
+    /// Where the prompt may be equal to another one up to.
+    pub fronts: Vec<Front>,
+    /// How many tokens of the prompt came from the cache.
+    pub cached: u64,
     pub shape: Shape,
     /// The body itself, for what answers repeat.
     pub body: Value,
@@ -128,6 +133,8 @@ impl Reader {
             generations,
             model_max: facts.max_output.map_or(USUAL_MAX_OUTPUT, |tokens| tokens.count()),
             prompt: gauge.measure(),
+            fronts: gauge.fronts(),
+            cached: 0,
             shape,
             model,
             body,
@@ -148,6 +155,12 @@ fn measure_chat(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError>
     if messages.is_empty() {
         let message = "Missing required parameter: 'messages'.";
         return Err(WireError::bad_request(message, Some("messages")));
+    }
+    // What can be called is shown to the model first.
+    for key in ["tools", "functions"] {
+        if let Some(given) = body.get(key) {
+            gauge.digest(given.to_string().as_bytes());
+        }
     }
     gauge.messages(messages);
     let tools = items(body.get("tools")).iter().filter_map(|tool| tool.get("function"));

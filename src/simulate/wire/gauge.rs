@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::catalog::Encoding;
 use crate::count::Counter;
+use crate::simulate::cache::Front;
 
 use super::tools;
 
@@ -62,12 +63,13 @@ pub(in crate::simulate) struct Gauge<'a> {
     counts: &'a TextCounts,
     encoding: Encoding,
     measure: Measure,
+    fronts: Vec<Front>,
 }
 
 impl<'a> Gauge<'a> {
     /// Creates a gauge for one prompt.
     pub(in crate::simulate) fn new(counts: &'a TextCounts, encoding: Encoding) -> Self {
-        Self { counts, encoding, measure: Measure::default() }
+        Self { counts, encoding, measure: Measure::default(), fronts: Vec::new() }
     }
 
     /// Returns what was measured.
@@ -75,11 +77,18 @@ impl<'a> Gauge<'a> {
         self.measure
     }
 
+    /// Returns what was measured at the end of each text.
+    pub(in crate::simulate) fn fronts(self) -> Vec<Front> {
+        self.fronts
+    }
+
     /// Adds a text.
     pub(in crate::simulate) fn text(&mut self, text: &str) {
         self.measure.tokens += self.counts.count(text, self.encoding);
         self.measure.characters += text.chars().count() as u64;
         self.digest(text.as_bytes());
+        let Measure { tokens, digest, .. } = self.measure;
+        self.fronts.push(Front { digest, tokens });
     }
 
     /// Adds tokens that stand for no text.

@@ -160,7 +160,7 @@ fn usage(ask: &Ask, draft: &Draft) -> Value {
     let (input, output) = (ask.prompt.tokens, draft.tokens());
     json!({
         "input_tokens": input,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": ask.cached},
         "output_tokens": output,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": input + output,
