@@ -25,7 +25,7 @@ use crate::catalog::{self, ModelFacts};
 use crate::count::Demand;
 use crate::limit::{Hint, QuotaKind, QuotaLevel};
 use crate::telemetry::{Metrics, RequestLine, Series};
-use crate::units::{KeyLabel, ModelName, Party, PicoUsd, RequestId, Usage};
+use crate::units::{AccountName, KeyLabel, ModelName, Party, PicoUsd, RequestId, Usage};
 use crate::upstream::{Change, Finding};
 
 /// A request under way whose true cost is not yet known.
@@ -66,6 +66,8 @@ pub struct Record {
     pub waited_for: Option<QuotaKind>,
     /// How long it would have waited, where nobody is held.
     pub would_wait: Option<Duration>,
+    /// The account that it was sent for.
+    pub account: Option<AccountName>,
     /// The label of the key that it was sent with.
     pub key: Option<KeyLabel>,
     /// The status that the client gets.
@@ -254,6 +256,9 @@ impl Unsettled {
     fn book(&self, usage: &Usage) {
         let (series, counted) = (&self.books.series, self.record.demand.input);
         self.books.metrics.settled(series, counted, usage, self.record.cost(usage));
+        if let Some(account) = &self.record.account {
+            self.books.metrics.paid(account, usage);
+        }
     }
 
     fn close(&self, usage: &Usage, ending: Ending, now: Instant) {
@@ -288,6 +293,7 @@ impl Record {
             waited_for: self.waited_for,
             would_wait: self.would_wait,
             input: usage.input,
+            cached: usage.cached,
             output: usage.output,
             key: self.key.as_ref(),
             ending,

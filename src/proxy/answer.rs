@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::count::{Demand, Method};
 use crate::limit::{QuotaKind, QuotaLevel};
 use crate::settle::Record;
-use crate::units::{AccountName, PicoUsd, RequestId, Usage};
+use crate::units::{PicoUsd, RequestId, Usage};
 
 /// The names of our own headers.
 pub(super) struct OwnHeaders {
@@ -36,14 +36,14 @@ pub(super) const OWN: OwnHeaders = OwnHeaders {
 };
 
 /// Adds what is known when the head of the provider's answer is there.
-pub(super) fn describe(headers: &mut HeaderMap, record: &Record, account: Option<&AccountName>) {
+pub(super) fn describe(headers: &mut HeaderMap, record: &Record) {
     let mut put = |name: &HeaderName, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
             headers.insert(name, value);
         }
     };
     put(&REQUEST_ID, record.id.as_str());
-    if let Some(account) = account {
+    if let Some(account) = &record.account {
         put(&OWN.account, account.as_str());
     }
     if let Some(key) = &record.key {

@@ -18,7 +18,6 @@ use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
 use crate::relay::{self, Body, Metering, Read, is_event_stream};
 use crate::settle::{Ending, Unsettled};
-use crate::units::AccountName;
 use crate::upstream::{
     AccountId, Answer, Change, Finding, SendError, Verdict, classify, hint, outgoing, returning,
 };
@@ -51,7 +50,6 @@ struct Sent {
     unsettled: Unsettled,
     place: Place,
     account: Option<AccountId>,
-    account_name: Option<AccountName>,
 }
 
 impl Proxy {
@@ -87,11 +85,11 @@ impl Proxy {
         let request = outgoing(&visit.head, base, &credential, reading, body)?;
         let mut record = visit.record.clone();
         record.key = Some(credential.label.clone());
+        record.account = reservation.account_name();
         let books = self.books(&record);
-        let account_name = reservation.account_name();
         let at = Instant::now();
         let unsettled = Unsettled::new(reservation.commit(at), record, books);
-        let sent = Sent { at, unsettled, place, account, account_name };
+        let sent = Sent { at, unsettled, place, account };
         let outcome = match self.inner.client.send(request).await {
             Ok(answer) => self.answered(sent, &mut going, answer).await?,
             Err(error) => unanswered(error, sent, &mut going)?,
@@ -248,7 +246,7 @@ impl Proxy {
     ) -> response::Parts {
         returning(&mut head);
         limits(&mut head.headers, levels);
-        describe(&mut head.headers, sent.unsettled.record(), sent.account_name.as_ref());
+        describe(&mut head.headers, sent.unsettled.record());
         head
     }
 }

@@ -48,6 +48,7 @@ impl Proxy {
             queued: Duration::ZERO,
             waited_for: None,
             would_wait: None,
+            account: None,
             key: None,
             status: 0,
         };

@@ -63,6 +63,8 @@ pub struct RequestLine<'a> {
     pub would_wait: Option<Duration>,
     /// Input tokens, and whether they are the provider's number.
     pub input: Tokens,
+    /// The part of the input that came from the provider's prompt cache.
+    pub cached: Tokens,
     /// Output tokens.
     pub output: Tokens,
     /// The label of the key that was used; empty if none was.
@@ -97,7 +99,7 @@ impl RequestLine<'_> {
         let _written = writeln!(
             line,
             "{}  INFO request id={:?} app={:?} class={:?} model={:?} status={} queued_ms={} \
-             waited_for={:?} {}input={} output={} key={:?} ending={:?} total_ms={}",
+             waited_for={:?} {}input={} cached={} output={} key={:?} ending={:?} total_ms={}",
             humantime::format_rfc3339_micros(time),
             self.id.as_str(),
             self.app.as_str(),
@@ -108,6 +110,7 @@ impl RequestLine<'_> {
             self.waited_for.map_or("", QuotaKind::label),
             WouldWait(self.would_wait),
             self.input,
+            self.cached,
             self.output,
             self.key.map_or("", KeyLabel::as_str),
             self.ending,
@@ -130,6 +133,7 @@ impl RequestLine<'_> {
             waited_for: self.waited_for.map_or("", QuotaKind::label),
             would_wait_ms: self.would_wait.map(millis),
             input: self.input.count(),
+            cached: self.cached.count(),
             output: self.output.count(),
             key: self.key.map_or("", KeyLabel::as_str),
             ending: self.ending,
@@ -165,6 +169,7 @@ struct JsonLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     would_wait_ms: Option<u64>,
     input: u64,
+    cached: u64,
     output: u64,
     key: &'a str,
     ending: &'static str,
@@ -202,6 +207,7 @@ mod tests {
             waited_for: None,
             would_wait: Some(Duration::from_millis(21)),
             input: Tokens::new(4),
+            cached: Tokens::new(2),
             output: Tokens::new(5),
             key: None,
             ending: "reported",

@@ -11,7 +11,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::units::{AppName, Class, ModelName, Party, PicoUsd, Tokens, Usage};
+use super::accounts::Accounts;
+use crate::units::{AccountName, AppName, Class, ModelName, Party, PicoUsd, Tokens, Usage};
 
 /// All counters of the program. Cloning it shares them.
 #[derive(Debug, Clone)]
@@ -23,6 +24,7 @@ pub struct Metrics {
 struct Inner {
     registry: Registry,
     families: Families,
+    accounts: Accounts,
     /// Handles by app, model and class, so that a request pays one look-up.
     series: DashMap<SeriesKey, Arc<Series>>,
     totals: Series,
@@ -187,8 +189,11 @@ impl Metrics {
             "Time in line that was spared because nobody is held",
             times.would_wait.clone(),
         );
+        let accounts = Accounts::default();
+        let help = "Settled tokens of an account, by kind; the cached are part of the input";
+        registry.register("account_tokens", help, accounts.tokens.clone());
         let (series, totals) = (DashMap::new(), Series::default());
-        Self { inner: Arc::new(Inner { registry, families, series, totals }) }
+        Self { inner: Arc::new(Inner { registry, families, accounts, series, totals }) }
     }
 
     /// Returns the counters of the requests of `party` for `model`; when too many are known, those of all others.
@@ -253,6 +258,11 @@ impl Metrics {
             series.output.inc_by(usage.output.count());
             series.cost.inc_by(cost.pico());
         }
+    }
+
+    /// Counts what a request of `account` was settled with.
+    pub fn paid(&self, account: &AccountName, usage: &Usage) {
+        self.inner.accounts.settled(account, usage);
     }
 
     /// Returns the sums over everything since the start.
@@ -332,10 +342,13 @@ mod tests {
         let series = metrics.series(&party("a"), &ModelName::new("m"));
         let usage = Usage { input: Tokens::new(7), output: Tokens::new(5), ..Usage::default() };
         metrics.settled(&series, Tokens::new(6), &usage, PicoUsd::new(9));
+        metrics.paid(&AccountName::new("main"), &Usage { cached: Tokens::new(3), ..usage });
         let totals = metrics.totals();
         assert_eq!((totals.counted.count(), totals.settled.count()), (6, 12));
         let text = metrics.render();
         let line = r#"sluicegate_tokens_total{app="a",model="m",class="standard",kind="output"} 5"#;
+        assert!(text.contains(line), "{text}");
+        let line = r#"sluicegate_account_tokens_total{account="main",kind="cached"} 3"#;
         assert!(text.contains(line), "{text}");
     }
 

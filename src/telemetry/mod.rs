@@ -10,6 +10,7 @@
 //! It decides nothing. No body, no key and no header value is ever written; texts that come from
 //! clients are quoted, so that none of them can forge a line.
 
+mod accounts;
 mod lines;
 mod logs;
 mod metrics;
