@@ -46,6 +46,31 @@ fn openai_node_7_hears_the_same_through_the_proxy() {
     hears_the_same(&Sdk::node("CLIENT_NODE_7", "CLIENT_NODE_7_SDK"));
 }
 
+#[test]
+fn openai_python_1_skips_what_keeps_its_streams_alive() {
+    skips_what_keeps_streams_alive(&Sdk::python("CLIENT_PYTHON_1"));
+}
+
+#[test]
+fn openai_python_2_skips_what_keeps_its_streams_alive() {
+    skips_what_keeps_streams_alive(&Sdk::python("CLIENT_PYTHON_2"));
+}
+
+#[test]
+fn openai_python_3_skips_what_keeps_its_streams_alive() {
+    skips_what_keeps_streams_alive(&Sdk::python("CLIENT_PYTHON_3"));
+}
+
+#[test]
+fn openai_node_6_skips_what_keeps_its_streams_alive() {
+    skips_what_keeps_streams_alive(&Sdk::node("CLIENT_NODE_6", "CLIENT_NODE_6_SDK"));
+}
+
+#[test]
+fn openai_node_7_skips_what_keeps_its_streams_alive() {
+    skips_what_keeps_streams_alive(&Sdk::node("CLIENT_NODE_7", "CLIENT_NODE_7_SDK"));
+}
+
 /// An SDK in an environment of its own, and the script that plays the cases with it.
 struct Sdk {
     program: PathBuf,
@@ -109,6 +134,46 @@ fn hears_the_same(sdk: &Sdk) {
     let found = differences(&direct, &with_key_of_client);
     assert!(found.is_empty(), "through a proxy without a key:\n{}", found.join("\n"));
 }
+
+/// Plays through a proxy with a single slot, so that all that is asked at once waits, and streams
+/// wait among comments.
+fn skips_what_keeps_streams_alive(sdk: &Sdk) {
+    let direct = {
+        let provider = Provider::start();
+        sdk.play(&provider.base_url(), provider.key())
+    };
+    let provider = Provider::answering_after("20ms");
+    let proxy = Proxy::configured(&provider, None, ONE_AT_A_TIME);
+    let waited = sdk.play(&proxy.base_url(), provider.key());
+
+    // A stream whose head has left hears of its failure in the stream.
+    let is_late = |one: &Value| {
+        let case = one["case"].as_str().unwrap_or_default();
+        case.starts_with(['a', 'p']) && case.ends_with("model, streamed")
+    };
+    let split = |heard: Vec<Value>| heard.into_iter().partition::<Vec<Value>, _>(is_late);
+    let ((failed, direct), (failed_late, waited)) = (split(direct), split(waited));
+    let found = differences(&direct, &waited);
+    assert!(found.is_empty(), "among comments:\n{}", found.join("\n"));
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    for (early, late) in failed.iter().zip(&failed_late) {
+        let (early, late) = (&early["said"], &late["said"]);
+        assert_eq!((&late["code"], &late["type"]), (&early["code"], &early["type"]), "{late}");
+        assert!(late["error"].is_string() && late["status"].is_null(), "it was not late: {late}");
+    }
+    let kept = proxy.metric("sluicegate_kept_alive_total");
+    assert!(kept >= 6.0, "only {kept} streams were kept alive");
+}
+
+const ONE_AT_A_TIME: &str = r#"
+[line]
+keep_alive = "10ms"
+[[upstreams]]
+[[upstreams.limits]]
+models = "*"
+shared = true
+concurrency = 1
+"#;
 
 fn cases() -> Vec<Value> {
     let text = std::fs::read(cases_path()).expect("the cases can be read");

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a process ends with the value that started it, also when a test fails.
 
-use std::io::{BufRead, BufReader};
+use std::fs;
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
@@ -15,17 +17,22 @@ pub(crate) struct Provider {
 
 impl Provider {
     pub(crate) fn start() -> Self {
+        Self::answering_after("0ms")
+    }
+
+    /// Starts a provider that takes so long for each answer.
+    pub(crate) fn answering_after(first_token: &str) -> Self {
         let mut command = sluicegate();
         command.args(["simulate", "--listen", "127.0.0.1:0", "--seed", "7"]);
         command.args(["--rpm", "100000", "--tpm", "100000000"]);
-        command.args(["--first-token", "0ms", "--per-token", "0ms"]);
+        command.args(["--first-token", first_token, "--per-token", "0ms"]);
         // Another name is an unknown model; without a list every name is a model.
         command.args(MODELS.iter().flat_map(|model| ["--model", model]));
-        Self { process: Process::start(command) }
+        Self { process: Process::start(command, "listening on ") }
     }
 
     pub(crate) fn base_url(&self) -> String {
-        format!("{}/v1", self.process.url)
+        format!("{}/v1", self.process.url())
     }
 
     pub(crate) fn key(&self) -> &'static str {
@@ -46,22 +53,42 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts a proxy that uses `key`, or passes on each client's own key if there is none.
     pub(crate) fn start(provider: &Provider, key: Option<&str>) -> Self {
+        Self::configured(provider, key, "")
+    }
+
+    /// Starts a proxy with these settings.
+    pub(crate) fn configured(provider: &Provider, key: Option<&str>, settings: &str) -> Self {
         let data = tempfile::tempdir().expect("a folder for the proxy's data");
         let mut command = sluicegate();
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         command.arg("--upstream").arg(provider.base_url());
         command.arg("--data-dir").arg(data.path());
+        let config = data.path().join("config.toml");
+        fs::write(&config, settings).expect("a configuration that can be written");
+        command.arg("--config").arg(config);
         // A configuration of the user's must not reach the test.
         command.env("XDG_CONFIG_HOME", data.path()).env("HOME", data.path());
         match key {
             Some(key) => command.env("OPENAI_API_KEY", key),
             None => command.env_remove("OPENAI_API_KEY"),
         };
-        Self { process: Process::start(command), _data: data }
+        Self { process: Process::start(command, "admin on "), _data: data }
     }
 
     pub(crate) fn base_url(&self) -> String {
-        format!("{}/v1", self.process.url)
+        format!("{}/v1", self.process.url())
+    }
+
+    /// Returns the sum of the metrics whose lines begin so.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let admin = self.process.said("admin on ").and_then(|url| url.strip_prefix("http://"));
+        let mut stream = TcpStream::connect(admin.expect("an address")).expect("the admin listens");
+        let ask = "GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n";
+        stream.write_all(ask.as_bytes()).expect("a connection that can be written to");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("a page");
+        let values = page.lines().filter(|line| line.starts_with(name));
+        values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }
 
@@ -69,31 +96,40 @@ fn sluicegate() -> Command {
     Command::new(env!("CARGO_BIN_EXE_sluicegate"))
 }
 
-/// A running child and the address at which it said that it listens.
+/// A running child and what it said when it started.
 struct Process {
     child: Child,
-    url: String,
+    said: Vec<String>,
 }
 
 impl Process {
-    fn start(mut command: Command) -> Self {
+    /// Starts a child and waits until it says a line that has `last` in it.
+    fn start(mut command: Command, last: &str) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary under test starts");
         let stderr = child.stderr.take().expect("a piped stderr");
         let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
         let mut said = Vec::new();
-        let url = lines.by_ref().find_map(|line| {
-            let url = line.split_once("listening on ").map(|(_, url)| url.trim().to_owned());
+        let has_started = lines.by_ref().any(|line| {
+            let is_last = line.contains(last);
             said.push(line);
-            url
+            is_last
         });
         // A full pipe would stop the child.
         thread::spawn(move || lines.for_each(drop));
-        let mut process = Self { child, url: String::new() };
-        process.url = url.unwrap_or_else(|| {
-            panic!("{command:?} ended before it listened, and said:\n{}", said.join("\n"))
-        });
+        let process = Self { child, said };
+        let said = process.said.join("\n");
+        assert!(has_started, "{command:?} ended before it listened, and said:\n{said}");
         process
+    }
+
+    /// Returns what follows `words` in what it said.
+    fn said(&self, words: &str) -> Option<&str> {
+        self.said.iter().find_map(|line| line.split_once(words)).map(|(_, rest)| rest.trim())
+    }
+
+    fn url(&self) -> &str {
+        self.said("listening on ").expect("it said where it listens")
     }
 }
 
