@@ -56,6 +56,7 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 pub(super) struct AppReport {
     pub(super) name: &'static str,
+    pub(super) class: &'static str,
     #[serde(skip)]
     pub(super) does: &'static str,
     pub(super) model: &'static str,
@@ -125,6 +126,7 @@ impl AppReport {
         let (p50, p99) = tally.waited();
         Self {
             name: app.name,
+            class: app.class,
             does: app.does,
             model: app.model,
             workers: app.workers,

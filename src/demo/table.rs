@@ -36,13 +36,14 @@ fn apps(text: &mut String, report: &Report) {
     for app in &report.apps {
         let _written = writeln!(
             text,
-            "  {:<12}{:>9}{:>14}{:>9}{:>10}{:>11}   {}",
+            "  {:<12}{:>9}{:>14}{:>9}{:>10}{:>11}   {}: {}",
             app.name,
             grouped(app.requests),
             seconds(app.waited_p50_ms),
             seconds(app.waited_p99_ms),
             grouped(app.refused),
             grouped(app.tokens),
+            app.class,
             app.does,
         );
     }

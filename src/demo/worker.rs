@@ -151,6 +151,7 @@ impl Inner {
         let request = Request::post(format!("{}{}", self.base_url, app.path()))
             .header(AUTHORIZATION, format!("Bearer {}", app.name))
             .header(CONTENT_TYPE, "application/json")
+            .header("x-sluicegate-class", app.class)
             .body(Full::new(app.request(self.seed, number)))?;
         let answer = self.client.request(request).await?;
         let (status, waited) = (answer.status(), waited(answer.headers()));

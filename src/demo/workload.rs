@@ -16,6 +16,8 @@ pub(super) struct App {
     pub(super) name: &'static str,
     /// What it does, in words for people.
     pub(super) does: &'static str,
+    /// How urgent its requests are, which it says itself.
+    pub(super) class: &'static str,
     /// The model that it asks.
     pub(super) model: &'static str,
     /// How many requests it has under way or waiting at one time.
@@ -39,9 +41,9 @@ pub(super) enum Kind {
 /// in 40 s.
 #[rustfmt::skip] // One app a line: the table is read by columns.
 pub(super) const APPS: [App; 3] = [
-    App { name: "classifier", does: "a batch of classification jobs", model: "gpt-4o-mini",            workers: 150, kind: Kind::Classify },
-    App { name: "assistant",  does: "people at a prompt, streamed",   model: "gpt-4o-mini",            workers: 6,   kind: Kind::Converse },
-    App { name: "indexer",    does: "embeddings of passages",         model: "text-embedding-3-small", workers: 13,  kind: Kind::Index },
+    App { name: "classifier", does: "classification jobs of the night", class: "batch",       model: "gpt-4o-mini",            workers: 150, kind: Kind::Classify },
+    App { name: "assistant",  does: "people at a prompt, streamed",     class: "interactive", model: "gpt-4o-mini",            workers: 6,   kind: Kind::Converse },
+    App { name: "indexer",    does: "embeddings of passages",           class: "standard",    model: "text-embedding-3-small", workers: 13,  kind: Kind::Index },
 ];
 
 /// The most tokens of a class's name.
