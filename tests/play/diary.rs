@@ -33,8 +33,6 @@ pub(crate) struct Diary {
 pub(crate) struct Trip {
     /// How often it was sent.
     pub(crate) tries: usize,
-    /// When it was sent first.
-    pub(crate) first_sent: Duration,
     /// When it was sent last.
     pub(crate) last_sent: Duration,
     /// How often the provider refused it.
@@ -68,9 +66,6 @@ impl Diary {
     pub(crate) fn sends(&mut self, number: usize, now: Duration) -> usize {
         self.sent.push(now);
         let trip = &mut self.trips[number];
-        if trip.tries == 0 {
-            trip.first_sent = now;
-        }
         trip.last_sent = now;
         trip.tries += 1;
         trip.tries - 1
@@ -100,7 +95,7 @@ impl Diary {
         for trip in self.trips.iter_mut().filter(|trip| trip.fate.is_none()) {
             trip.done = now;
             if trip.tries == 0 {
-                (trip.first_sent, trip.last_sent) = (now, now);
+                trip.last_sent = now;
             }
         }
     }

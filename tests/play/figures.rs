@@ -1,15 +1,17 @@
 //! What a run comes to, in the figures of the table.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use sluicegate::simulate::engine::Stats;
 use sluicegate::units::Class;
 
 use super::checker::worst_excess;
-use super::diary::Fate;
+use super::diary::{Fate, Trip};
 use super::fair::Shares;
 use super::run::Run;
 use super::scenario::Scenario;
+use super::work::Job;
 
 /// The figures of one run.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +30,8 @@ pub(crate) struct Figures {
     pub(crate) unfinished: usize,
     /// The part of the scarcest quota that was used up to the end, others' use included.
     pub(crate) used: f64,
-    /// How long half of the interactive requests (of all, where there are none) waited at most.
+    /// How long half of the interactive requests (of all, where there are none) waited at most, until they
+    /// were sent for the last time.
     pub(crate) wait_half: Duration,
     /// How long 99 of 100 waited at most.
     pub(crate) wait_most: Duration,
@@ -57,8 +60,11 @@ impl Figures {
             let both = run.jobs.iter().zip(trips);
             both.filter(move |(job, _)| !interactive || job.class == Class::Interactive)
         };
-        let waits =
-            sorted(watched().map(|(job, trip)| trip.first_sent.saturating_sub(job.arrives)));
+        let waited = |(job, trip): (&Rc<Job>, &Trip)| {
+            let gone = if trip.tries == 0 { trip.done } else { trip.last_sent };
+            gone.saturating_sub(job.arrives)
+        };
+        let waits = sorted(watched().map(waited));
         let served = sorted(watched().map(|(job, trip)| trip.done.saturating_sub(job.arrives)));
         let judged = &scenario.judged;
         let is_shared = judged.jain.is_some() || judged.weights.is_some();
