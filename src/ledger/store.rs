@@ -8,13 +8,17 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{Sqlite, Transaction};
 use thiserror::Error;
+use tokio::time::sleep;
 
-/// The open database. Cloning it shares the connection.
+/// The database. Cloning it shares the connection, which is opened when it is used and closed when it
+/// was idle for a while.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(super) pool: SqlitePool,
     path: PathBuf,
+    is_new: bool,
 }
 
 /// Why the database cannot be used.
@@ -68,17 +72,20 @@ pub enum StoreError {
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
 
 impl Store {
-    /// Opens `sluicegate.db` in `folder`. What is missing of folder and file is made, for their owner
-    /// only, and an older schema is brought up to date.
+    /// Finds `sluicegate.db` in `folder`; what is missing of both is made, for their owner only. The
+    /// database is opened with the first statement; before any other, [`update`](Self::update) it.
+    ///
+    /// Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// Returns a [`StoreError`]; the file is as it was then.
-    pub async fn open(folder: &Path) -> Result<Self, StoreError> {
+    /// Returns a [`StoreError`] if the file cannot be written.
+    pub fn place(folder: &Path) -> Result<Self, StoreError> {
         make_folder(folder)
             .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join("sluicegate.db");
-        make_file(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
+        let length =
+            make_file(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -94,9 +101,40 @@ impl Store {
             .acquire_timeout(2 * BUSY)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        let store = Self { pool, path };
-        MIGRATIONS.run(&store.pool).await.map_err(|error| store.unfit(error))?;
-        Ok(store)
+        // After a kill everything may still stand in the write-ahead log.
+        let is_new = length == 0 && !folder.join("sluicegate.db-wal").exists();
+        Ok(Self { pool, path, is_new })
+    }
+
+    /// Brings the schema up to date. Instances that start together do so one after the other.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`]; the file is as it was then.
+    pub async fn update(&self) -> Result<(), StoreError> {
+        let failed = |source| self.failed(source);
+        let mut alone = self.begin_alone().await.map_err(failed)?;
+        // Its public sibling cannot be used in a task: rust-lang/rust#100013.
+        let migrated = MIGRATIONS.run_direct(None, &mut *alone, false).await;
+        migrated.map_err(|error| self.unfit(error))?;
+        alone.commit().await.map_err(failed)
+    }
+
+    /// Begins a transaction that only one instance can have at a time.
+    async fn begin_alone(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        for _ in 1..TRIES {
+            match self.pool.begin_with("BEGIN IMMEDIATE").await {
+                // Nobody waits for the lock under which a new file is set to write ahead.
+                Err(error) if primary_code(&error) == Some(SQLITE_BUSY) => sleep(AWHILE).await,
+                begun => return begun,
+            }
+        }
+        self.pool.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Returns whether there was nothing in the file when it was placed.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Returns where the file is.
@@ -134,12 +172,17 @@ impl Store {
 
 /// Tells whether the database found the file to be damaged or something else.
 fn is_damage(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    // <https://www.sqlite.org/rescode.html>: the lowest byte is the primary code.
-    let primary = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
-    matches!(primary, Some(SQLITE_CORRUPT | SQLITE_NOTADB))
+    matches!(primary_code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))
 }
 
+/// Returns what the database calls the error: the lowest byte of its code
+/// (<https://www.sqlite.org/rescode.html>, read 2026-11-22).
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<u32>().ok().map(|code| code & 0xff)
+}
+
+const SQLITE_BUSY: u32 = 5;
 const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_NOTADB: u32 = 26;
 
@@ -154,20 +197,23 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)
 }
 
-/// Makes the file if it is missing, and tells whether it can be written. Files that the database
-/// puts beside it get the same permissions.
-fn make_file(path: &Path) -> io::Result<()> {
+/// Makes the file if it is missing, for writing, and returns its length. Files that the database puts
+/// beside it get the same permissions.
+fn make_file(path: &Path) -> io::Result<u64> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    Ok(options.open(path)?.metadata()?.len())
 }
 
+/// So often an instance tries to be alone, and so long it waits in between.
+const TRIES: usize = 50;
+const AWHILE: Duration = Duration::from_millis(20);
 /// How long a statement waits for another instance.
 const BUSY: Duration = Duration::from_secs(5);
 /// How long an unused connection, which has a thread and a cache, is kept.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(15);
 /// The most that a connection caches: 256 KiB, as the database's documentation says of negative
 /// numbers (<https://www.sqlite.org/pragma.html#pragma_cache_size>).
 const CACHE: &str = "-256";

@@ -26,7 +26,13 @@ fn lesson(group: &str, saved_at: Duration) -> Lesson {
 }
 
 async fn open(folder: &Path) -> Store {
-    Store::open(folder).await.expect("a folder of our own")
+    try_open(folder).await.expect("a folder of our own")
+}
+
+async fn try_open(folder: &Path) -> Result<Store, StoreError> {
+    let store = Store::place(folder)?;
+    store.update().await?;
+    Ok(store)
 }
 
 async fn execute(store: &Store, statement: &'static str) {
@@ -38,6 +44,7 @@ async fn what_was_saved_is_there_after_opening_again() {
     let home = TempDir::new().expect("a folder");
     let folder = home.path().join("deeper/still");
     let store = open(&folder).await;
+    assert!(store.is_new());
     assert_eq!(store.lessons("openai", NOW).await.expect("readable"), []);
     let first = [lesson("gpt-4o", NOW), Lesson { end: LastEnd::Cut, ..lesson("o3", NOW - DAY) }];
     store.save("openai", &first).await.expect("saved");
@@ -45,14 +52,17 @@ async fn what_was_saved_is_there_after_opening_again() {
     let newer = Lesson { learned: learned(2_000), holders: "another".into(), ..first[0].clone() };
     store.save("openai", std::slice::from_ref(&newer)).await.expect("saved");
     store.close().await;
-    let again = open(&folder).await.lessons("openai", NOW).await.expect("readable");
+    let store = open(&folder).await;
+    assert!(!store.is_new());
+    let again = store.lessons("openai", NOW).await.expect("readable");
     assert_eq!(again, [newer, first[1].clone()]);
 }
 
 #[tokio::test]
 async fn two_instances_write_into_one_file() {
     let home = TempDir::new().expect("a folder");
-    let (one, other) = tokio::join!(open(home.path()), open(home.path()));
+    let (one, other, ..) =
+        tokio::join!(open(home.path()), open(home.path()), open(home.path()), open(home.path()));
     let write = async |store: &Store, mine: &str| {
         for i in 0..20_u32 {
             let both = [lesson("shared", NOW), lesson(&format!("{mine}{i}"), NOW)];
@@ -122,7 +132,7 @@ async fn a_file_that_is_no_database_is_told_and_left() {
     let path = home.path().join("sluicegate.db");
     let text = "a letter to my sister, ".repeat(100);
     std::fs::write(&path, &text).expect("written");
-    let error = Store::open(home.path()).await.expect_err("it is a letter");
+    let error = try_open(home.path()).await.expect_err("it is a letter");
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
     assert_eq!(std::fs::read_to_string(&path).expect("readable"), text);
 }
@@ -138,7 +148,7 @@ async fn a_damaged_page_is_told() {
     let mut bytes = std::fs::read(&path).expect("readable");
     bytes[4096..].fill(0x5a);
     std::fs::write(&path, bytes).expect("written");
-    let error = match Store::open(home.path()).await {
+    let error = match try_open(home.path()).await {
         Ok(store) => store.lessons("openai", NOW).await.expect_err("its pages are gone"),
         Err(error) => error,
     };
@@ -155,7 +165,7 @@ async fn a_newer_schema_is_told_and_left() {
     )
     .await;
     store.close().await;
-    let error = Store::open(home.path()).await.expect_err("it is newer");
+    let error = try_open(home.path()).await.expect_err("it is newer");
     assert!(matches!(error, StoreError::Newer { .. }), "{error:?}");
 }
 
@@ -164,10 +174,10 @@ async fn a_folder_that_cannot_be_one_is_told() {
     let home = TempDir::new().expect("a folder");
     let file = home.path().join("file");
     std::fs::write(&file, "").expect("written");
-    let error = Store::open(&file).await.expect_err("it is a file");
+    let error = try_open(&file).await.expect_err("it is a file");
     assert!(matches!(error, StoreError::Folder { .. }), "{error:?}");
     std::fs::create_dir(home.path().join("sluicegate.db")).expect("made");
-    let error = Store::open(home.path()).await.expect_err("the file is a folder");
+    let error = try_open(home.path()).await.expect_err("the file is a folder");
     assert!(matches!(error, StoreError::File { .. }), "{error:?}");
 }
 

@@ -44,16 +44,16 @@ pub(super) struct Keeper {
 /// Returns a [`StoreError`] where a folder that somebody named cannot be used. Without the usual one
 /// the program can serve all the same: a warning says why nothing is kept.
 pub(super) async fn open(
-    folder: &DataDir,
-    upstream: &UpstreamSettings,
+    folder: DataDir,
+    upstream: UpstreamSettings,
 ) -> Result<Option<Past>, StoreError> {
     match folder {
         DataDir::Nowhere => Ok(None),
-        DataDir::Named(path) => Past::read(path, upstream).await.map(Some),
-        DataDir::Usual(path) => match Past::read(path, upstream).await {
+        DataDir::Named(path) => Past::read(&path, &upstream).await.map(Some),
+        DataDir::Usual(path) => match Past::read(&path, &upstream).await {
             Ok(past) => Ok(Some(past)),
             Err(error) => {
-                warn("what is learned will not be kept over a restart", &error);
+                warn(NOT_KEPT, &error);
                 Ok(None)
             }
         },
@@ -62,15 +62,20 @@ pub(super) async fn open(
 
 impl Past {
     async fn read(folder: &Path, upstream: &UpstreamSettings) -> Result<Self, StoreError> {
-        let store = Store::open(folder).await?;
+        let store = Store::place(folder)?;
         let accounts = upstream.accounts.iter();
         let holders: HashMap<String, String> = accounts
             .map(|account| {
                 (account.name.as_str().to_owned(), fingerprints(upstream, account).join(" "))
             })
             .collect();
-        let now = WallClock::from_system().since_epoch(Instant::now());
-        let lessons = store.lessons(&upstream.name, now).await?;
+        let now = date();
+        let lessons = if store.is_new() {
+            Vec::new() // Making a database takes ten times longer than reading one: later.
+        } else {
+            store.update().await?;
+            store.lessons(&upstream.name, now).await?
+        };
         let known = |lesson: &Lesson| {
             let present = holders.get(&lesson.account);
             present.is_some_and(|present| share_one(present, &lesson.holders))
@@ -91,8 +96,8 @@ impl Past {
 
     async fn run(self, admission: Admission, mut told: oneshot::Receiver<()>) {
         let mut fails = false;
-        if let Err(error) = self.store.forget_old(date()).await {
-            warn("what is old cannot be deleted", &error);
+        if let Err(error) = self.tidy().await {
+            return warn(NOT_KEPT, &error);
         }
         let last_word = loop {
             tokio::select! {
@@ -108,6 +113,14 @@ impl Past {
         if last_word.is_ok() {
             self.save(admission.learned(Keeping::Last), fails).await;
         }
+    }
+
+    /// Makes the database if it is new, else deletes what is old in it.
+    async fn tidy(&self) -> Result<(), StoreError> {
+        if self.store.is_new() {
+            return self.store.update().await;
+        }
+        self.store.forget_old(date()).await
     }
 
     /// Saves `memories` as of now. Returns whether that failed, which is told when it begins.
@@ -184,6 +197,7 @@ fn warn(what: &'static str, error: &StoreError) {
     tracing::warn!(%error, cause, "{what}");
 }
 
+const NOT_KEPT: &str = "what is learned will not be kept over a restart";
 /// The least time between two writes.
 const APART: Duration = Duration::from_millis(20);
 /// How long the last word may take.

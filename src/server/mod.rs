@@ -86,11 +86,13 @@ pub async fn start(
 ) -> Result<Running, ServeError> {
     let server = settings.server.clone();
     let timeouts = settings.timeouts.clone();
+    let upstream = settings.upstreams.first().cloned().ok_or(ProxyError::NoUpstream)?;
+    // Both take some milliseconds: the one reads files while the other finds roots of trust.
+    let past = tokio::spawn(keeping::open(settings.data_dir.clone(), upstream));
     let (listener, listen) = bind(server.listen, "server.listen").await?;
     let (admin_listener, admin) = bind(server.admin, "server.admin").await?;
-    let upstream = settings.upstreams.first().ok_or(ProxyError::NoUpstream)?;
-    let past = keeping::open(&settings.data_dir, upstream).await?;
     let proxy = Proxy::new(settings, environment)?;
+    let past = past.await.unwrap_or(Ok(None))?;
     let keeper = past.map(|past| past.keep_on(proxy.admission().clone()));
     let (stop, stopped) = watch::channel(false);
     let bounds = Bounds {
