@@ -14,6 +14,7 @@ use super::visit::Visit;
 use super::{Failure, Proxy};
 use crate::admit::Reservation;
 use crate::call::{Call, Delivery, StreamUsage};
+use crate::config::LineMode;
 use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
 use crate::relay::{self, Body, Metering, Read, is_event_stream};
@@ -26,6 +27,9 @@ use crate::upstream::{
 pub(super) enum Outcome {
     /// The client has its answer.
     Answered(Box<Response<Body>>),
+    /// The provider refused it for a limit, and its time is up: what is missing in the refusal is when
+    /// its turn would come.
+    Limited(Box<Response<Body>>, Place),
     /// It goes back to its old place in the line.
     Again(Retry),
 }
@@ -183,7 +187,8 @@ impl Proxy {
             Err(error) => (Bytes::new(), Err(error)),
         };
         let (finding, change, levels) = self.learn(&mut sent, &head, &bytes);
-        if let Some((after, avoid)) = after(finding.verdict, change, sent.account, going) {
+        let mode = self.inner.settings.line.mode;
+        if let Some((after, avoid)) = after(&finding, change, (sent.account, mode), going) {
             tracing::debug!(verdict = ?finding.verdict, status = %head.status, "trying again");
             let place = sent.place;
             sent.unsettled.give_back();
@@ -205,8 +210,13 @@ impl Proxy {
         if finding.verdict == Verdict::TooLarge {
             head.headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
+        let place = sent.place;
         sent.unsettled.refused();
-        Ok(Outcome::Answered(Box::new(Response::from_parts(head, body))))
+        let answer = Box::new(Response::from_parts(head, body));
+        if is_over_limit(&finding) && mode == LineMode::Enforce {
+            return Ok(Outcome::Limited(answer, place));
+        }
+        Ok(Outcome::Answered(answer))
     }
 
     /// Takes in what an answer that is an error says of limits, key and account.
@@ -257,17 +267,19 @@ type Elsewhere = (Duration, Option<AccountId>);
 /// Returns when and where to try again after an answer that is an error; `None` if its words are the
 /// client's to read.
 fn after(
-    verdict: Verdict,
+    finding: &Finding,
     change: Change,
-    account: Option<AccountId>,
+    (account, mode): (Option<AccountId>, LineMode),
     going: &mut Try,
 ) -> Option<Elsewhere> {
     let Try { errand, backoff } = going;
-    if !errand.is_repeatable() {
+    // Where nobody is held, the client hears of a limit itself.
+    let is_heard = is_over_limit(finding) && mode == LineMode::Observe;
+    if is_heard || !errand.is_repeatable() {
         return None;
     }
     let jitter = rand::random::<f64>();
-    match verdict {
+    match finding.verdict {
         Verdict::RateLimited | Verdict::SlowDown => {
             backoff.after_refusal(jitter).map(|after| (after, None))
         }
@@ -289,6 +301,11 @@ fn after(
         | Verdict::TooLarge
         | Verdict::Unreachable => None,
     }
+}
+
+/// Tells whether the same request will be served later.
+const fn is_over_limit(finding: &Finding) -> bool {
+    matches!(finding.verdict, Verdict::RateLimited | Verdict::SlowDown)
 }
 
 /// Deals with a request that got no answer.

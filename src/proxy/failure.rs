@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -112,26 +112,10 @@ impl Failure {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         identify(headers, &record.id);
         headers.insert(OWN.queued, millis(record.queued));
-        if shape.status.as_u16() == 429 || shape.status.as_u16() >= 500 {
-            self.say_when(headers);
+        if let Self::Refused(refusal) = self {
+            say_when(refusal, headers);
         }
         answer
-    }
-
-    /// Tells SDKs whether and when to come back.
-    fn say_when(&self, headers: &mut http::HeaderMap) {
-        let Self::Refused(refusal) = self else { return };
-        if !refusal.is_worth_retrying() {
-            return discourage(headers);
-        }
-        let wait = refusal.retry_after();
-        // Whole seconds are rounded up, so that nobody comes back too early.
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        headers.insert(header::RETRY_AFTER, number(seconds.min(59)));
-        headers.insert("retry-after-ms", millis(wait));
-        if let Some(expected) = refusal.expected_wait() {
-            headers.insert(OWN.expected, millis(expected));
-        }
     }
 
     fn message(&self) -> String {
@@ -183,11 +167,44 @@ impl Failure {
     }
 }
 
+/// Tells SDKs whether and when to come back.
+pub(super) fn say_when(refusal: &Refusal, headers: &mut HeaderMap) {
+    if let Some(expected) = refusal.expected_wait() {
+        headers.insert(OWN.expected, millis(expected));
+    }
+    if !refusal.is_worth_retrying() {
+        return discourage(headers);
+    }
+    let wait = refusal.retry_after();
+    // Whole seconds are rounded up, so that nobody comes back too early.
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    headers.insert(header::RETRY_AFTER, number(seconds.min(LONGEST)));
+    headers.insert(RETRY_AFTER_MS, millis(wait));
+}
+
+/// Keeps a provider's words from being taken for none: SDKs come back at once where they are told to
+/// stay away for more than a minute (see [`Refusal::retry_after`]).
+pub(super) fn say_soon(headers: &mut HeaderMap) {
+    let told = |name: HeaderName, unit: f64| {
+        let text = headers.get(name)?.to_str().ok()?;
+        text.trim().parse::<f64>().ok().map(|number| number * unit)
+    };
+    let seconds = told(RETRY_AFTER_MS, 0.001).or_else(|| told(header::RETRY_AFTER, 1.0));
+    if seconds.is_some_and(|seconds| seconds > 59.0) {
+        headers.insert(header::RETRY_AFTER, number(LONGEST));
+        headers.insert(RETRY_AFTER_MS, number(1000 * LONGEST));
+    }
+}
+
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// The longest that all SDKs obey, in seconds.
+const LONGEST: u64 = 59;
+
 /// Tells SDKs not to come back: waiting cannot help.
-pub(super) fn discourage(headers: &mut http::HeaderMap) {
+pub(super) fn discourage(headers: &mut HeaderMap) {
     headers.insert("x-should-retry", HeaderValue::from_static("false"));
     headers.remove(header::RETRY_AFTER);
-    headers.remove("retry-after-ms");
+    headers.remove(RETRY_AFTER_MS);
 }
 
 fn of_refusal(refusal: &Refusal) -> Shape {
@@ -245,4 +262,35 @@ struct ErrorFields {
     kind: &'static str,
     param: Option<&'static str>,
     code: Option<&'static str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_a_time_that_its_sdk_takes_for_none() {
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            (&[("retry-after", "120")][..],                              Some("59"), Some("59000")),
+            (&[("retry-after", "7"), ("retry-after-ms", "70000")][..],   Some("59"), Some("59000")),
+            (&[("retry-after", "7"), ("retry-after-ms", "6500")][..],    Some("7"),  Some("6500")),
+            (&[("retry-after", "59")][..],                               Some("59"), None),
+            (&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")][..],    Some("Wed, 21 Oct 2026 07:28:00 GMT"), None),
+            (&[][..],                                                    None,       None),
+        ];
+        for (given, seconds, millis) in cases {
+            let mut headers = HeaderMap::new();
+            for (name, value) in given {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            say_soon(&mut headers);
+            let told = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+            assert_eq!(
+                (told("retry-after"), told("retry-after-ms")),
+                (seconds, millis),
+                "{given:?}"
+            );
+        }
+    }
 }

@@ -30,7 +30,7 @@ mod wishes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -47,7 +47,7 @@ use self::vigil::Vigil;
 use self::visit::Visit;
 pub use self::wishes::WishError;
 use self::wishes::Wishes;
-use crate::admit::Admission;
+use crate::admit::{Admission, Ask, Entered};
 use crate::auth::Gate;
 use crate::catalog::Catalog;
 use crate::clock::WallClock;
@@ -210,6 +210,21 @@ impl Proxy {
         answer
     }
 
+    /// Tells a client whose time is up, and which the provider refused, when its turn would come: its
+    /// place is remembered as that of one who waited in line.
+    async fn say_when(&self, ask: Ask, headers: &mut HeaderMap) {
+        let refusal = match self.inner.admission.enter(ask) {
+            Ok(Entered::Waiting(mut waiting)) => waiting.outcome().await.err(),
+            // There is room again; the provider's own words have to do.
+            Ok(Entered::Granted(_)) => None,
+            Err(refusal) => Some(refusal),
+        };
+        match refusal {
+            Some(refusal) => failure::say_when(&refusal, headers),
+            None => failure::say_soon(headers),
+        }
+    }
+
     /// Counts a request of which nothing was sent, or whose answer is ours.
     fn count(&self, visit: &Visit, status: u16, now: Instant) {
         let books = self.books(&visit.record);
@@ -259,6 +274,11 @@ async fn lead(
         };
         match outcome {
             Outcome::Answered(answer) => return Ok(*answer),
+            Outcome::Limited(mut answer, place) => {
+                let ask = Ask { place: Some(place), deadline: Instant::now(), ..ask };
+                vigil.proxy.say_when(ask, answer.headers_mut()).await;
+                return Ok(*answer);
+            }
             Outcome::Again(retry) => {
                 vigil.wait();
                 going = after;

@@ -125,3 +125,34 @@ async fn what_a_model_needs_is_left_of_a_clients_patience() {
     assert_eq!(refused.status(), 429, "{}", refused.text());
     assert_eq!(under_way.await.expect("an answer").status(), 200);
 }
+
+const LIMITED: &str = r#"{"error":{"message":"Rate limit reached for gpt-4o","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#;
+
+#[tokio::test]
+async fn whose_refusal_by_the_provider_is_final_is_told_when_its_turn_comes() {
+    let recorder =
+        Recorder::start(|_, _| Reply::With(429, LIMITED, vec![("retry-after", "40")])).await;
+    let proxy = proxy(&one_account(&recorder.base_url(), "sk-1", "")).await;
+    // An upload streams through, so it cannot be sent again.
+    let upload = Request::post(format!("http://{}/v1/files", proxy.listen()));
+    let upload = upload.body(Full::from("a file")).expect("a request");
+    let refused = App::new(proxy.listen(), "notebook").send(upload).await;
+    assert_eq!((refused.status().as_u16(), refused.text().as_str()), (429, LIMITED));
+    let number = |name: &str| refused.header(name).and_then(|text| text.parse::<u64>().ok());
+    assert!(number("retry-after").is_some_and(|seconds| (1..=59).contains(&seconds)));
+    assert!(number("retry-after-ms").is_some_and(|millis| (1_000..=59_000).contains(&millis)));
+    let expected = number("x-sluicegate-expected-wait-ms").expect("the true wait");
+    assert!((30_000..60_000).contains(&expected), "{expected} ms");
+}
+
+#[tokio::test]
+async fn where_nobody_is_held_the_providers_refusal_reaches_the_client_as_it_came() {
+    let recorder =
+        Recorder::start(|_, _| Reply::With(429, LIMITED, vec![("retry-after", "300")])).await;
+    let proxy =
+        proxy(&one_account(&recorder.base_url(), "sk-1", "[line]\nmode = \"observe\"\n")).await;
+    let refused = hello(&proxy, &[]).await;
+    assert_eq!((refused.status().as_u16(), refused.text().as_str()), (429, LIMITED));
+    assert_eq!(refused.header("retry-after"), Some("300"));
+    assert_eq!(recorder.seen().len(), 1, "it was tried again");
+}
