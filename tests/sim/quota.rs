@@ -10,8 +10,8 @@ use crate::play::scenario::Scenario;
 use crate::play::scenarios::{Size, all};
 use crate::play::work::jobs;
 
-/// A window of about 200 requests, four times.
-const SMALL: Size = Size { tokens: 40_000, windows: 4.0 };
+/// Windows of about 200 requests, four and a half of them.
+const SMALL: Size = Size { tokens: 40_000, windows: 4.5 };
 
 pub(crate) fn cell(name: &str, cell: &str) -> Scenario {
     let mut scenarios = all(SMALL).into_iter();
@@ -23,13 +23,50 @@ fn figures<S: System>(scenario: &Scenario, seed: u64) -> Figures {
     Figures::of(&play::<S>(scenario, seed), scenario, Some(oracle(scenario, seed)))
 }
 
+/// Plays a cell in small. A quota of a few hundred requests shows a single one; so the bounds are wider
+/// than the bench's, but for what fails.
+fn keeps(name: &str, which: &str, ratio: f64, refused: f64) {
+    for seed in [1, 2] {
+        let figures = figures::<Sluicegate>(&cell(name, which), seed);
+        assert!(figures.ratio <= ratio, "{name} {which}, seed {seed}: {figures:?}");
+        assert!(figures.refused <= refused, "{name} {which}, seed {seed}: {figures:?}");
+        assert_eq!(figures.failed, 0, "{name} {which}, seed {seed}: {figures:?}");
+    }
+}
+
 #[test]
 fn a_quota_of_tokens_is_used_up_without_a_refusal() {
-    let scenario = cell("S1", "bucket/refund");
-    let figures = figures::<Sluicegate>(&scenario, 1);
-    assert!(figures.ratio <= 1.02, "{figures:?}");
-    assert!(figures.refused <= 2.0, "{figures:?}");
-    assert_eq!(figures.failed, 0, "{figures:?}");
+    keeps("S1", "bucket/refund", 1.02, 2.0);
+}
+
+#[test]
+fn a_quota_of_requests_is_used_up_without_a_refusal() {
+    keeps("S3", "bucket/refund", 1.02, 2.0);
+}
+
+#[test]
+fn unequal_accounts_are_used_up_together() {
+    keeps("S2", "4:2:1", 1.03, 3.0);
+}
+
+#[test]
+fn limits_that_nobody_configured_are_used_up() {
+    keeps("S9", "bucket/refund", 1.04, 3.0);
+}
+
+#[test]
+fn limits_that_are_believed_twice_too_high_are_found_out() {
+    keeps("S6", "bucket/refund", 1.03, 3.0);
+}
+
+#[test]
+fn dead_keys_and_empty_accounts_fail_nobody() {
+    keeps("S5", "a key and an account", 1.06, 12.0);
+}
+
+#[test]
+fn a_limit_of_the_day_is_used_up_over_days() {
+    keeps("S12", "requests, bucket, configured", 1.02, 1.0);
 }
 
 #[test]

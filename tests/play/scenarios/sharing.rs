@@ -22,7 +22,8 @@ fn batch_beside_people(size: Size) -> Scenario {
         arrivals: Arrivals::PerMinute(rate as f64),
         ..Flow::chats("people", size.requests(tokens / 10, 200.0))
     };
-    let batch = Flow { class: Class::Batch, ..Flow::chats("batch", size.requests(tokens, 210.0)) };
+    // More than enough for as long as people ask.
+    let batch = Flow { class: Class::Batch, ..Flow::chats("batch", size.requests(tokens, 170.0)) };
     let judged = Judged { latency_of: Some("people"), ..at_most(1.02, 1.0) };
     Scenario { judged, ..scenario.with_flows(vec![people, batch]) }
 }
