@@ -4,9 +4,9 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::refusal::Refusal;
-use super::routes::{LaneKey, PoolId};
 use super::state::{Grant, State};
-use crate::limit::{Debit, Hint, Lane, QuotaLevel};
+use crate::limit::{Cost, Debit, Hint, Lane, QuotaLevel};
+use crate::line::LaneId;
 use crate::units::Usage;
 use crate::upstream::{AccountId, Change, ClientKey, Finding};
 
@@ -27,7 +27,7 @@ impl State {
         entry.lane.observe(&mut grant.debit, hint, now);
         self.memories.note(entry, now);
         let levels = entry.lane.levels(now);
-        self.ring(&grant.lane, now);
+        self.ring(grant.lane, now);
         levels
     }
 
@@ -55,68 +55,75 @@ impl State {
     }
 
     pub(super) fn cancel(&mut self, grant: Grant, now: Instant) {
-        self.close(grant, now, |lane, debit| lane.cancel(debit));
+        self.close(grant, now, |lane, debit| {
+            lane.cancel(debit);
+            None
+        });
     }
 
-    pub(super) fn keep(&mut self, grant: Grant, now: Instant) {
-        self.close(grant, now, |lane, debit| lane.keep(debit, now));
+    pub(super) fn keep(&mut self, mut grant: Grant, now: Instant) {
+        // What it took stays what was expected.
+        grant.turn = None;
+        self.close(grant, now, |lane, debit| {
+            lane.keep(debit, now);
+            None
+        });
     }
 
     pub(super) fn refused(&mut self, grant: Grant, now: Instant) {
-        self.close(grant, now, |lane, debit| lane.refused(debit, now));
+        self.close(grant, now, |lane, debit| {
+            lane.refused(debit, now);
+            None
+        });
     }
 
     pub(super) fn failed(&mut self, grant: Grant, now: Instant) {
-        self.close(grant, now, |lane, debit| lane.failed(debit, now));
+        self.close(grant, now, |lane, debit| {
+            lane.failed(debit, now);
+            None
+        });
     }
 
     pub(super) fn settle(&mut self, grant: Grant, usage: &Usage, now: Instant) {
         let counted = self.upstream.dialect.counted(usage);
-        self.close(grant, now, |lane, debit| {
-            lane.settle(debit, &counted, now);
-        });
+        self.close(grant, now, |lane, debit| Some(lane.settle(debit, &counted, now)));
     }
 
-    fn close(&mut self, grant: Grant, now: Instant, end: impl FnOnce(&mut Lane, Debit)) {
-        let account = grant.lane.account;
+    fn close(
+        &mut self,
+        grant: Grant,
+        now: Instant,
+        end: impl FnOnce(&mut Lane, Debit) -> Option<Cost>,
+    ) {
+        let account = grant.lent.account();
         let before = self.fleet.standing(account, now);
         let lane = self.undo(grant, now, end);
         if self.fleet.standing(account, now) == before {
-            self.ring(&lane, now);
+            self.ring(lane, now);
         } else {
             // A trial ended without telling: whoever waits for the account may be the next.
             self.serve_all(now);
         }
     }
 
-    /// Closes a debit without serving anybody, and returns its lane.
+    /// Closes a debit without serving anybody, and returns its lane. `end` returns what the request
+    /// was charged, if it was.
     pub(super) fn undo(
         &mut self,
         grant: Grant,
         now: Instant,
-        end: impl FnOnce(&mut Lane, Debit),
-    ) -> LaneKey {
+        end: impl FnOnce(&mut Lane, Debit) -> Option<Cost>,
+    ) -> LaneId {
+        let account = grant.lent.account();
         self.fleet.release(grant.lent, now);
-        self.fleet.leave(grant.lane.account);
+        self.fleet.leave(account);
         if let Some(entry) = self.lanes.get_mut(&grant.lane) {
             entry.open = entry.open.saturating_sub(1);
-            end(&mut entry.lane, grant.debit);
+            let charged = end(&mut entry.lane, grant.debit);
+            let share = charged.map(|cost| entry.lane.share(&cost));
             self.memories.note(entry, now);
+            self.put_right(grant.turn, share);
         }
         grant.lane
-    }
-
-    /// Serves the pools of a lane: its level changed.
-    fn ring(&mut self, lane: &LaneKey, now: Instant) {
-        let Some(entry) = self.lanes.get(lane) else { return };
-        let busy: Vec<PoolId> = entry
-            .pools
-            .iter()
-            .copied()
-            .filter(|pool| self.pools.get(pool).is_some_and(|pool| !pool.line.is_empty()))
-            .collect();
-        for pool in busy {
-            self.serve(pool, now);
-        }
     }
 }

@@ -141,7 +141,7 @@ impl Admission {
             memories.due = None;
             let mut left = if which == Keeping::Last { usize::MAX } else { BATCH };
             let mut handed = Vec::new();
-            for (key, entry) in lanes.iter_mut() {
+            for entry in lanes.values_mut() {
                 if !memories.is_kept || (which == Keeping::Changed && !entry.memory.changed) {
                     continue;
                 }
@@ -151,11 +151,16 @@ impl Admission {
                 }
                 left -= 1;
                 let Some(learned) = entry.keep(now) else { continue };
-                let Some(account) = fleet.name(key.account) else { continue };
+                let Some(account) = fleet.name(entry.key.account) else { continue };
                 let is_over = which == Keeping::Last && entry.open == 0;
                 let end = if is_over { LastEnd::Clean } else { LastEnd::Cut };
                 let absence = Absence { lasted: Duration::ZERO, end };
-                handed.push(Memory { account, group: Arc::clone(&key.group), learned, absence });
+                handed.push(Memory {
+                    account,
+                    group: Arc::clone(&entry.key.group),
+                    learned,
+                    absence,
+                });
             }
             handed
         })
@@ -164,7 +169,12 @@ impl Admission {
 
 impl State {
     /// Makes a lane that recalls what it learned in an earlier run.
-    pub(super) fn make_lane(&mut self, key: &LaneKey, settings: LaneSettings, now: Instant) {
+    pub(super) fn make_lane(
+        &mut self,
+        key: LaneKey,
+        settings: LaneSettings,
+        now: Instant,
+    ) -> LaneEntry {
         let account = self.fleet.name(key.account);
         let past = account.and_then(|account| self.memories.take(account, &key.group, now));
         let mut lane = Lane::new(settings, now);
@@ -173,8 +183,7 @@ impl State {
         }
         let recalled = past.map(|past| past.absence.lasted);
         let memory = LaneMemory { recalled, ..LaneMemory::default() };
-        let entry = LaneEntry { lane, pools: Vec::new(), open: 0, used_at: now, memory };
-        self.lanes.insert(key.clone(), entry);
+        LaneEntry { key, lane, open: 0, used_at: now, memory, short_of: None }
     }
 }
 

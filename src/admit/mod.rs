@@ -18,31 +18,38 @@
 //! 3. The lock is never held across an await, and nothing is called that takes it again.
 
 mod closing;
+mod entering;
 mod memory;
+mod pace;
 mod patience;
 mod refusal;
 mod reservation;
 mod routes;
+mod serve;
 mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
+use self::entering::enter;
 pub use self::memory::{Keeping, Memory};
 pub use self::refusal::Refusal;
 pub use self::reservation::{InFlight, Reservation};
-use self::routes::PoolId;
-pub use self::snapshot::{LaneSnapshot, LineSnapshot, MOST_SHOWN, Snapshot, WaiterSnapshot};
-use self::state::{Grant, Hold, State, Ticket};
+pub use self::snapshot::{
+    AppSnapshot, LaneSnapshot, LineSnapshot, MOST_SHOWN, Snapshot, WaiterSnapshot,
+};
+use self::state::State;
+pub use self::waiting::{Entered, Waiting, Whereabouts};
 use crate::config::{LineSettings, UpstreamSettings};
 use crate::count::Demand;
-use crate::line::{Backlog, Place};
+use crate::line::Place;
 use crate::units::{ModelName, Party};
 use crate::upstream::{AccountId, ClientKey, Fleet, FleetError};
 
@@ -88,8 +95,7 @@ impl Admission {
     /// Returns [`FleetError`] where a configured key cannot stand in a header.
     pub fn start(upstream: &UpstreamSettings, line: &LineSettings) -> Result<Self, FleetError> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(upstream)?),
-            line: line.clone(),
+            state: Mutex::new(State::new(upstream, line)?),
             sooner: Arc::new(Notify::new()),
             keep_sooner: Notify::new(),
         });
@@ -123,7 +129,8 @@ impl Admission {
     /// Returns the [`Refusal`] of a request that can never fit or finds the line full. Nothing is
     /// debited then.
     pub fn enter(&self, ask: Ask) -> Result<Entered, Refusal> {
-        self.try_acquire(ask, Instant::now())
+        let now = Instant::now();
+        self.shared.with(|state| enter(&self.shared, state, ask, now))
     }
 
     /// Runs `act` with the fleet, then looks at all lines again: keys may have come back.
@@ -139,171 +146,12 @@ impl Admission {
     pub fn close(&self) {
         self.shared.with(|state| state.close_all(Instant::now()));
     }
-
-    fn try_acquire(&self, ask: Ask, now: Instant) -> Result<Entered, Refusal> {
-        self.shared.with(|state| {
-            if state.is_closed {
-                return Err(Refusal::Stopping);
-            }
-            let owner = ask.own_key.as_ref().map(|key| state.adopt(key)).transpose()?;
-            let attempt = self.try_pool(state, owner, ask, now);
-            if let (Err(_), Some(owner)) = (&attempt, owner) {
-                state.fleet.leave(owner);
-            }
-            attempt
-        })
-    }
-
-    fn try_pool(
-        &self,
-        state: &mut State,
-        owner: Option<AccountId>,
-        ask: Ask,
-        now: Instant,
-    ) -> Result<Entered, Refusal> {
-        let pool = state.route(owner, &ask.model, now);
-        let place = ask.place.unwrap_or_else(|| state.arrive());
-        if state.is_clear(pool) {
-            match state.try_grant(pool, &ask.demand, (place, ask.avoid), now) {
-                Ok(grant) => {
-                    let reservation = Reservation::new(Arc::clone(&self.shared), grant);
-                    return Ok(Entered::Granted(Box::new(reservation)));
-                }
-                Err(Hold::TooLarge { quota, limit, wanted }) => {
-                    return Err(Refusal::TooLarge { model: ask.model, quota, limit, wanted });
-                }
-                Err(Hold::Until(..)) => {}
-            }
-        }
-        if let Some(refusal) = state.oversize(pool, &ask.demand, now) {
-            return Err(refusal);
-        }
-        let line = &self.shared.line;
-        let bytes = state.waiting_bytes.saturating_add(ask.bytes);
-        let is_full = state.waiting >= line.max_waiting || bytes > line.max_waiting_bytes;
-        // A retry had a place already; there are no more of them than requests were under way.
-        if is_full && ask.place.is_none() {
-            return Err(state.refuse_full(pool, (place, &ask.demand), now));
-        }
-        state.waiting_bytes = bytes;
-        let (sender, outcome) = oneshot::channel();
-        let waiting = Waiting {
-            shared: Arc::clone(&self.shared),
-            pool,
-            place,
-            cost: state.cost(pool, &ask.demand),
-            bytes: ask.bytes,
-            since: now,
-            deadline: ask.deadline,
-            outcome,
-            left: false,
-        };
-        let Ask { demand, avoid, .. } = ask;
-        let ticket = Ticket { owner, demand, avoid, place, since: now, outcome: sender };
-        state.join(pool, ticket, now);
-        Ok(Entered::Waiting(waiting))
-    }
-}
-
-/// What became of a request at once.
-#[derive(Debug)]
-#[must_use = "dropping it leaves the line, or gives everything back"]
-pub enum Entered {
-    /// It may go.
-    Granted(Box<Reservation>),
-    /// It has a place in the line.
-    Waiting(Waiting),
-}
-
-/// A place in a line, left when dropped.
-#[derive(Debug)]
-#[must_use = "dropping it leaves the line"]
-pub struct Waiting {
-    shared: Arc<Shared>,
-    pool: PoolId,
-    place: Place,
-    cost: Backlog,
-    bytes: usize,
-    since: Instant,
-    deadline: Instant,
-    outcome: oneshot::Receiver<Result<Grant, Refusal>>,
-    /// Whether the outcome was taken.
-    left: bool,
-}
-
-/// Where one who waits stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Whereabouts {
-    /// How many stand before it.
-    pub ahead: u64,
-    /// When its turn is expected, from now.
-    pub expected: Duration,
-}
-
-impl Waiting {
-    /// Waits for the turn, at most until the deadline of the request.
-    ///
-    /// # Errors
-    ///
-    /// Returns the [`Refusal`] at the deadline, or when the program stops. Nothing is debited then.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future keeps the place; dropping the `Waiting` leaves it.
-    pub async fn outcome(&mut self) -> Result<Reservation, Refusal> {
-        match timeout_at(self.deadline, &mut self.outcome).await {
-            Ok(Ok(outcome)) => {
-                self.left = true;
-                outcome.map(|grant| Reservation::new(Arc::clone(&self.shared), grant))
-            }
-            Ok(Err(_)) => Err(Refusal::Stopping),
-            Err(_) => self.give_up(),
-        }
-    }
-
-    /// Tells where it stands now; `None` once its turn has come.
-    pub fn whereabouts(&self) -> Option<Whereabouts> {
-        self.shared.with(|state| state.whereabouts(self.pool, self.place, Instant::now()))
-    }
-
-    /// Leaves the line because the time is up; takes the grant if it came at this very moment.
-    fn give_up(&mut self) -> Result<Reservation, Refusal> {
-        let since = self.since;
-        let now = Instant::now();
-        let shared = Arc::clone(&self.shared);
-        let outcome = shared.with(|state| match self.outcome.try_recv() {
-            Ok(outcome) => {
-                self.left = true;
-                outcome
-            }
-            Err(_) => Err(state.refuse_late(self.pool, (self.place, self.cost), since, now)),
-        });
-        outcome.map(|grant| Reservation::new(shared, grant))
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.outcome.close();
-        let late = if self.left { None } else { self.outcome.try_recv().ok().and_then(Result::ok) };
-        let (pool, place, left, bytes) = (self.pool, self.place, self.left, self.bytes);
-        self.shared.with(|state| {
-            let now = Instant::now();
-            state.waiting_bytes = state.waiting_bytes.saturating_sub(bytes);
-            if let Some(grant) = late {
-                state.cancel(grant, now);
-            } else if !left {
-                state.withdraw(pool, place, now);
-            }
-        });
-    }
 }
 
 /// The state and what wakes the task that looks again.
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    line: LineSettings,
     /// Rung when a look is due earlier than the task knows.
     sooner: Arc<Notify>,
     /// Rung when lanes are worth keeping earlier than their keeper knows.
@@ -314,9 +162,9 @@ impl Shared {
     /// Runs `act` under the lock. `act` must not call anything that takes it again.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (look, keep) = (state.next_look(), state.memories.due());
+        let (look, keep) = (state.line.next_look(), state.memories.due());
         let result = act(&mut state);
-        let (next_look, next_keep) = (state.next_look(), state.memories.due());
+        let (next_look, next_keep) = (state.line.next_look(), state.memories.due());
         drop(state);
         if is_sooner(next_look, look) {
             self.sooner.notify_one();

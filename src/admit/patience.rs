@@ -5,112 +5,122 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Whereabouts;
+use super::pace::Ways;
 use super::refusal::{Refusal, stay_away};
-use super::routes::PoolId;
 use super::state::State;
 use crate::count::Demand;
-use crate::limit::Cost;
-use crate::line::{Backlog, Place};
+use crate::line::{Expected, Full, LaneId, Pace, Place, PoolId, Request, Stand};
 use crate::units::ModelName;
 
 impl State {
-    /// Returns the refusal of a request that no lane of `pool` can ever grant.
-    pub(super) fn oversize(&self, pool: PoolId, demand: &Demand, now: Instant) -> Option<Refusal> {
-        let entry = self.pools.get(&pool)?;
-        let mut largest = None;
-        for lane in entry.lanes.iter().filter_map(|key| self.lanes.get(key)) {
-            largest = Some(lane.lane.oversize(demand, now)?);
-        }
-        let (quota, limit, wanted) = largest?;
-        Some(Refusal::TooLarge { model: entry.model.clone(), quota, limit, wanted })
-    }
-
-    /// Returns the refusal of a request that finds the line full; it would have stood at `place`.
-    pub(super) fn refuse_full(
+    /// Returns the pool of those lanes of `pool` that are large enough for a request: itself, where
+    /// all are. `None` if none is.
+    pub(super) fn large_enough(
         &mut self,
         pool: PoolId,
-        (place, demand): (Place, &Demand),
+        demand: &Demand,
         now: Instant,
-    ) -> Refusal {
-        let cost = self.cost(pool, demand);
-        let waiting = self.waiting;
-        let (model, ahead) = match self.pools.get_mut(&pool) {
-            Some(entry) => (entry.model.clone(), entry.line.ahead_of(place, now)),
-            None => (ModelName::new(""), Backlog::default()),
+    ) -> Option<PoolId> {
+        let lanes = self.line.lanes(pool);
+        let is_large = |lane: &&LaneId| {
+            self.lanes.get(lane).is_some_and(|entry| entry.lane.oversize(demand, now).is_none())
         };
-        let expected = self.promise(pool, (place, ahead), cost, now);
-        Refusal::LineFull { model, waiting, ahead: ahead.requests.count(), expected }
+        let fit: Vec<LaneId> = lanes.iter().filter(is_large).copied().collect();
+        if fit.len() == lanes.len() {
+            return Some(pool);
+        }
+        let model = self.model(pool);
+        (!fit.is_empty()).then(|| self.pool_with(fit, &model))
+    }
+
+    /// Returns the refusal of a request that no lane of `pool` can ever grant.
+    pub(super) fn oversize(&self, pool: PoolId, demand: &Demand, now: Instant) -> Refusal {
+        let lanes = self.line.lanes(pool).iter().filter_map(|lane| self.lanes.get(lane));
+        let over = lanes.filter_map(|entry| entry.lane.oversize(demand, now)).last();
+        match over {
+            Some((quota, limit, wanted)) => {
+                Refusal::TooLarge { model: self.model(pool), quota, limit, wanted }
+            }
+            None => Refusal::Stopping,
+        }
+    }
+
+    pub(super) fn model(&self, pool: PoolId) -> ModelName {
+        self.pools.get(&pool).map_or_else(|| ModelName::new(""), |pool| pool.model.clone())
+    }
+
+    /// Returns the refusal of a request that finds the line full; its place is kept.
+    pub(super) fn refuse_full(&mut self, request: &Request, full: Full, now: Instant) -> Refusal {
+        let Expected { ahead, wait } = self.expected(request, now);
+        self.keep_place(request, wait, now);
+        let model = self.model(request.pool);
+        Refusal::LineFull { model, full, waiting: self.line.len(), ahead, expected: wait }
     }
 
     /// Tells where whoever waits at `place` stands; `None` if nobody does.
-    pub(super) fn whereabouts(
-        &mut self,
-        pool: PoolId,
-        place: Place,
-        now: Instant,
-    ) -> Option<Whereabouts> {
-        let line = &mut self.pools.get_mut(&pool)?.line;
-        let cost = line.cost_at(place)?;
-        let ahead = line.ahead_of(place, now);
-        let until = self.expected(pool, ahead.plus(cost), now);
-        let expected = until.saturating_duration_since(now);
-        Some(Whereabouts { ahead: ahead.requests.count(), expected })
+    pub(super) fn whereabouts(&mut self, place: Place, now: Instant) -> Option<Whereabouts> {
+        let request = self.line.request(place)?.clone();
+        let Expected { ahead, wait } = self.expected(&request, now);
+        Some(Whereabouts { ahead, expected: wait })
     }
 
-    /// Takes a request whose time is up out of the line and tells when its turn would have come.
-    pub(super) fn refuse_late(
-        &mut self,
-        pool: PoolId,
-        (place, cost): (Place, Backlog),
-        since: Instant,
-        now: Instant,
-    ) -> Refusal {
+    /// Takes a request whose time is up out of the line, keeps its place, and tells when its turn
+    /// would have come.
+    pub(super) fn refuse_late(&mut self, place: Place, since: Instant, now: Instant) -> Refusal {
         let waited = now.saturating_duration_since(since);
-        let (model, short_of, ahead) = match self.pools.get_mut(&pool) {
-            Some(entry) => (entry.model.clone(), entry.short_of, entry.line.ahead_of(place, now)),
-            None => (ModelName::new(""), None, Backlog::default()),
-        };
-        self.withdraw(pool, place, now);
-        let expected = self.promise(pool, (place, ahead), cost, now);
-        let ahead = ahead.requests.count();
-        Refusal::TimeIsUp { model, short_of, waited, ahead, expected }
+        let Some(request) = self.line.request(place).cloned() else { return Refusal::Stopping };
+        let Expected { ahead, wait } = self.expected(&request, now);
+        let short_of = self.short_of(request.pool);
+        self.withdraw(place, now);
+        self.keep_place(&request, wait, now);
+        self.serve(now);
+        let model = self.model(request.pool);
+        Refusal::TimeIsUp { model, short_of, waited, ahead, expected: wait }
     }
 
-    /// Tells when `cost` behind `ahead` will have gone, and remembers when it was told to come back.
-    fn promise(
-        &mut self,
-        pool: PoolId,
-        (place, ahead): (Place, Backlog),
-        cost: Backlog,
-        now: Instant,
-    ) -> Duration {
-        let until = self.expected(pool, ahead.plus(cost), now);
-        // A window frees room for many at one moment; they are not all to come back then.
-        let before = u32::try_from(ahead.requests.count()).unwrap_or(u32::MAX);
-        let expected = until.saturating_duration_since(now) + APART.saturating_mul(before);
-        if let Some(entry) = self.pools.get_mut(&pool) {
-            entry.line.promise(place, cost, now + stay_away(expected));
+    /// Takes one who hung up out of the line; its place is kept.
+    pub(super) fn hang_up(&mut self, place: Place, now: Instant) {
+        if let Some(request) = self.withdraw(place, now) {
+            self.keep_place(&request, Duration::ZERO, now);
         }
-        expected
+        self.serve(now);
     }
 
-    /// Returns when `backlog` will have gone: all lanes of the pool work off the line together.
-    pub(super) fn expected(&self, pool: PoolId, backlog: Backlog, now: Instant) -> Instant {
-        let Some(entry) = self.pools.get(&pool) else { return now };
-        let cost = Cost { requests: backlog.requests.count(), tokens: backlog.tokens.count() };
-        let per_second: f64 = entry
-            .lanes
-            .iter()
-            .filter_map(|key| self.lanes.get(key))
-            .map(|entry| {
-                let at = entry.lane.eta(&cost, now);
-                1.0 / at.saturating_duration_since(now).as_secs_f64().max(0.001)
-            })
-            .sum();
-        let seconds = if per_second > 0.0 { (1.0 / per_second).min(86_400.0) } else { 59.0 };
-        now + Duration::from_secs_f64(seconds)
+    /// Keeps a place for an equal request; without a likeness, until the one who was told to stay
+    /// away comes back.
+    fn keep_place(&mut self, request: &Request, wait: Duration, now: Instant) {
+        let kept = if request.likeness.is_some() { KEPT } else { stay_away(wait) };
+        if request.likeness.is_some() || !wait.is_zero() {
+            self.line.remember(request, now + kept);
+        }
+    }
+
+    /// Returns what a request may expect: how many stand before it, and when its turn comes.
+    pub(super) fn expected(&mut self, request: &Request, now: Instant) -> Expected {
+        let lanes = self.line.lanes(request.pool).to_vec();
+        let entries = lanes.iter().filter_map(|lane| self.lanes.get(lane));
+        let ways = Ways::of(entries, &self.fleet, now);
+        let (share, time) = (|backlog| ways.share(backlog), |backlog| ways.time(backlog));
+        let pace = Pace { share: &share, time: &time };
+        let Request { party, pool, place, cost, .. } = request;
+        let stand = Stand { party, pool: *pool, place: *place, cost: *cost };
+        let expected = self.line.expected(&stand, now, &pace);
+        // A window frees room for many at one moment; they are not all to come back then.
+        let before = f64::from(u32::try_from(expected.ahead).unwrap_or(u32::MAX));
+        let apart = APART.mul_f64(before / (before + HALF));
+        Expected { wait: expected.wait + apart, ..expected }
+    }
+
+    /// Returns the quota that those who wait for `pool` wait for, where known.
+    pub(super) fn short_of(&self, pool: PoolId) -> Option<crate::limit::QuotaKind> {
+        let lanes = self.line.lanes(pool).iter();
+        lanes.filter_map(|lane| self.lanes.get(lane)?.short_of).next()
     }
 }
 
-/// How far apart two that follow each other in the line are told to come back, at least.
-const APART: Duration = Duration::from_millis(25);
+/// How much later the last is told to come back than the first, where room comes for all at once;
+/// who has this many before it, half of that.
+const APART: Duration = Duration::from_secs(1);
+const HALF: f64 = 40.0;
+/// How long the place of one who was not served is kept.
+const KEPT: Duration = Duration::from_secs(90);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::limit::QuotaKind;
+use crate::line::Full;
 use crate::units::ModelName;
 use crate::upstream::AdoptError;
 
@@ -47,13 +48,15 @@ pub enum Refusal {
     },
 
     /// As many wait as may: nobody else can join the line.
-    #[error("the line is full: {waiting} requests wait already, of which {ahead} for `{model}`")]
+    #[error("{}", full_phrase(*full, *waiting, model))]
     LineFull {
         /// The model asked for.
         model: ModelName,
+        /// Whether it is the app that has as many as it may, or the whole line.
+        full: Full,
         /// How many wait in all.
         waiting: usize,
-        /// How many of them for the same model.
+        /// How many of them stand before it.
         ahead: u64,
         /// When the turn of one more would come, from now.
         expected: Duration,
@@ -99,23 +102,35 @@ impl Refusal {
 }
 
 /// Maps the wait that is expected to 1..59 s so that a longer one stays longer: who was told the same
-/// time would come back together. From 2 to 30 s it is the wait itself.
+/// time would come back together. From 2 to 58 s it is the wait itself; who is told 59 s, because it
+/// would have to stay away for longer, comes back to its place.
 pub(super) fn stay_away(expected: Duration) -> Duration {
-    let told = if expected < 2 * SHORTEST {
+    if expected < 2 * SHORTEST {
         SHORTEST + expected / 2
     } else if expected <= CANDID {
         expected
     } else {
-        let (over, room) = (expected.saturating_sub(CANDID).as_secs_f64(), LONGEST - CANDID);
-        CANDID + room.mul_f64(over / (over + room.as_secs_f64()))
-    };
-    told.min(LONGEST)
+        let over = (expected - CANDID).as_secs_f64().min(DAY);
+        CANDID + (LONGEST - CANDID).mul_f64(over.ln_1p() / DAY.ln_1p())
+    }
 }
 
 const SHORTEST: Duration = Duration::from_secs(1);
 /// Up to here a caller is told what is expected; what is beyond is folded into the rest.
-const CANDID: Duration = Duration::from_secs(30);
+const CANDID: Duration = Duration::from_secs(58);
 const LONGEST: Duration = Duration::from_secs(59);
+const DAY: f64 = 86_400.0;
+
+fn full_phrase(full: Full, waiting: usize, model: &ModelName) -> String {
+    match full {
+        Full::Line => {
+            format!("the line is full: {waiting} requests wait already, for `{model}` and others")
+        }
+        Full::App => {
+            String::from("as many requests of this app wait as `line.max_waiting_per_app` allows")
+        }
+    }
+}
 
 fn short_of_phrase(quota: Option<QuotaKind>) -> String {
     quota.map(|quota| format!(" ({})", quota.phrase())).unwrap_or_default()
@@ -129,9 +144,11 @@ mod tests {
     fn a_longer_wait_is_told_a_longer_time_and_none_leaves_1_to_59_seconds() {
         let waits = (0..1500_u64).map(|step| stay_away(Duration::from_millis(step * 200)));
         let told: Vec<Duration> = waits.collect();
-        assert!(told.windows(2).all(|pair| pair[0].as_millis() < pair[1].as_millis()));
+        assert!(told.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(told.first(), Some(&SHORTEST));
         assert!(stay_away(Duration::from_secs(86_400)) <= LONGEST);
         assert_eq!(stay_away(Duration::from_secs(17)), Duration::from_secs(17));
+        let seconds = |wait| stay_away(Duration::from_secs(wait)).as_secs_f64().ceil();
+        assert!((64..10_000).all(|wait| seconds(wait) > 58.5), "it is told less than 59 s");
     }
 }

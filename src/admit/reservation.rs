@@ -37,7 +37,7 @@ impl Reservation {
 
     /// Returns the account that is debited.
     pub fn account(&self) -> Option<AccountId> {
-        self.open.grant.as_ref().map(|grant| grant.lane.account)
+        self.open.grant.as_ref().map(|grant| grant.lent.account())
     }
 
     /// Returns the name of the account that is debited.

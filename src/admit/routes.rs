@@ -1,6 +1,6 @@
 //! Finds the lanes that a model may use, and forgets those that nobody uses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::state::{LaneEntry, Pool, State};
 use crate::limit::LaneSettings;
-use crate::line::Line;
+use crate::line::{LaneId, PoolId};
 use crate::units::{AccountName, ModelName};
 use crate::upstream::AccountId;
 
@@ -19,16 +19,12 @@ pub(super) struct LaneKey {
     pub(super) group: Arc<str>,
 }
 
-/// Names a pool; never given out twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct PoolId(u64);
-
 /// Remembers which pool a request goes to.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     by_model: HashMap<RouteKey, PoolId>,
-    by_lanes: HashMap<Vec<LaneKey>, PoolId>,
-    given: u64,
+    by_lanes: HashMap<Vec<LaneId>, PoolId>,
+    lanes: HashMap<LaneKey, LaneId>,
     /// When idle lanes were looked for last: with ever new models, not at each of them.
     swept_at: Option<Instant>,
 }
@@ -70,7 +66,9 @@ impl State {
         }
         let accounts = owner.map_or_else(|| self.fleet.accounts(), |account| vec![account]);
         let keys = self.lane_keys(&accounts, model);
-        let known = self.routes.by_lanes.get(&keys).copied();
+        let known: Option<Vec<LaneId>> =
+            keys.iter().map(|key| self.routes.lanes.get(key).copied()).collect();
+        let known = known.and_then(|lanes| self.routes.by_lanes.get(&lanes).copied());
         let pool = match known {
             Some(pool) => pool,
             None if self.has_room(now) => self.pool_of(keys, model, now),
@@ -105,61 +103,83 @@ impl State {
         self.pools.len() < MOST_POOLS
     }
 
-    /// Returns the pool of `lanes`, made with them if it is new.
-    fn pool_of(&mut self, lanes: Vec<LaneKey>, model: &ModelName, now: Instant) -> PoolId {
+    /// Returns the pool of the lanes that `keys` name, made with them if it is new.
+    fn pool_of(&mut self, keys: Vec<LaneKey>, model: &ModelName, now: Instant) -> PoolId {
+        let lanes = keys.into_iter().map(|key| self.lane_of(key, model, now)).collect();
+        self.pool_with(lanes, model)
+    }
+
+    fn lane_of(&mut self, key: LaneKey, model: &ModelName, now: Instant) -> LaneId {
+        if let Some(lane) = self.routes.lanes.get(&key) {
+            return *lane;
+        }
+        let settings = self.lane_settings(key.account, model).1;
+        let lane = self.line.open_lane();
+        self.routes.lanes.insert(key.clone(), lane);
+        let entry = self.make_lane(key, settings, now);
+        self.lanes.insert(lane, entry);
+        lane
+    }
+
+    /// Returns the pool of `lanes`, made if it is new.
+    pub(super) fn pool_with(&mut self, lanes: Vec<LaneId>, model: &ModelName) -> PoolId {
         if let Some(pool) = self.routes.by_lanes.get(&lanes) {
             return *pool;
         }
-        self.routes.given += 1;
-        let id = PoolId(self.routes.given);
-        for key in &lanes {
-            if !self.lanes.contains_key(key) {
-                self.make_lane(key, self.lane_settings(key.account, model).1, now);
-            }
-            if let Some(entry) = self.lanes.get_mut(key) {
-                entry.pools.push(id);
-            }
-        }
-        self.routes.by_lanes.insert(lanes.clone(), id);
-        let line = Line::new();
-        let pool = Pool { model: model.clone(), lanes, line, look_at: None, short_of: None };
-        self.pools.insert(id, pool);
-        id
+        let pool = self.line.open_pool(lanes.clone());
+        self.routes.by_lanes.insert(lanes, pool);
+        self.pools.insert(pool, Pool { model: model.clone() });
+        pool
     }
 
     /// Forgets the lanes of a client's account that made room for another.
     pub(super) fn forget_account(&mut self, account: AccountId) {
-        self.lanes.retain(|key, _| key.account != account);
-        self.pools.retain(|_, pool| {
-            !pool.line.is_empty() || pool.lanes.iter().all(|key| key.account != account)
-        });
-        self.forget_dead_routes();
+        let lanes = self.lanes.iter().filter(|(_, entry)| entry.key.account == account);
+        let lanes: BTreeSet<LaneId> = lanes.map(|(lane, _)| *lane).collect();
+        self.forget_lanes(&lanes);
     }
 
-    fn forget_dead_routes(&mut self) {
+    /// Forgets lanes, and the pools and routes that use them; but no pool for which somebody waits
+    /// or is away, nor its lanes.
+    fn forget_lanes(&mut self, lanes: &BTreeSet<LaneId>) {
+        let line = &mut self.line;
+        self.pools.retain(|pool, _| {
+            let is_of_them = line.lanes(*pool).iter().any(|lane| lanes.contains(lane));
+            !is_of_them || !line.close_pool(*pool)
+        });
         let pools = &self.pools;
         self.routes.by_model.retain(|_, pool| pools.contains_key(pool));
         self.routes.by_lanes.retain(|_, pool| pools.contains_key(pool));
+        let gone: Vec<LaneId> =
+            lanes.iter().copied().filter(|lane| self.line.is_unused(*lane)).collect();
+        self.line.close_lanes(&gone);
+        for lane in gone {
+            if let Some(entry) = self.lanes.remove(&lane) {
+                self.routes.lanes.remove(&entry.key);
+            }
+        }
     }
 
     /// Forgets the lanes that have been idle for long and whose quotas, those of the day too, are
     /// full again, and the pools and routes that used them.
     fn forget_idle(&mut self, now: Instant) {
-        let busy = |lane: &LaneEntry| {
-            lane.open > 0
-                || now.saturating_duration_since(lane.used_at) < IDLE
-                || lane.lane.headroom(now) < ALMOST_FULL
+        let is_idle = |entry: &LaneEntry| {
+            entry.open == 0
+                && now.saturating_duration_since(entry.used_at) >= IDLE
+                && entry.lane.headroom(now) >= ALMOST_FULL
         };
-        let lanes = &self.lanes;
-        self.pools.retain(|_, pool| {
-            !pool.line.is_empty() || pool.lanes.iter().any(|key| lanes.get(key).is_some_and(busy))
-        });
-        self.forget_dead_routes();
-        let pools = &self.pools;
-        self.lanes.retain(|_, lane| {
-            lane.pools.retain(|pool| pools.contains_key(pool));
-            !lane.pools.is_empty()
-        });
+        let mut idle: BTreeSet<LaneId> =
+            self.lanes.iter().filter(|(_, entry)| is_idle(entry)).map(|(lane, _)| *lane).collect();
+        // A pool with a busy lane keeps its other lanes.
+        for pool in self.pools.keys() {
+            let lanes = self.line.lanes(*pool);
+            if lanes.iter().any(|lane| !idle.contains(lane)) {
+                for lane in lanes {
+                    idle.remove(lane);
+                }
+            }
+        }
+        self.forget_lanes(&idle);
     }
 }
 

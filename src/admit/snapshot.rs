@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use super::Admission;
 use super::state::State;
 use crate::limit::{QuotaKind, QuotaLevel};
-use crate::units::{AccountName, ModelName};
+use crate::line::{AppView, Backlog, PoolId};
+use crate::units::{AccountName, AppName, Class, ModelName};
 use crate::upstream::Standing;
 
 /// The state of all lanes and lines at one moment.
@@ -49,13 +50,39 @@ pub struct LineSnapshot {
     pub tokens: u64,
     /// The quota that the first one waits for, where known.
     pub short_of: Option<QuotaKind>,
-    /// The first of them, at most [`MOST_SHOWN`].
+    /// The apps that wait, at most [`MOST_SHOWN`]: the most urgent class first, and in it whose
+    /// turn is next.
+    pub apps: Vec<AppSnapshot>,
+    /// The first of those who wait, at most [`MOST_SHOWN`]: the first of each app, then the second.
     pub first: Vec<WaiterSnapshot>,
 }
 
+/// What one app has in line.
+#[derive(Debug, Clone)]
+pub struct AppSnapshot {
+    /// The app.
+    pub app: AppName,
+    /// The class of these requests.
+    pub class: Class,
+    /// Its part of what the apps of a class share, in proportion to the others'.
+    pub weight: u32,
+    /// How many of its requests wait.
+    pub waiting: usize,
+    /// What they will be charged, with those whose place is kept while they are away, in tokens.
+    pub tokens: u64,
+    /// What it had more than the next in turn, in parts of a window of one lane.
+    pub lead: f64,
+}
+
 /// One who waits.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct WaiterSnapshot {
+    /// Its app.
+    pub app: AppName,
+    /// Its class.
+    pub class: Class,
+    /// Whether a lane is saved up for it.
+    pub is_saved_for: bool,
     /// How many stand before it.
     pub ahead: u64,
     /// What it will be charged, in tokens.
@@ -76,20 +103,20 @@ impl Admission {
             let now = Instant::now();
             let mut lanes: Vec<LaneSnapshot> = state
                 .lanes
-                .iter()
-                .map(|(key, entry)| LaneSnapshot {
+                .values()
+                .map(|entry| LaneSnapshot {
                     account: state
                         .fleet
-                        .name(key.account)
+                        .name(entry.key.account)
                         .unwrap_or_else(|| AccountName::new("(gone)")),
-                    group: named(&key.group).to_owned(),
+                    group: named(&entry.key.group).to_owned(),
                     open: entry.open,
                     levels: entry.lane.levels(now),
                     recalled: entry.memory.recalled,
                 })
                 .collect();
             lanes.sort_by(|a, b| (&a.group, &a.account).cmp(&(&b.group, &b.account)));
-            let (waiting, waiting_bytes) = (state.waiting, state.waiting_bytes);
+            let (waiting, waiting_bytes) = (state.line.len(), state.line.bytes());
             Snapshot { lanes, lines: lines(state, now), waiting, waiting_bytes }
         })
     }
@@ -118,29 +145,48 @@ fn named(model: &str) -> &str {
 /// Stands for the model of requests that name none.
 const PASSED_THROUGH: &str = "(other paths)";
 
-fn lines(state: &State, now: Instant) -> Vec<LineSnapshot> {
-    let busy = state.pools.iter().filter(|(_, pool)| !pool.line.is_empty());
-    let mut lines: Vec<LineSnapshot> = busy
-        .map(|(id, pool)| LineSnapshot {
-            model: named(pool.model.as_str()).into(),
-            waiting: pool.line.len(),
-            tokens: pool.line.backlog().tokens.count(),
-            short_of: pool.short_of,
-            first: pool
-                .line
-                .costs()
-                .take(MOST_SHOWN)
-                .map(|(waiter, before)| WaiterSnapshot {
-                    ahead: before.requests.count(),
-                    tokens: waiter.cost.tokens.count(),
-                    waited: now.saturating_duration_since(waiter.ticket.since),
-                    expected: state
-                        .expected(*id, before.plus(waiter.cost), now)
-                        .saturating_duration_since(now),
-                })
-                .collect(),
-        })
-        .collect();
+fn lines(state: &mut State, now: Instant) -> Vec<LineSnapshot> {
+    let pools: Vec<PoolId> = state.pools.keys().copied().collect();
+    let busy = pools.into_iter().filter_map(|pool| {
+        let (waiting, backlog) = state.line.waiting_for(pool);
+        (waiting > 0).then_some((pool, waiting, backlog))
+    });
+    let busy: Vec<(PoolId, usize, Backlog)> = busy.collect();
+    let lines = busy.into_iter().map(|(pool, waiting, backlog)| LineSnapshot {
+        model: named(state.model(pool).as_str()).into(),
+        waiting,
+        tokens: backlog.tokens,
+        short_of: state.short_of(pool),
+        apps: state.line.apps(pool, MOST_SHOWN).into_iter().map(AppSnapshot::of).collect(),
+        first: first(state, pool, now),
+    });
+    let mut lines: Vec<LineSnapshot> = lines.collect();
     lines.sort_by(|a, b| a.model.cmp(&b.model));
     lines
+}
+
+fn first(state: &mut State, pool: PoolId, now: Instant) -> Vec<WaiterSnapshot> {
+    let shown = state.line.waiters(pool, MOST_SHOWN).into_iter();
+    let waiters = shown.filter_map(|waiter| {
+        let request = state.line.request(waiter.place)?.clone();
+        let since = state.line.ticket(waiter.place)?.since;
+        let expected = state.expected(&request, now);
+        Some(WaiterSnapshot {
+            app: request.party.app,
+            class: request.party.class,
+            is_saved_for: waiter.is_saved_for,
+            ahead: expected.ahead,
+            tokens: request.cost.tokens,
+            waited: now.saturating_duration_since(since),
+            expected: expected.wait,
+        })
+    });
+    waiters.collect()
+}
+
+impl AppSnapshot {
+    fn of(view: AppView) -> Self {
+        let AppView { app, class, weight, waiting, backlog, lead } = view;
+        Self { app, class, weight, waiting, tokens: backlog.tokens, lead }
+    }
 }

@@ -93,6 +93,7 @@ impl Server {
 struct Line {
     max_wait: Duration,
     max_waiting: usize,
+    max_waiting_per_app: usize,
     max_waiting_bytes: Located<Bytes>,
     mode: LineMode,
     keep_alive: Option<Duration>,
@@ -104,6 +105,7 @@ impl Line {
         LineSettings {
             max_wait: self.max_wait,
             max_waiting: self.max_waiting,
+            max_waiting_per_app: self.max_waiting_per_app,
             max_waiting_bytes: self.max_waiting_bytes.value.0,
             mode: self.mode,
             keep_alive: self.keep_alive,
@@ -147,6 +149,7 @@ fn log(mut section: Section, check: &mut Check<'_>) -> Option<LogFormat> {
 fn line(mut section: Section, check: &mut Check<'_>) -> Option<Line> {
     let max_wait = section.require::<Duration>("max_wait", check);
     let max_waiting = count(&mut section, "max_waiting", check);
+    let max_waiting_per_app = count(&mut section, "max_waiting_per_app", check);
     let max_waiting_bytes = section.require::<Bytes>("max_waiting_bytes", check);
     let mode = section.require("mode", check);
     let keep_alive = section.take("keep_alive", check).map(|given| given.value);
@@ -155,6 +158,7 @@ fn line(mut section: Section, check: &mut Check<'_>) -> Option<Line> {
     Some(Line {
         max_wait: max_wait?.value,
         max_waiting: max_waiting?,
+        max_waiting_per_app: max_waiting_per_app?,
         max_waiting_bytes: max_waiting_bytes?,
         mode: mode?.value,
         keep_alive,

@@ -246,6 +246,8 @@ pub struct LineSettings {
     pub max_wait: Duration,
     /// The most requests that may wait.
     pub max_waiting: usize,
+    /// The most of them that one app may have.
+    pub max_waiting_per_app: usize,
     /// The most bytes that waiting requests may hold.
     pub max_waiting_bytes: usize,
     /// Whether requests are held at all.

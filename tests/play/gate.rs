@@ -216,6 +216,7 @@ fn line(defaults: LineSettings) -> LineSettings {
     LineSettings {
         max_wait: FAR,
         max_waiting: 1_000_000,
+        max_waiting_per_app: 1_000_000,
         max_waiting_bytes: usize::MAX / 2,
         ..defaults
     }

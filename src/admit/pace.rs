@@ -1,0 +1,84 @@
+//! How fast the lanes of a pool work off what waits, together.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::state::LaneEntry;
+use crate::limit::{Cost, Lane};
+use crate::line::Backlog;
+use crate::upstream::{Fleet, Standing};
+
+/// The lanes of a pool that can be used.
+#[derive(Debug)]
+pub(super) struct Ways<'a> {
+    ways: Vec<Way<'a>>,
+    now: Instant,
+}
+
+#[derive(Debug)]
+struct Way<'a> {
+    lane: &'a Lane,
+    /// Nothing goes this way before.
+    rests: Duration,
+}
+
+impl<'a> Ways<'a> {
+    /// Gathers the lanes; those of accounts that are out count only where all are.
+    pub(super) fn of(
+        lanes: impl Iterator<Item = &'a LaneEntry> + Clone,
+        fleet: &Fleet,
+        now: Instant,
+    ) -> Self {
+        let way = |entry: &'a LaneEntry| match fleet.standing(entry.key.account, now) {
+            Standing::Out => None,
+            Standing::Resting(until) => {
+                let rests = until.saturating_duration_since(now);
+                Some(Way { lane: &entry.lane, rests })
+            }
+            _ => Some(Way { lane: &entry.lane, rests: Duration::ZERO }),
+        };
+        let mut ways: Vec<Way<'a>> = lanes.clone().filter_map(way).collect();
+        if ways.is_empty() {
+            ways = lanes.map(|entry| Way { lane: &entry.lane, rests: Duration::ZERO }).collect();
+        }
+        Self { ways, now }
+    }
+
+    /// Returns the part of a window that `backlog` takes of the lane that it goes through, on the
+    /// average over the lanes, each by its size.
+    pub(super) fn share(&self, backlog: Backlog) -> f64 {
+        let rates = self.rates(backlog);
+        let all: f64 = rates.iter().sum();
+        if all > 0.0 { count(&rates) / all } else { 0.0 }
+    }
+
+    /// Returns how long it takes until `backlog` has gone: every lane works off its part, by its
+    /// size.
+    pub(super) fn time(&self, backlog: Backlog) -> Duration {
+        let rates = self.rates(backlog);
+        let all: f64 = rates.iter().sum();
+        if all <= 0.0 || !all.is_finite() {
+            return self.ways.iter().map(|way| way.rests).min().unwrap_or_default();
+        }
+        let times = self.ways.iter().zip(&rates).map(|(way, rate)| {
+            let part = backlog.times(rate / all);
+            let cost = Cost { requests: part.requests, tokens: part.tokens };
+            let time = way.lane.eta(&cost, self.now).saturating_duration_since(self.now);
+            time.max(way.rests).as_secs_f64() * rate / all
+        });
+        Duration::try_from_secs_f64(times.sum()).unwrap_or(Duration::MAX)
+    }
+
+    /// Returns how often each lane could take `backlog` in a window; infinite where none of its
+    /// quotas minds.
+    fn rates(&self, backlog: Backlog) -> Vec<f64> {
+        let cost = Cost { requests: backlog.requests, tokens: backlog.tokens };
+        self.ways.iter().map(|way| 1.0 / way.lane.share(&cost)).collect()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few lanes")]
+fn count(rates: &[f64]) -> f64 {
+    rates.len() as f64
+}

@@ -1,0 +1,201 @@
+//! Lets those go who wait: asks the line who is next, tries the lane, and tells what came of it.
+
+use tokio::time::Instant;
+
+use super::refusal::Refusal;
+use super::state::{Goer, Grant, Hold, State, Ticket};
+use crate::count::Demand;
+use crate::limit::{Debit, QuotaKind};
+use crate::line::{Answer, LaneId, Left, Place, PoolId, Purpose, SavedFor, Try, Turn, Waiter};
+use crate::units::Class;
+
+/// What came of a try: for the line, and for the one who was tried.
+struct Outcome {
+    answer: Answer,
+    told: Option<Result<Grant, Refusal>>,
+}
+
+impl State {
+    /// Lets everybody go who can, on the lanes that are due.
+    pub(super) fn serve(&mut self, now: Instant) {
+        while let Some(asked) = self.line.next_try() {
+            let outcome = self.attempt(asked, now);
+            let Some(Left { waiter, turn }) = self.line.answer(asked, outcome.answer, now) else {
+                continue;
+            };
+            let told = outcome.told.unwrap_or(Err(Refusal::Stopping));
+            self.dismiss(waiter, told.map(|grant| Grant { turn, ..grant }), now);
+        }
+    }
+
+    /// Serves what is due by its time, and returns when something is due again.
+    pub(super) fn serve_due(&mut self, now: Instant) -> Option<Instant> {
+        self.line.ring_due(now);
+        self.serve(now);
+        self.line.next_look()
+    }
+
+    /// Serves all: something happened that may concern any of them.
+    pub(super) fn serve_all(&mut self, now: Instant) {
+        self.line.ring_all();
+        self.serve(now);
+    }
+
+    /// Serves those who wait for a lane: its level changed.
+    pub(super) fn ring(&mut self, lane: LaneId, now: Instant) {
+        self.line.ring(lane);
+        self.serve(now);
+    }
+
+    /// Tells all who wait that nothing is admitted any more.
+    pub(super) fn close_all(&mut self, now: Instant) {
+        self.is_closed = true;
+        for waiter in self.line.drain() {
+            self.dismiss(waiter, Err(Refusal::Stopping), now);
+        }
+        // The lanes of those who left have nobody to look for.
+        self.serve(now);
+    }
+
+    /// Tells one who left the line what became of it. Its owner is left unless a grant goes on
+    /// holding it.
+    pub(super) fn dismiss(
+        &mut self,
+        waiter: Waiter<Ticket>,
+        outcome: Result<Grant, Refusal>,
+        now: Instant,
+    ) {
+        if let (Err(_), Some(owner)) = (&outcome, waiter.ticket.owner) {
+            self.fleet.leave(owner);
+        }
+        // Whoever waited may be gone by now; then nothing was sent.
+        if let Err(Ok(grant)) = waiter.ticket.outcome.send(outcome) {
+            let lane = self.undo(grant, now, |lane, debit| {
+                lane.cancel(debit);
+                None
+            });
+            self.line.ring(lane);
+        }
+    }
+
+    fn attempt(&mut self, asked: Try, now: Instant) -> Outcome {
+        let (Some(request), Some(ticket)) =
+            (self.line.request(asked.place), self.line.ticket(asked.place))
+        else {
+            return Outcome::of(Answer::Never);
+        };
+        let (party, demand, pool) = (request.party.clone(), ticket.demand, request.pool);
+        let debit = match self.try_debit(asked.lane, (party.class, &demand), now) {
+            Ok(debit) => debit,
+            Err(Hold::Shut(at)) => return Outcome::of(Answer::Shut(at)),
+            Err(Hold::Until(at, quota)) => {
+                if let Some(entry) = self.lanes.get_mut(&asked.lane) {
+                    entry.short_of = Some(quota);
+                }
+                return Outcome::of(Answer::Later(at));
+            }
+            Err(Hold::TooLarge { quota, limit, wanted }) => {
+                let from = (pool, asked.lane);
+                return self.too_large(from, &demand, (quota, limit, wanted), now);
+            }
+        };
+        if asked.before.is_some_and(|saved| self.delays(asked.lane, saved, now)) {
+            self.take_back(asked.lane, debit);
+            return Outcome::of(Answer::Delays);
+        }
+        if asked.purpose == Purpose::Probe {
+            self.take_back(asked.lane, debit);
+            return Outcome::of(Answer::Fits);
+        }
+        let goer = Goer { party: &party, demand: &demand, place: asked.place, avoid: None };
+        match self.lend(asked.lane, debit, &goer, now) {
+            Ok(grant) => self.goes(grant, &demand),
+            Err(_) => Outcome::of(Answer::Shut(None)),
+        }
+    }
+
+    fn goes(&self, grant: Grant, demand: &Demand) -> Outcome {
+        let entry = self.lanes.get(&grant.lane);
+        let share = entry.map_or(0.0, |entry| entry.lane.share(&entry.lane.expected(demand)));
+        let waited_for = entry.and_then(|entry| entry.short_of);
+        Outcome { answer: Answer::Goes { share }, told: Some(Ok(Grant { waited_for, ..grant })) }
+    }
+
+    /// Tells whether a debit just made has put off the one who is saved up for.
+    fn delays(&mut self, lane: LaneId, saved: SavedFor, now: Instant) -> bool {
+        let (Some(request), Some(ticket)) =
+            (self.line.request(saved.place), self.line.ticket(saved.place))
+        else {
+            return false;
+        };
+        let (class, demand): (Class, Demand) = (request.party.class, ticket.demand);
+        let at = match self.try_debit(lane, (class, &demand), now) {
+            Ok(debit) => {
+                self.take_back(lane, debit);
+                return false;
+            }
+            Err(Hold::Until(at, _)) => at,
+            Err(_) => None,
+        };
+        match (at, saved.at) {
+            (Some(at), Some(before)) => at > before,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        }
+    }
+
+    fn take_back(&mut self, lane: LaneId, debit: Debit) {
+        if let Some(entry) = self.lanes.get_mut(&lane) {
+            entry.lane.cancel(debit);
+        }
+    }
+
+    /// Sends one who can never fit on one lane to those that are large enough, or away: a limit
+    /// was lowered while it waited.
+    fn too_large(
+        &mut self,
+        (pool, lane): (PoolId, LaneId),
+        demand: &Demand,
+        (quota, limit, wanted): (QuotaKind, u64, u64),
+        now: Instant,
+    ) -> Outcome {
+        let others = self.line.lanes(pool).iter().copied().filter(|other| *other != lane);
+        let fit: Vec<LaneId> = others
+            .filter(|lane| {
+                let entry = self.lanes.get(lane);
+                entry.is_some_and(|entry| entry.lane.oversize(demand, now).is_none())
+            })
+            .collect();
+        if !fit.is_empty() {
+            let model = self.model(pool);
+            return Outcome::of(Answer::Elsewhere(self.pool_with(fit, &model)));
+        }
+        let model = self.model(pool);
+        let refusal = Refusal::TooLarge { model, quota, limit, wanted };
+        Outcome { answer: Answer::Never, told: Some(Err(refusal)) }
+    }
+
+    /// Takes one who hung up or whose time is up out of the line, and lets the others go on.
+    pub(super) fn withdraw(&mut self, place: Place, now: Instant) -> Option<crate::line::Request> {
+        let waiter = self.line.leave(place)?;
+        let request = waiter.request.clone();
+        // Nobody listens any more.
+        self.dismiss(waiter, Err(Refusal::Stopping), now);
+        Some(request)
+    }
+
+    /// Puts right what a turn cost its app.
+    pub(super) fn put_right(&mut self, turn: Option<Turn>, share: Option<f64>) {
+        match (turn, share) {
+            (Some(turn), Some(share)) => self.line.correct(turn, share),
+            (Some(turn), None) => self.line.give_back(turn),
+            (None, _) => {}
+        }
+    }
+}
+
+impl Outcome {
+    const fn of(answer: Answer) -> Self {
+        Self { answer, told: None }
+    }
+}
