@@ -46,7 +46,7 @@ fn a_quota_of_requests_is_used_up_without_a_refusal() {
 
 #[test]
 fn unequal_accounts_are_used_up_together() {
-    keeps("S2", "4:2:1", 1.03, 3.0);
+    keeps("S2", "4:2:1", 1.03, 6.0);
 }
 
 #[test]
