@@ -181,9 +181,10 @@ impl Serving {
             .expect("the program runs");
         let mut told = BufReader::new(program.stderr.take().expect("a pipe"));
         let [listen, admin] = ["listening on http://", "admin on http://"].map(|start| {
-            let mut line = String::new();
-            told.read_line(&mut line).expect("a line");
-            line.trim_end().strip_prefix(start).unwrap_or_else(|| panic!("{line:?}")).to_owned()
+            // A warning may come first.
+            let mut lines = told.by_ref().lines().map(|line| line.expect("a line"));
+            let found = lines.find_map(|line| line.strip_prefix(start).map(str::to_owned));
+            found.unwrap_or_else(|| panic!("it never said {start:?}"))
         });
         Self { program, told, listen, admin }
     }
