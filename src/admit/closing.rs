@@ -86,6 +86,8 @@ impl State {
 
     pub(super) fn settle(&mut self, grant: Grant, usage: &Usage, now: Instant) {
         let counted = self.upstream.dialect.counted(usage);
+        let (prefix, expected) = &grant.cached;
+        self.fleet.warmed((grant.lent.account(), prefix), *expected, usage, now);
         self.close(grant, now, |lane, debit| Some(lane.settle(debit, &counted, now)));
     }
 

@@ -39,8 +39,8 @@ fn go_or_wait(
 ) -> Result<Entered, Refusal> {
     let pool = state.route(owner, &ask.model, now);
     let (place, entry) = state.place(&ask, now);
-    let Ask { party, demand, avoid, .. } = &ask;
-    let goer = Goer { party, demand, place, avoid: *avoid };
+    let Ask { party, demand, avoid, prefix, .. } = &ask;
+    let goer = Goer { party, demand, place, avoid: *avoid, prefix };
     if let Some(grant) = state.try_pool(pool, goer, now) {
         let reservation = Reservation::new(Arc::clone(shared), grant);
         return Ok(Entered::Granted(Box::new(reservation)));
@@ -50,7 +50,8 @@ fn go_or_wait(
     };
     let request = state.request(pool, (place, entry), &ask);
     let (sender, outcome) = oneshot::channel();
-    let ticket = Ticket { owner, demand: ask.demand, since: now, outcome: sender };
+    let Ask { demand, prefix, .. } = ask;
+    let ticket = Ticket { owner, demand, prefix, since: now, outcome: sender };
     state.join(request, ticket, now)?;
     let waiting = Waiting::new(Arc::clone(shared), (place, now), ask.deadline, outcome);
     Ok(waiting.at_once())

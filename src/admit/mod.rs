@@ -48,7 +48,7 @@ pub use self::snapshot::{
 use self::state::State;
 pub use self::waiting::{Entered, Waiting, Whereabouts};
 use crate::config::{LineSettings, UpstreamSettings};
-use crate::count::Demand;
+use crate::count::{Demand, Prefix};
 use crate::line::Place;
 use crate::units::{ModelName, Party};
 use crate::upstream::{AccountId, ClientKey, Fleet, FleetError};
@@ -83,6 +83,8 @@ pub struct Ask {
     pub place: Option<Place>,
     /// The account that just failed it: others are tried first.
     pub avoid: Option<AccountId>,
+    /// The front of its prompt, by which the account is found that has it in its cache.
+    pub prefix: Prefix,
 }
 
 impl Admission {

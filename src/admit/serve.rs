@@ -85,6 +85,7 @@ impl State {
             return Outcome::of(Answer::Never);
         };
         let (party, demand, pool) = (request.party.clone(), ticket.demand, request.pool);
+        let prefix = &ticket.prefix.clone();
         let debit = match self.try_debit(asked.lane, (party.class, &demand), now) {
             Ok(debit) => debit,
             Err(Hold::Shut(at)) => return Outcome::of(Answer::Shut(at)),
@@ -107,7 +108,8 @@ impl State {
             self.take_back(asked.lane, debit);
             return Outcome::of(Answer::Fits);
         }
-        let goer = Goer { party: &party, demand: &demand, place: asked.place, avoid: None };
+        let place = asked.place;
+        let goer = Goer { party: &party, demand: &demand, place, avoid: None, prefix };
         match self.lend(asked.lane, debit, &goer, now) {
             Ok(grant) => self.goes(grant, &demand),
             Err(_) => Outcome::of(Answer::Shut(None)),

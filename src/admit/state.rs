@@ -9,11 +9,11 @@ use super::memory::{LaneMemory, Memories};
 use super::refusal::Refusal;
 use super::routes::{LaneKey, Routes};
 use crate::config::{LineSettings, UpstreamSettings};
-use crate::count::Demand;
+use crate::count::{Demand, Prefix};
 use crate::limit::{Debit, Lane, QuotaKind, Shortfall, Spare};
 use crate::line::{Backlog, Bounds, LaneId, Line, Place, PoolId, Turn};
-use crate::units::{Class, ModelName, Party};
-use crate::upstream::{AccountId, Fleet, FleetError, Lent, Standing};
+use crate::units::{Class, ModelName, Party, Tokens};
+use crate::upstream::{AccountId, Fleet, FleetError, Lent, Merit, Standing, rank};
 
 /// The state behind the lock.
 #[derive(Debug)]
@@ -55,6 +55,7 @@ pub(super) struct Ticket {
     /// The client's own account, which is held for it.
     pub(super) owner: Option<AccountId>,
     pub(super) demand: Demand,
+    pub(super) prefix: Prefix,
     pub(super) since: Instant,
     pub(super) outcome: oneshot::Sender<Result<Grant, Refusal>>,
 }
@@ -69,6 +70,8 @@ pub(super) struct Grant {
     pub(super) debit: Debit,
     /// What it cost its app in the line; nothing where nobody waited.
     pub(super) turn: Option<Turn>,
+    /// The front of its prompt, and how much of that should be in the account's cache.
+    pub(super) cached: (Prefix, Tokens),
 }
 
 /// Who wants to go.
@@ -78,14 +81,7 @@ pub(super) struct Goer<'a> {
     pub(super) demand: &'a Demand,
     pub(super) place: Place,
     pub(super) avoid: Option<AccountId>,
-}
-
-/// A lane that a request may use.
-struct Candidate {
-    /// Whether it is to be avoided, and how its account stands: the lower, the better.
-    rank: (bool, Standing),
-    headroom: f64,
-    lane: LaneId,
+    pub(super) prefix: &'a Prefix,
 }
 
 /// Why a request does not go through a lane now.
@@ -135,7 +131,7 @@ impl State {
             let lane = *lane;
             return self.try_clear(lane, &goer, now);
         }
-        let ranked = self.ranked(pool, goer.avoid, now);
+        let ranked = self.ranked(pool, &goer, now);
         ranked.into_iter().find_map(|lane| self.try_clear(lane, &goer, now))
     }
 
@@ -148,23 +144,25 @@ impl State {
     }
 
     /// Returns the lanes of `pool`, the best first.
-    pub(super) fn ranked(
-        &self,
-        pool: PoolId,
-        avoid: Option<AccountId>,
-        now: Instant,
-    ) -> Vec<LaneId> {
+    fn ranked(&self, pool: PoolId, goer: &Goer<'_>, now: Instant) -> Vec<LaneId> {
+        let warm = self.fleet.warm(goer.prefix, now);
         let lanes = self.line.lanes(pool).iter();
-        let mut candidates: Vec<Candidate> = lanes
+        let mut candidates: Vec<(Merit, LaneId)> = lanes
             .filter_map(|lane| {
                 let entry = self.lanes.get(lane)?;
                 let account = entry.key.account;
-                let rank = (Some(account) == avoid, self.fleet.standing(account, now));
-                Some(Candidate { rank, headroom: entry.lane.headroom(now), lane: *lane })
+                let merit = Merit {
+                    avoided: Some(account) == goer.avoid,
+                    standing: self.fleet.standing(account, now),
+                    warm: warm.tokens(account),
+                    headroom: entry.lane.headroom(now),
+                    open: entry.open,
+                };
+                Some((merit, *lane))
             })
             .collect();
-        candidates.sort_by(|a, b| a.rank.cmp(&b.rank).then(b.headroom.total_cmp(&a.headroom)));
-        candidates.into_iter().map(|candidate| candidate.lane).collect()
+        rank(&mut candidates);
+        candidates.into_iter().map(|(_, lane)| lane).collect()
     }
 
     /// Debits a lane, if its account can be used.
@@ -206,7 +204,9 @@ impl State {
             let reserve = Backlog { requests: 1, tokens: size(goer.demand, 0) };
             self.line.took(lane, goer.party.class, (cost, reserve), now);
         }
-        Ok(Grant { lane, lent, place: goer.place, waited_for: None, debit, turn: None })
+        let warm = self.fleet.warm(goer.prefix, now).tokens(lent.account());
+        let cached = (goer.prefix.clone(), warm);
+        Ok(Grant { lane, lent, place: goer.place, waited_for: None, debit, turn: None, cached })
     }
 
     /// Returns what `demand` will be charged, and the part of a window that this is, in the first

@@ -2,6 +2,7 @@
 
 mod leaks;
 mod memories;
+mod warmth;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -14,7 +15,7 @@ use super::*;
 use crate::config::{
     AccountSettings, Dialect, Disconnect, KeySettings, LimitRule, LineMode, ModelPattern,
 };
-use crate::count::Method;
+use crate::count::{Method, Prefix};
 use crate::limit::{Charging, Hint, LaneSettings, QuotaHint, QuotaKind};
 use crate::units::{AccountName, KeyLabel, Party, Requests, Secret, Tokens, Usage};
 use crate::upstream::{Change, Finding, Verdict};
@@ -90,6 +91,7 @@ fn ask(tokens: u64) -> Ask {
         deadline: Instant::now() + MINUTES,
         place: None,
         avoid: None,
+        prefix: Prefix::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Demand;
 use super::memory::{Form, Memory};
 use crate::call::{Call, Endpoint, Piece, Prompt};
 use crate::catalog::ModelFacts;
@@ -29,6 +30,11 @@ impl Prefix {
     /// Creates a prefix with `marks`, in the order of the prompt.
     pub fn new(marks: &[Mark]) -> Self {
         Self { marks: (!marks.is_empty()).then(|| marks.into()) }
+    }
+
+    /// Returns whether a prompt of `demand` is long enough for a cache.
+    pub fn may_have(demand: &Demand) -> bool {
+        demand.input.count() >= SHORTEST
     }
 
     /// Returns the marks in the order of the prompt.

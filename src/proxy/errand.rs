@@ -13,7 +13,7 @@ use super::visit::Visit;
 use super::{Failure, Proxy};
 use crate::call::{Call, Delivery, Endpoint, StreamUsage, splice_include_usage};
 use crate::catalog::ModelFacts;
-use crate::count::{Demand, Method};
+use crate::count::{Counter, Demand, Method, Prefix};
 use crate::units::{ModelName, Requests, Tokens};
 use crate::upstream::{Body, Reading};
 
@@ -176,14 +176,20 @@ impl Proxy {
         let call = Call::parse(endpoint, bytes)?;
         visit.record.model = fit_to_keep(&call.model);
         visit.record.facts = self.inner.catalog.facts(call.model.as_str());
-        visit.record.demand = self.weigh(&call, visit.record.facts).await;
+        (visit.record.demand, visit.prefix) = self.weigh(&call, visit.record.facts).await;
         Ok(Errand::Metered(Box::new(call)))
     }
 
     /// Counts at once what costs little, and the rest where it holds up nobody.
-    async fn weigh(&self, call: &Call, facts: ModelFacts) -> Demand {
+    async fn weigh(&self, call: &Call, facts: ModelFacts) -> (Demand, Prefix) {
+        // Where there is one account, its cache is all there is.
+        let several = self.inner.upstream.accounts.len() > 1;
+        let prefix = move |counter: &Counter, call: &Call, demand: &Demand| match several {
+            true if Prefix::may_have(demand) => counter.prefix(call, &facts),
+            _ => Prefix::default(),
+        };
         if let Some(demand) = self.inner.counter.try_count(call, &facts) {
-            return demand;
+            return (demand, prefix(&self.inner.counter, call, &demand));
         }
         let (counter, call) = (self.inner.counter.clone(), call.clone());
         let size = call.body.len() as u64;
@@ -191,16 +197,20 @@ impl Proxy {
         let turn = Arc::clone(&self.inner.counting).acquire_owned().await;
         let counted = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            counter.count(&call, &facts)
+            let demand = counter.count(&call, &facts);
+            (demand, prefix(&counter, &call, &demand))
         });
         let counted = counted.await;
         // Only a runtime that shuts down drops the task; what is left then is the size.
-        counted.unwrap_or(Demand {
-            input: Tokens::new(size / 2),
-            output_bound: None,
-            characters: size,
-            method: Method::Approximate,
-            ..ONE_REQUEST
+        counted.unwrap_or_else(|_| {
+            let demand = Demand {
+                input: Tokens::new(size / 2),
+                output_bound: None,
+                characters: size,
+                method: Method::Approximate,
+                ..ONE_REQUEST
+            };
+            (demand, Prefix::default())
         })
     }
 

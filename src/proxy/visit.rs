@@ -14,6 +14,7 @@ use super::wishes::Wishes;
 use crate::admit::Ask;
 use crate::auth::{Client, Looks};
 use crate::call::Endpoint;
+use crate::count::Prefix;
 use crate::settle::Record;
 use crate::units::{AppName, Party, RequestId};
 use crate::upstream::ClientKey;
@@ -29,6 +30,8 @@ pub(super) struct Visit {
     pub(super) keep_alive: Option<(Duration, Endpoint)>,
     /// The latest moment at which going upstream is of use to the client.
     pub(super) deadline: Instant,
+    /// What of its prompt may be in an account's cache.
+    pub(super) prefix: Prefix,
     /// What is known of it so far, for log and books.
     pub(super) record: Record,
 }
@@ -53,7 +56,8 @@ impl Proxy {
             status: 0,
         };
         let (head, wishes) = (Arc::new(head), Wishes::default());
-        Visit { head, arrived, wishes, keep_alive: None, deadline, record }
+        let prefix = Prefix::default();
+        Visit { head, arrived, wishes, keep_alive: None, deadline, prefix, record }
     }
 
     /// Notes on whose behalf `client` sends `errand`, and until when its turn is of use.
@@ -100,6 +104,7 @@ impl Proxy {
             deadline: visit.deadline,
             place: None,
             avoid: None,
+            prefix: visit.prefix.clone(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! # What this module owns
 //!
 //! Who is asked first: what did not just fail it, then the healthier, then what has its prompt in
-//! the cache, then what has most room. A pin (an object that lives in one account) will go before
+//! the cache, then what has most room, then what has less to do. A pin (an object that lives in one account) will go before
 //! all of these.
 //!
 //! # What this module does not do
@@ -25,6 +25,8 @@ pub struct Merit {
     pub warm: Tokens,
     /// The part of its quotas that is free, 0 to 1.
     pub headroom: f64,
+    /// Requests of it under way, which tell accounts apart that are equally free.
+    pub open: usize,
 }
 
 /// Sorts `candidates`, best first; equal ones keep their order.
@@ -39,6 +41,7 @@ pub fn rank<T>(candidates: &mut [(Merit, T)]) {
         first
             .then(other.warmth(wasteful).cmp(&one.warmth(wasteful)))
             .then(other.headroom.total_cmp(&one.headroom))
+            .then(one.open.cmp(&other.open))
     });
 }
 
@@ -67,7 +70,7 @@ mod tests {
     use super::*;
 
     fn merit(avoided: bool, standing: Standing, warm: u64, headroom: f64) -> Merit {
-        Merit { avoided, standing, warm: Tokens::new(warm), headroom }
+        Merit { avoided, standing, warm: Tokens::new(warm), headroom, open: 0 }
     }
 
     fn order(merits: &[Merit]) -> Vec<usize> {
@@ -100,6 +103,13 @@ mod tests {
         for (name, merits, expected) in cases {
             assert_eq!(order(&merits), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn who_is_equally_free_and_less_busy_goes_first() {
+        let equal = merit(false, Standing::Ready, 0, 1.0);
+        assert_eq!(order(&[Merit { open: 3, ..equal }, Merit { open: 2, ..equal }]), [1, 0]);
+        assert_eq!(order(&[Merit { open: 3, ..equal }, Merit { headroom: 0.9, ..equal }]), [0, 1]);
     }
 
     proptest! {

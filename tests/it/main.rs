@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test binary: helpers outside test functions fail so")]
 
+mod affinity;
 mod cli;
 mod demo;
 mod house;

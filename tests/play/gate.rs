@@ -9,7 +9,7 @@ use sluicegate::config::{
     self, AccountSettings, Dialect, Flags, KeySettings, LimitRule, LineSettings, ModelPattern,
     Outside, Settings, UpstreamSettings,
 };
-use sluicegate::count::{Demand, Method};
+use sluicegate::count::{Demand, Method, Prefix};
 use sluicegate::limit::Hint;
 use sluicegate::simulate::Head;
 use sluicegate::units::{AccountName, KeyLabel, ModelName, Party, Requests, Secret, Tokens, Usage};
@@ -197,6 +197,7 @@ fn ask(job: &Job) -> Ask {
         deadline: Instant::now() + FAR,
         place: None,
         avoid: None,
+        prefix: Prefix::default(),
     }
 }
 
