@@ -132,6 +132,8 @@ fn lane(section: &mut Section, check: &mut Check<'_>) -> LaneSettings {
         input_tokens_per_minute: limit("input_tokens_per_minute"),
         output_tokens_per_minute: limit("output_tokens_per_minute"),
         images_per_minute: limit("images_per_minute"),
+        requests_per_second: limit("requests_per_second"),
+        tokens_per_second: limit("tokens_per_second"),
         concurrency: limit("concurrency"),
         ..LaneSettings::default()
     };

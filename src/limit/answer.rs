@@ -3,12 +3,14 @@
 use tokio::time::Instant;
 
 use super::QuotaKind;
-use super::debit::{Bounded, Debit, Stage};
+use super::bank::Bank;
+use super::charge::Charge;
+use super::debit::{Bounded, Debit, Refused, Sent, Stage};
 use super::hint::{Hint, QuotaHint, RefusalHint};
+use super::hypothesis::{Circumstances, Hypothesis, Unheard};
 use super::lane::Lane;
-use super::meter::{End, Meter, Span, float};
+use super::meter::{Span, float};
 use super::moment::{Moment, nanos};
-use super::quota::{Quota, Statement};
 use super::route::{Known, Period};
 use super::settings::{Charging, Counting};
 
@@ -21,37 +23,30 @@ impl Lane {
         let arrived = self.arrival(debit, hint, now);
         self.heard = now;
         debit.stage = Stage::Answered;
-        debit.retry_after = hint.retry_after;
-        debit.refusal = hint.refusal;
-        debit.refused_by = hint.refused_by;
         debit.told = hint.has_counters();
-        for (i, quota) in self.quotas.iter_mut().enumerate() {
-            let amount = debit.charge.of(quota.kind);
-            quota.arrived(debit.at, arrived.since(debit.at), now);
-            if quota.meter.leave_behind(amount, debit.at, arrived) {
-                debit.leave_behind(i);
-            }
+        self.has_headers |= debit.told;
+        if refused {
+            debit.refusal = Some(Box::new(Refused {
+                arithmetic: hint.refusal,
+                by: hint.refused_by,
+                retry_after: hint.retry_after,
+                had_room: self.had_room(debit, hint),
+            }));
         }
-        if let Some(requests) = hint.requests {
-            let kinds = [QuotaKind::RequestsPerMinute, QuotaKind::RequestsPerDay];
-            self.told(debit, &requests, kinds, Answer { arrived, refused, now });
+        for bank in &mut self.banks {
+            let charge = (&debit.charge, debit.leading);
+            debit.left_behind |= bank.arrived(charge, (debit.at, arrived), now);
         }
-        if let Some(tokens) = hint.tokens {
-            let kinds = [QuotaKind::TokensPerMinute, QuotaKind::TokensPerDay];
-            self.told(debit, &tokens, kinds, Answer { arrived, refused, now });
+        let around = self.circumstances(debit, arrived, refused, now);
+        self.told_by_headers(debit, hint, &around);
+        let had_room = debit.refusal.as_ref().is_some_and(|said| said.had_room);
+        if let Some(refusal) = hint.refusal.filter(|_| !had_room) {
+            self.told_arithmetic(debit, &refusal, &around);
+        } else if !self.has_headers {
+            self.told_silently(debit, hint, &around);
         }
-        let named = [
-            (hint.requests_daily, QuotaKind::RequestsPerDay),
-            (hint.tokens_daily, QuotaKind::TokensPerDay),
-            (hint.input, QuotaKind::InputTokensPerMinute),
-            (hint.output, QuotaKind::OutputTokensPerMinute),
-        ];
-        for (told, kind) in named.into_iter().filter_map(|(told, kind)| Some((told?, kind))) {
-            self.told(debit, &told, [kind; 2], Answer { arrived, refused, now });
-        }
-        if let Some(refusal) = hint.refusal {
-            self.told_arithmetic(debit, &refusal, Answer { arrived, refused, now });
-        }
+        self.leading = self.most_likely_charging();
+        self.release(now);
         if debit.told || !refused {
             self.contact.make();
         } else {
@@ -65,23 +60,31 @@ impl Lane {
         let now = self.time.advance(now);
         self.credit_tokens(&debit, now);
         let minute = nanos(self.settings.minute);
-        let kind = self.blamed(&debit);
-        let wait = debit.retry_after.map_or(minute / 120, nanos).min(minute);
-        let numbers = debit.told || debit.refusal.is_some_and(|refusal| refusal.used.is_some());
-        if !numbers && debit.retry_after.is_some() {
-            self.read_level(kind, &debit, wait, now);
-        }
+        let said = debit.refusal.as_deref().copied();
+        let arithmetic = said.and_then(|said| said.arithmetic);
+        let by_words = said.and_then(|said| said.by).unwrap_or(QuotaKind::TokensPerMinute);
+        let kind = arithmetic.map_or(by_words, blamed);
+        let retry_after = said.and_then(|said| said.retry_after);
+        let wait = retry_after.map_or(minute / 120, nanos).min(minute);
+        let numbers = debit.told || arithmetic.is_some_and(|refusal| refusal.used.is_some());
         // Where the levels are known, they know better than a wait that was rounded up.
         let longest = if numbers { minute / 30 } else { minute };
         let until = now.plus(wait.min(longest).max(1));
         self.hold = self.hold.max(Some((kind, until)));
-        let hopeless = debit.refusal.is_some_and(|refusal| refusal.used.is_none());
+        if said.is_some_and(|said| said.had_room) {
+            return self.pace(&debit, kind, now);
+        }
+        let hopeless = arithmetic.is_some_and(|refusal| refusal.used.is_none());
         if debit.probing {
             self.contact.refused(now);
         } else if hopeless {
             // "Request too large" says nothing of the level.
-        } else if let Some(quota) = self.quotas.iter_mut().find(|quota| quota.kind == kind) {
-            quota.surprised(debit.charge.of(kind), minute, now);
+        } else {
+            let leading = self.leading;
+            if let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) {
+                let amount = debit.charge.of(kind, bank.charging(leading));
+                bank.margin.surprised(amount, bank.limit(), minute, now);
+            }
         }
     }
 
@@ -93,10 +96,9 @@ impl Lane {
     }
 
     fn credit_tokens(&mut self, debit: &Debit, now: Moment) {
-        for (i, quota) in self.quotas.iter_mut().enumerate() {
-            if !quota.kind.is_of_requests() && !debit.is_left_behind(i) {
-                quota.correct(debit.charge.of(quota.kind), 0, debit.at, now);
-            }
+        let charge = (&debit.charge, debit.leading);
+        for bank in self.banks.iter_mut().filter(|bank| !bank.kind.is_of_requests()) {
+            bank.cancel(charge, debit.left_behind, debit.at, now);
         }
         self.close(debit);
     }
@@ -111,152 +113,212 @@ impl Lane {
         answered.min(debit.at.plus(self.grace.nanos()))
     }
 
-    /// Takes in what the headers say of one counter.
-    fn told(&mut self, debit: &Debit, hint: &QuotaHint, kinds: [QuotaKind; 2], answer: Answer) {
-        if hint.limit == 0 {
-            return; // Some answers carry -1 or 0 where nothing is counted.
-        }
-        let [minute, day] = kinds;
-        let limit = |kind| self.quota(kind).map(Quota::told_limit);
-        let known = Known {
-            counting: self.counting(),
-            minute: nanos(self.settings.minute),
-            day: nanos(self.settings.day),
-            minute_limit: limit(minute),
-            day_limit: limit(day),
-        };
-        let period = known.period(hint);
-        let kind = if period == Period::Day { day } else { minute };
-        let left = known.left(hint, period);
-        let Answer { arrived, refused, now } = answer;
-        let window = nanos(self.window(kind));
-        if self.quota(kind).is_none() {
-            self.add_quota(NewQuota { kind, limit: hint.limit, left }, debit, now);
+    /// Gathers what happened around a request whose answer came now.
+    fn circumstances(
+        &self,
+        debit: &Debit,
+        arrived: Moment,
+        refused: bool,
+        now: Moment,
+    ) -> Circumstances {
+        let grace = self.grace.nanos();
+        let mark = debit.sent.as_deref().map(|sent| sent.mark).unwrap_or_default();
+        let known = arrived.plus(grace);
+        let after = self.traffic.upto(arrived).since(&mark).without(&debit.charge);
+        // What became known there before it came has been heard here by then.
+        let others = self.open.charge.minus(&debit.charge);
+        let slack = self.open.slack;
+        let unheard = if now < known {
+            Unheard { slack, refunds: others.bound, output: self.pool.reserve() }
         } else {
-            let grace = self.grace.nanos();
-            let reserve = self.pool.reserve();
-            let uncertain = if self.tariff.charges_later(kind) { reserve } else { 0 };
-            let own = debit.charge.of(kind);
-            let Some(quota) = self.quotas.iter_mut().find(|quota| quota.kind == kind) else {
-                return;
-            };
-            quota.learn_limit(hint.limit, debit.at, now, window);
-            if let Some((left, guess)) = left.zip(debit.prediction(kind)) {
-                // Output that is known there and not here yet was kept free for.
-                let left = Span { most: left.most + float(uncertain), ..left };
-                let said = Statement { left, own, sent: debit.at, refused };
-                quota.judge(&said, &guess, now, grace);
-            }
+            Unheard { slack, ..Unheard::default() }
+        };
+        Circumstances {
+            charge: debit.charge,
+            leading: debit.leading,
+            sent: debit.at,
+            arrived,
+            now,
+            grace,
+            refused,
+            before: mark.since(&self.traffic.before(debit.at.minus(grace))),
+            after,
+            settled: self.traffic.upto(known).since(&mark),
+            unheard,
         }
-        if let Some(reset) = hint.reset.map(nanos).filter(|_| self.counting() == Counting::Fixed) {
-            let end = End {
-                earliest: debit.at.plus(reset),
-                latest: arrived.plus(reset).plus(MILLISECOND),
-            };
-            let grace = self.grace.nanos();
-            if let Some(quota) = self.quotas.iter_mut().find(|quota| quota.kind == kind) {
-                quota.meter.learn_end(end, now, grace);
+    }
+
+    fn told_by_headers(&mut self, debit: &Debit, hint: &Hint, around: &Circumstances) {
+        use QuotaKind as Kind;
+        let apart = hint.input.is_some() || hint.output.is_some();
+        #[rustfmt::skip] // One counter a line.
+        let counters = [
+            (hint.requests,                   Kind::RequestsPerMinute,     Kind::RequestsPerDay),
+            // Beside the two, this tells whichever has less left.
+            (hint.tokens.filter(|_| !apart),  Kind::TokensPerMinute,       Kind::TokensPerDay),
+            (hint.input,                      Kind::InputTokensPerMinute,  Kind::InputTokensPerMinute),
+            (hint.output,                     Kind::OutputTokensPerMinute, Kind::OutputTokensPerMinute),
+        ];
+        #[rustfmt::skip] // One counter a line.
+        let counters = counters.into_iter().chain([
+            (hint.requests_daily,             Kind::RequestsPerDay,        Kind::RequestsPerDay),
+            (hint.tokens_daily,               Kind::TokensPerDay,          Kind::TokensPerDay),
+        ]);
+        for (counter, minute, day) in counters {
+            if let Some(counter) = counter.filter(|counter| counter.limit > 0) {
+                self.told(debit, &counter, [minute, day], around);
             }
         }
     }
 
+    /// Takes in what the headers say of one counter.
+    fn told(
+        &mut self,
+        debit: &Debit,
+        hint: &QuotaHint,
+        [minute, day]: [QuotaKind; 2],
+        around: &Circumstances,
+    ) {
+        let kind = match self.known(minute, day).period(hint) {
+            Period::Minute => minute,
+            Period::Day => day,
+        };
+        let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) else {
+            let left = hint.remaining.map(float);
+            return self.add_bank((kind, hint.limit, left), debit, around);
+        };
+        let guesses = debit.sent.as_deref().map(Sent::guesses);
+        bank.hear(hint, guesses, debit.left_behind, around);
+    }
+
     /// Takes in "Limit L, Used U, Requested R".
-    fn told_arithmetic(&mut self, debit: &Debit, refusal: &RefusalHint, answer: Answer) {
-        let kind = self.blamed_kind(refusal);
-        let (grace, own) = (self.grace.nanos(), debit.charge.of(kind));
-        if refusal.limit > 0 && self.quota(kind).is_none() {
-            let left = refusal.used.map(|used| {
-                let left = float(refusal.limit) - float(used);
-                Span { least: left, most: left }
-            });
-            let told = NewQuota { kind, limit: refusal.limit, left };
-            return self.add_quota(told, debit, answer.now);
-        }
-        if kind.is_of_tokens() && debit.bounded != Bounded::Known && refusal.requested > own {
-            let assumed = match self.tariff.charging {
-                Charging::Max => refusal.requested,
-                _ => refusal.requested.saturating_sub(debit.charge.input),
-            };
-            self.told_absent = Some(assumed);
-        }
-        let guess = debit.prediction(kind);
-        let window = nanos(self.window(kind));
-        let Some(quota) = self.quotas.iter_mut().find(|quota| quota.kind == kind) else { return };
+    fn told_arithmetic(&mut self, debit: &Debit, refusal: &RefusalHint, around: &Circumstances) {
+        let kind = blamed(*refusal);
+        let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) else {
+            let left = refusal.used.map(|used| float(refusal.limit) - float(used));
+            if refusal.limit > 0 {
+                self.add_bank((kind, refusal.limit, left), debit, around);
+            }
+            return;
+        };
         if refusal.limit > 0 {
-            quota.learn_limit(refusal.limit, debit.at, answer.now, window);
+            bank.learn_limit(refusal.limit, debit.at, around.now);
         }
-        if let Some((used, guess)) = refusal.used.zip(guess) {
+        if let Some((used, sent)) = refusal.used.zip(debit.sent.as_deref()) {
+            let leading = debit.leading;
             // As if it had been counted, which is what was predicted.
-            let left = float(refusal.limit) - float(used) - float(own);
-            let left = Span { least: left, most: left + 1.0 };
-            let said = Statement { left, own, sent: debit.at, refused: true };
-            quota.judge(&said, &guess, answer.now, grace);
+            let left = |belief: &Hypothesis| {
+                let own = around.charge.of(kind, belief.charging(leading));
+                let left = float(refusal.limit) - float(used) - float(own);
+                Some(Span { least: left, most: left + 1.0 })
+            };
+            bank.hear_left(left, sent.guesses(), debit.left_behind, around);
+        }
+        if kind.is_of_tokens() {
+            self.learn_request(debit, refusal.requested);
+        }
+    }
+
+    /// Learns from what the provider says it would charge for a request: for a bound that was not
+    /// stated, or for the prompt.
+    fn learn_request(&mut self, debit: &Debit, requested: u64) {
+        let Charge { estimate, bound, .. } = debit.charge;
+        if debit.bounded != Bounded::Known {
+            let assumed = match self.leading {
+                Charging::Max => requested,
+                _ => requested.saturating_sub(estimate),
+            };
+            if requested > debit.charge.tokens(self.leading) {
+                self.told_absent = Some(assumed);
+            }
+            return;
+        }
+        let told = match self.leading {
+            Charging::Refund => requested.checked_sub(bound),
+            Charging::Max => Some(requested).filter(|told| *told != bound),
+            Charging::Later | Charging::Split => Some(requested),
+        };
+        if let Some(told) = told.filter(|told| *told > 0) {
+            self.estimates.learn(debit.prompt, told);
+        }
+    }
+
+    /// Takes in an answer without any number: that it was admitted, or refused until later.
+    fn told_silently(&mut self, debit: &Debit, hint: &Hint, around: &Circumstances) {
+        let Some(sent) = debit.sent.as_deref() else { return };
+        let kind = QuotaKind::TokensPerMinute;
+        let minute = nanos(self.settings.minute);
+        let wait = hint.retry_after.map(|wait| (nanos(wait), wait.subsec_nanos() == 0));
+        for bank in &mut self.banks {
+            if around.refused && bank.kind != kind {
+                continue; // Nobody says which it was.
+            }
+            let limit = float(bank.limit());
+            let window = float(bank.window);
+            let left = |belief: &Hypothesis| {
+                if !around.refused {
+                    return Some(Span { least: 0.0, most: f64::INFINITY });
+                }
+                // What is missing comes in the time that it says, which may be rounded up.
+                let none = Some(Span { least: f64::NEG_INFINITY, most: 0.0 });
+                let Some((wait, rounded)) = wait else { return none };
+                if belief.way.counting != Counting::Bucket {
+                    return none;
+                }
+                let blur = if rounded { float(SECOND.min(minute / 60).min(wait)) } else { 0.0 };
+                let missing = |wait: f64| -wait * limit / window;
+                Some(Span { least: missing(float(wait)), most: missing(float(wait) - blur) })
+            };
+            bank.hear_left(left, sent.guesses(), debit.left_behind, around);
         }
     }
 
     /// Takes on a quota that nobody had configured. What is under way is debited once more: nobody
     /// knows which of it the provider had counted.
-    fn add_quota(&mut self, told: NewQuota, debit: &Debit, now: Moment) {
-        let NewQuota { kind, limit, left } = told;
-        let window = nanos(self.window(kind));
-        let mut meter = Meter::new(self.counting(), limit, window, now);
+    fn add_bank(
+        &mut self,
+        (kind, limit, left): (QuotaKind, u64, Option<f64>),
+        debit: &Debit,
+        around: &Circumstances,
+    ) {
+        let mut bank = self.new_bank(kind, limit, around.now);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-        let used = left.map_or(0, |left| (float(limit) - left.least).ceil() as u64);
-        let others = self.open.charge.minus(&debit.charge).of(kind);
-        meter.debit(used.saturating_add(others), now, self.grace.nanos());
-        self.quotas.push(Quota::new(kind, meter, now));
+        let used = left.map_or(0, |left| (float(limit) - left).ceil() as u64);
+        let others = self.open.charge.minus(&debit.charge);
+        bank.begin_used(used, (&others, debit.leading), around.now, around.grace);
+        self.banks.push(bank);
     }
 
-    /// Reads the level out of an exact wait: what is missing comes in that time.
-    fn read_level(&mut self, kind: QuotaKind, debit: &Debit, wait: u64, now: Moment) {
-        let window = float(nanos(self.window(kind)));
-        let grace = self.grace.nanos();
-        let amount = float(debit.charge.of(kind));
-        let bucket = self.counting() == Counting::Bucket;
-        let quota = self.quotas.iter_mut().find(|quota| quota.kind == kind);
-        let Some(quota) = quota.filter(|_| bucket) else { return };
-        let level = amount - float(wait) * float(quota.meter.limit()) / window;
-        #[expect(clippy::cast_precision_loss, reason = "compared to a millionth at best")]
-        let believed = quota.meter.room(now, grace) as f64;
-        if level < believed {
-            quota.shift_by(level - believed, now);
+    /// Tells whether the headers of a refusal show room for its request.
+    fn had_room(&self, debit: &Debit, hint: &Hint) -> bool {
+        let fits = |hint: Option<QuotaHint>, amount: u64| {
+            hint.and_then(|hint| hint.remaining).is_some_and(|left| left >= amount)
+        };
+        let tokens = debit.charge.tokens(Charging::Refund);
+        fits(hint.requests, 1) && (fits(hint.tokens, tokens) || hint.tokens.is_none())
+    }
+
+    fn known(&self, minute: QuotaKind, day: QuotaKind) -> Known {
+        let bank = |kind| self.banks.iter().find(|bank| bank.kind == kind);
+        let counting = bank(minute).or_else(|| bank(day)).and_then(Bank::counting);
+        Known {
+            counting: self.settings.counting.or(counting),
+            minute: nanos(self.settings.minute),
+            day: nanos(self.settings.day),
+            minute_limit: bank(minute).map(Bank::told_limit),
+            day_limit: bank(day).map(Bank::told_limit),
         }
     }
 
-    /// Returns the quota that a refusal is put down to.
-    fn blamed(&self, debit: &Debit) -> QuotaKind {
-        let by_words = debit.refused_by.unwrap_or(QuotaKind::TokensPerMinute);
-        debit.refusal.map_or(by_words, |refusal| self.blamed_kind(&refusal))
-    }
-
-    fn blamed_kind(&self, refusal: &RefusalHint) -> QuotaKind {
-        refusal.quota.unwrap_or(QuotaKind::TokensPerMinute)
-    }
-
-    pub(super) fn counting(&self) -> Counting {
-        self.settings.counting.unwrap_or_default()
-    }
-
-    fn quota(&self, kind: QuotaKind) -> Option<&Quota> {
-        self.quotas.iter().find(|quota| quota.kind == kind)
+    pub(super) fn most_likely_charging(&self) -> Charging {
+        let tokens = self.banks.iter().find(|bank| bank.kind == QuotaKind::TokensPerMinute);
+        tokens.map_or(self.leading, |bank| bank.charging(self.leading))
     }
 }
 
-/// When and how an answer came.
-#[derive(Debug, Clone, Copy)]
-struct Answer {
-    /// When its request got there at the latest.
-    arrived: Moment,
-    refused: bool,
-    now: Moment,
+/// Returns the quota that a refusal is put down to.
+fn blamed(refusal: RefusalHint) -> QuotaKind {
+    refusal.quota.unwrap_or(QuotaKind::TokensPerMinute)
 }
 
-/// A quota that an answer told of.
-struct NewQuota {
-    kind: QuotaKind,
-    limit: u64,
-    left: Option<Span>,
-}
-
-/// What `reset` is cut off to, in nanoseconds.
-const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;

@@ -2,102 +2,74 @@
 //!
 //! # What this module owns
 //!
-//! [`Charge`], the amounts that are debited at admission, and [`Tariff`], which turns a demand into
-//! one. Output that is charged later is not in it: [`super::pool`] reserves that.
+//! [`Charge`], what is known of a request's size when it is sent, and [`Way`], one belief about how
+//! its provider counts and charges, which turns the former into the amounts that are debited. Output
+//! that is charged later is not among them: [`super::pool`] reserves that.
+
+use serde::{Deserialize, Serialize};
 
 use super::QuotaKind;
-use super::settings::{Charging, Estimator};
-use crate::count::Demand;
+use super::settings::{Charging, Counting};
+use crate::units::Usage;
 
-/// How a lane charges.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Tariff {
-    pub(super) charging: Charging,
-    pub(super) estimator: Estimator,
-}
-
-/// What is debited at admission.
+/// What is known of a request's size when it is sent. All amounts that any way of charging debits
+/// follow from it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Charge {
     pub(super) requests: u64,
-    /// From the quotas of input and output together.
-    pub(super) tokens: u64,
-    /// From the quota of input alone.
-    pub(super) input: u64,
+    /// The provider's estimate of the prompt.
+    pub(super) estimate: u64,
+    /// The output bound, as the provider will see it or as we assume it.
+    pub(super) bound: u64,
     pub(super) images: u64,
 }
 
-impl Tariff {
-    /// Returns what `demand` is charged at admission if its output has at most `bound` tokens.
-    pub(super) fn charge(&self, demand: &Demand, bound: u64) -> Charge {
-        let estimate = self.estimate(demand);
-        let tokens = match self.charging {
-            Charging::Max => estimate.max(bound),
-            Charging::Refund => estimate.saturating_add(bound),
-            Charging::Later | Charging::Split => estimate,
-        };
-        let requests = demand.requests.count();
-        Charge { requests, tokens, input: estimate, images: demand.images }
-    }
+/// One belief about a provider's counter: how it counts, what it charges, and when refunds count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) counting: Counting,
+    /// `None`: as the tokens of the minute are charged, whatever that turns out to be.
+    pub(super) charging: Option<Charging>,
+    pub(super) refunds: Refunds,
+}
 
-    /// Returns the tokens that a request debited `charge` is charged in the end, if it has `output`.
-    pub(super) fn last(&self, charge: &Charge, output: u64) -> u64 {
-        match self.charging {
-            Charging::Max => charge.tokens,
-            Charging::Refund | Charging::Later | Charging::Split => {
-                charge.input.saturating_add(output)
-            }
-        }
-    }
-
-    /// Returns whether what is reported as used replaces the estimates.
-    pub(super) fn is_corrected_by_usage(&self) -> bool {
-        matches!(self.charging, Charging::Refund | Charging::Split)
-    }
-
-    /// Returns whether the output bound is debited at admission.
-    pub(super) fn reserves_bound(&self) -> bool {
-        matches!(self.charging, Charging::Max | Charging::Refund)
-    }
-
-    /// Returns whether `kind` is charged for output when it is known.
-    pub(super) fn charges_later(&self, kind: QuotaKind) -> bool {
-        match kind {
-            QuotaKind::TokensPerMinute | QuotaKind::TokensPerDay => !self.reserves_bound(),
-            QuotaKind::OutputTokensPerMinute => true,
-            _ => false,
-        }
-    }
-
-    /// Returns whether the estimate debited from `kind` is replaced by the actual use.
-    pub(super) fn corrects(&self, kind: QuotaKind) -> bool {
-        match kind {
-            QuotaKind::TokensPerMinute | QuotaKind::TokensPerDay => {
-                self.charging == Charging::Refund
-            }
-            QuotaKind::InputTokensPerMinute => true,
-            _ => false,
-        }
-    }
-
-    /// Returns the provider's estimate of the prompt.
-    fn estimate(&self, demand: &Demand) -> u64 {
-        let quarter = demand.characters.div_ceil(4);
-        match self.estimator {
-            Estimator::Tokens => demand.input.count(),
-            Estimator::Chars4 => quarter,
-            Estimator::Max => demand.input.count().max(quarter),
-        }
-    }
+/// When a refund takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Refunds {
+    /// At the time of the debit: what would have overflowed since is lost.
+    AtDebit,
+    /// When it is known: what overflows then is lost.
+    AtPresent,
 }
 
 impl Charge {
+    /// Returns the tokens that `charging` debits at admission.
+    pub(super) fn tokens(&self, charging: Charging) -> u64 {
+        match charging {
+            Charging::Max => self.estimate.max(self.bound),
+            Charging::Refund => self.estimate.saturating_add(self.bound),
+            Charging::Later | Charging::Split => self.estimate,
+        }
+    }
+
+    /// Returns what a quota of `kind` is debited at admission.
+    pub(super) fn of(&self, kind: QuotaKind, charging: Charging) -> u64 {
+        match kind {
+            kind if kind.is_of_requests() => self.requests,
+            kind if kind.is_of_tokens() => self.tokens(charging),
+            QuotaKind::InputTokensPerMinute => self.estimate,
+            QuotaKind::ImagesPerMinute => self.images,
+            _ => 0,
+        }
+    }
+
     /// Returns the sum of both.
     pub(super) fn plus(&self, other: &Self) -> Self {
         Self {
             requests: self.requests.saturating_add(other.requests),
-            tokens: self.tokens.saturating_add(other.tokens),
-            input: self.input.saturating_add(other.input),
+            estimate: self.estimate.saturating_add(other.estimate),
+            bound: self.bound.saturating_add(other.bound),
             images: self.images.saturating_add(other.images),
         }
     }
@@ -106,22 +78,43 @@ impl Charge {
     pub(super) fn minus(&self, other: &Self) -> Self {
         Self {
             requests: self.requests.saturating_sub(other.requests),
-            tokens: self.tokens.saturating_sub(other.tokens),
-            input: self.input.saturating_sub(other.input),
+            estimate: self.estimate.saturating_sub(other.estimate),
+            bound: self.bound.saturating_sub(other.bound),
             images: self.images.saturating_sub(other.images),
         }
     }
+}
 
-    /// Returns what `kind` is debited.
-    pub(super) fn of(&self, kind: QuotaKind) -> u64 {
+impl Charging {
+    /// Returns whether the output bound is debited at admission.
+    pub(super) const fn reserves_bound(self) -> bool {
+        matches!(self, Self::Max | Self::Refund)
+    }
+
+    /// Returns whether `kind` is charged for output when it is known.
+    pub(super) const fn is_later(self, kind: QuotaKind) -> bool {
         match kind {
-            QuotaKind::RequestsPerMinute | QuotaKind::RequestsPerDay => self.requests,
-            QuotaKind::TokensPerMinute | QuotaKind::TokensPerDay => self.tokens,
-            QuotaKind::InputTokensPerMinute => self.input,
-            QuotaKind::ImagesPerMinute => self.images,
-            QuotaKind::OutputTokensPerMinute | QuotaKind::Concurrency | QuotaKind::FirstContact => {
-                0
-            }
+            kind if kind.is_of_tokens() => !self.reserves_bound(),
+            QuotaKind::OutputTokensPerMinute => true,
+            _ => false,
+        }
+    }
+
+    /// Returns what stands in place of the debit of `kind` once `usage` is known; `None` where it
+    /// stays.
+    pub(super) fn corrected(self, kind: QuotaKind, usage: &Usage) -> Option<u64> {
+        match kind {
+            kind if kind.is_of_tokens() => (self == Self::Refund).then(|| usage.total().count()),
+            QuotaKind::InputTokensPerMinute => Some(usage.input.count()),
+            _ => None,
+        }
+    }
+
+    /// Returns the tokens that a request of this size is charged in the end if it has `output`.
+    pub(super) fn last(self, charge: &Charge, output: u64) -> u64 {
+        match self {
+            Self::Max => charge.tokens(self),
+            Self::Refund | Self::Later | Self::Split => charge.estimate.saturating_add(output),
         }
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Grace {
     epoch: Moment,
     length: u64,
     answers: u32,
+    /// The shortest network time seen.
+    shortest: u64,
 }
 
 impl Grace {
@@ -69,7 +71,15 @@ impl Grace {
     pub(super) fn new(minute: u64, now: Moment) -> Self {
         let most = (minute / 60).max(1);
         let guess = GUESS.min(most);
-        Self { most, present: guess, before: guess, epoch: now, length: minute.max(1), answers: 0 }
+        Self {
+            most,
+            present: guess,
+            before: guess,
+            epoch: now,
+            length: minute.max(1),
+            answers: 0,
+            shortest: u64::MAX,
+        }
     }
 
     /// Takes in that an answer's way there and back took `network` nanoseconds.
@@ -83,6 +93,7 @@ impl Grace {
             self.epoch = now;
         }
         self.answers = self.answers.saturating_add(1);
+        self.shortest = self.shortest.min(network);
         let bound = network.saturating_add(network / 4).clamp(least, self.most);
         self.present = self.present.max(bound);
     }
@@ -96,6 +107,14 @@ impl Grace {
             self.epoch = now;
             self.answers = ENOUGH + 1;
         }
+    }
+
+    /// Returns by how much one way may take longer for one request than for another: half of what
+    /// both ways together differ, and a little.
+    pub(super) fn jitter(&self) -> u64 {
+        let longest = self.nanos() / 5 * 4;
+        let spread = longest.saturating_sub(self.shortest.min(longest));
+        spread / 2 + spread / 20
     }
 
     /// Returns the bound in nanoseconds.

@@ -3,9 +3,11 @@
 use tokio::time::Instant;
 
 use super::QuotaKind;
+use super::bank::Bank;
+use super::charge::Charge;
 use super::lane::Lane;
 use super::meter::float;
-use super::moment::nanos;
+use super::settings::Charging;
 use crate::count::Demand;
 use crate::units::{Tokens, Usage};
 
@@ -55,15 +57,25 @@ impl Lane {
     pub fn expected(&self, demand: &Demand) -> Cost {
         let offer = self.offer(demand);
         let output = self.outputs.share(offer.bound).mean();
-        Cost { requests: offer.charge.requests, tokens: self.tariff.last(&offer.charge, output) }
+        Cost { requests: offer.charge.requests, tokens: self.leading.last(&offer.charge, output) }
+    }
+
+    /// Returns what has to be free for `demand` to go: all that is debited until its use is known.
+    pub fn reserved(&self, demand: &Demand) -> Cost {
+        let offer = self.offer(demand);
+        let mut tokens = offer.charge.tokens(self.leading);
+        if !self.leading.reserves_bound() {
+            tokens = tokens.saturating_add(self.outputs.share(offer.bound).mean());
+        }
+        Cost { requests: offer.charge.requests, tokens }
     }
 
     /// Returns the largest part that `cost` takes of any of the lane's limits: 1 is a whole window of
     /// one quota. Zero while no limit is known.
     pub fn share(&self, cost: &Cost) -> f64 {
-        let parts = self.quotas.iter().filter_map(|quota| {
-            let amount = cost.of(quota.kind)?;
-            Some(float(amount) / float(quota.meter.limit()))
+        let parts = self.banks.iter().filter_map(|bank| {
+            let amount = cost.of(bank.kind)?;
+            Some(float(amount) / float(bank.limit()))
         });
         parts.fold(0.0, f64::max)
     }
@@ -76,23 +88,29 @@ impl Lane {
         let moment = self.time.peek(now);
         let grace = self.grace.nanos();
         let mut latest = self.hold.map_or(moment, |(_, at)| at.max(moment));
-        for quota in &self.quotas {
-            let Some(amount) = cost.of(quota.kind) else { continue };
-            let window = nanos(self.window(quota.kind));
-            latest = latest.max(quota.gone_through(amount, moment, window, grace));
+        for bank in &self.banks {
+            let Some(amount) = cost.of(bank.kind) else { continue };
+            let back = if bank.kind.is_of_tokens() { self.coming_back(bank) } else { 0 };
+            let rest = amount.saturating_sub(back);
+            latest = latest.max(bank.gone_through(rest, moment, grace));
         }
         self.time.instant(latest)
     }
 
-    /// Returns what a request was charged that used `usage` and was debited `charge`.
-    pub(super) fn charged(&self, charge: &super::charge::Charge, usage: &Usage) -> Cost {
-        let Usage { input, output, .. } = *usage;
-        let tokens = if self.tariff.is_corrected_by_usage() {
-            (input + output).count()
-        } else {
-            self.tariff.last(charge, output.count())
-        };
-        Cost { requests: charge.requests, tokens }
+    /// Returns what a request of this size was charged that used `usage`.
+    pub(super) fn charged(&self, charge: &Charge, usage: &Usage) -> Cost {
+        let corrected = self.leading.corrected(QuotaKind::TokensPerMinute, usage);
+        let last = || self.leading.last(charge, usage.output.count());
+        Cost { requests: charge.requests, tokens: corrected.unwrap_or_else(last) }
+    }
+
+    /// Returns the tokens that requests under way are expected to give back, less the output that
+    /// they will still be charged.
+    fn coming_back(&self, bank: &Bank) -> u64 {
+        match bank.charging(self.leading) {
+            Charging::Refund => self.open.charge.bound.saturating_sub(self.pool.mean()),
+            Charging::Max | Charging::Later | Charging::Split => 0,
+        }
     }
 }
 

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use super::QuotaKind;
 use super::charge::Charge;
+use super::estimate::Prompt;
 use super::hint::RefusalHint;
+use super::hypothesis::Prediction;
 use super::moment::Moment;
 use super::pool::Share;
-use super::quota::Prediction;
+use super::settings::Charging;
+use super::traffic::Totals;
 
 /// A debit of every quota of a lane. It must be handed back to the lane that gave it, once.
 ///
@@ -18,22 +21,53 @@ pub struct Debit {
     /// When the quotas were debited.
     pub(super) at: Moment,
     pub(super) charge: Charge,
+    pub(super) prompt: Prompt,
+    /// By how much the estimate of the prompt may be too large.
+    pub(super) slack: u32,
     pub(super) share: Share,
+    /// How tokens of the minute were taken to be charged, for quotas that follow them.
+    pub(super) leading: Charging,
     pub(super) bounded: Bounded,
     /// Whether it was made before the provider's first answer.
     pub(super) probing: bool,
     pub(super) stage: Stage,
-    /// For requests and tokens, per minute and per day.
-    pub(super) predictions: [Option<Prediction>; 4],
-    /// A bit per quota that has forgotten the debit, because its window ended before.
-    pub(super) left_behind: u16,
-    /// What a refusal said.
-    pub(super) refusal: Option<RefusalHint>,
-    /// Which limit refused, where the error says so.
-    pub(super) refused_by: Option<QuotaKind>,
-    pub(super) retry_after: Option<Duration>,
     /// Whether the answer told the provider's counters.
     pub(super) told: bool,
+    /// A bit per belief that has forgotten the debit, because its window ended before.
+    pub(super) left_behind: u64,
+    /// What was noted when it was sent.
+    pub(super) sent: Option<Box<Sent>>,
+    /// What a refusal said.
+    pub(super) refusal: Option<Box<Refused>>,
+}
+
+/// What is noted when a request is sent.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// What had happened in the lane before.
+    pub(super) mark: Totals,
+    /// What every belief of the lane predicts.
+    pub(super) guesses: [Prediction; MOST_TOLD],
+    /// How many beliefs the lane had.
+    pub(super) beliefs: usize,
+}
+
+impl Sent {
+    /// Returns what the beliefs predict that the lane had.
+    pub(super) fn guesses(&self) -> &[Prediction] {
+        self.guesses.get(..self.beliefs).unwrap_or(&self.guesses)
+    }
+}
+
+/// What a refusal said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused {
+    pub(super) arithmetic: Option<RefusalHint>,
+    /// Which limit refused, where the error says so without numbers.
+    pub(super) by: Option<QuotaKind>,
+    pub(super) retry_after: Option<Duration>,
+    /// Whether its headers showed room for the request.
+    pub(super) had_room: bool,
 }
 
 /// Where the output bound came from.
@@ -58,60 +92,5 @@ pub(super) enum Stage {
     Answered,
 }
 
-impl Debit {
-    /// Creates a debit made at `at`. `probing`: before the provider's first answer.
-    pub(super) fn new(
-        at: Moment,
-        charge: Charge,
-        share: Share,
-        bounded: Bounded,
-        probing: bool,
-    ) -> Self {
-        Self {
-            at,
-            charge,
-            share,
-            bounded,
-            probing,
-            stage: Stage::Reserved,
-            predictions: [None; 4],
-            left_behind: 0,
-            refusal: None,
-            refused_by: None,
-            retry_after: None,
-            told: false,
-        }
-    }
-
-    /// Returns whether the quota in this place has forgotten the debit.
-    pub(super) fn is_left_behind(&self, place: usize) -> bool {
-        u32::try_from(place)
-            .is_ok_and(|place| self.left_behind.checked_shr(place).unwrap_or(0) & 1 == 1)
-    }
-
-    /// Notes that the quota in this place has forgotten the debit.
-    pub(super) fn leave_behind(&mut self, place: usize) {
-        let bit = u32::try_from(place).ok().and_then(|place| 1_u16.checked_shl(place));
-        self.left_behind |= bit.unwrap_or(0);
-    }
-
-    /// Returns the place of the prediction for `kind`, if answers tell of it.
-    pub(super) fn prediction_mut(&mut self, kind: QuotaKind) -> Option<&mut Option<Prediction>> {
-        self.predictions.get_mut(told_place(kind)?)
-    }
-
-    /// Returns what was predicted for `kind`.
-    pub(super) fn prediction(&self, kind: QuotaKind) -> Option<Prediction> {
-        self.predictions.get(told_place(kind)?).copied().flatten()
-    }
-}
-
-fn told_place(kind: QuotaKind) -> Option<usize> {
-    match kind {
-        QuotaKind::RequestsPerMinute => Some(0),
-        QuotaKind::TokensPerMinute => Some(1),
-        QuotaKind::RequestsPerDay => Some(2),
-        QuotaKind::TokensPerDay => Some(3),
-        _ => None,
-    }
-}
+/// The most beliefs of a lane that answers can tell of.
+pub(super) const MOST_TOLD: usize = 24;

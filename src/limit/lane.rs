@@ -2,29 +2,34 @@
 
 use tokio::time::Instant;
 
-use super::charge::{Charge, Tariff};
+use super::bank::{Bank, Need, Settled};
+use super::charge::Charge;
 use super::contact::{Contact, Grace};
-use super::debit::{Bounded, Debit, Stage};
-use super::meter::Meter;
+use super::debit::{Bounded, Debit, MOST_TOLD, Sent, Stage};
+use super::estimate::Estimates;
+use super::hypothesis::Prediction;
 use super::moment::{Moment, Timeline, nanos};
-use super::pool::{MODEST, Outputs, Pool};
-use super::quota::Quota;
-use super::settings::LaneSettings;
+use super::offer::Offer;
+use super::pacing::Pacing;
+use super::pool::{Outputs, Pool, Share};
+use super::settings::{Charging, LaneSettings};
+use super::traffic::Traffic;
 use super::{Cost, QuotaKind, Shortfall, Spare};
 use crate::count::Demand;
-use crate::units::{Tokens, Usage};
+use crate::units::Usage;
 
 /// The quotas that one account grants one limit group.
-///
-/// It holds one hypothesis about the provider: `tariff` and the meters in `quotas`. A bank of them
-/// can stand in its place, each with quotas of its own; the rest of the lane would not change.
 #[derive(Debug)]
 pub struct Lane {
     pub(super) settings: LaneSettings,
     pub(super) time: Timeline,
-    pub(super) tariff: Tariff,
-    pub(super) quotas: Vec<Quota>,
+    pub(super) banks: Vec<Bank>,
+    /// How tokens of the minute are most likely charged.
+    pub(super) leading: Charging,
+    pub(super) estimates: Estimates,
     pub(super) grace: Grace,
+    pub(super) pacing: Pacing,
+    pub(super) traffic: Traffic,
     pub(super) contact: Contact,
     /// Caution with requests whose output bound had to be guessed.
     pub(super) unbounded: Contact,
@@ -39,6 +44,8 @@ pub struct Lane {
     pub(super) heard: Moment,
     /// What was debited since the lane's memory was kept last.
     pub(super) drift: Charge,
+    /// Whether any answer's headers told its counters.
+    pub(super) has_headers: bool,
 }
 
 /// Sums over the debits that are not closed.
@@ -46,47 +53,23 @@ pub struct Lane {
 pub(super) struct Open {
     pub(super) count: u64,
     pub(super) charge: Charge,
+    /// By how much the estimates of prompts may be too large.
+    pub(super) slack: u64,
     guessed: u64,
-}
-
-/// What a demand comes to.
-pub(super) struct Offer {
-    pub(super) charge: Charge,
-    /// What is charged even if an absent output bound costs nothing.
-    certain: Charge,
-    pub(super) bound: Option<u64>,
-    bounded: Bounded,
 }
 
 impl Lane {
     /// Creates a lane whose quotas are full.
     pub fn new(settings: LaneSettings, now: Instant) -> Self {
         let begin = Moment::default();
-        let minute = nanos(settings.minute).max(1);
-        let day = nanos(settings.day).max(1);
-        let given = [
-            (QuotaKind::RequestsPerMinute, minute),
-            (QuotaKind::TokensPerMinute, minute),
-            (QuotaKind::RequestsPerDay, day),
-            (QuotaKind::TokensPerDay, day),
-            (QuotaKind::InputTokensPerMinute, minute),
-            (QuotaKind::OutputTokensPerMinute, minute),
-            (QuotaKind::ImagesPerMinute, minute),
-        ];
-        let counting = settings.counting.unwrap_or_default();
-        let quota = |(kind, window): (QuotaKind, u64)| {
-            let limit = settings.limit(kind)?;
-            let meter = Meter::new(counting, limit, window, begin);
-            Some(Quota::configured(kind, meter, begin))
-        };
-        Self {
+        let mut lane = Self {
             time: Timeline::new(now),
-            tariff: Tariff {
-                charging: settings.charging.unwrap_or_default(),
-                estimator: settings.estimator.unwrap_or_default(),
-            },
-            quotas: given.into_iter().filter_map(quota).collect(),
-            grace: Grace::new(minute, begin),
+            banks: Vec::new(),
+            leading: settings.charging.unwrap_or_default(),
+            estimates: Estimates::new(settings.estimator),
+            grace: Grace::new(nanos(settings.minute).max(1), begin),
+            pacing: Pacing::default(),
+            traffic: Traffic::default(),
             contact: Contact::default(),
             unbounded: Contact::default(),
             outputs: Outputs::default(),
@@ -96,8 +79,16 @@ impl Lane {
             hold: None,
             heard: begin,
             drift: Charge::default(),
+            has_headers: false,
             settings,
+        };
+        for kind in QuotaKind::COUNTED {
+            if let Some(limit) = lane.settings.limit(kind) {
+                let bank = lane.new_bank(kind, limit, begin).configured();
+                lane.banks.push(bank);
+            }
         }
+        lane
     }
 
     /// Debits every quota, or none. `spare` is left for others, unless the request is so large that it
@@ -116,7 +107,10 @@ impl Lane {
         let offer = self.offer(demand);
         let share = self.outputs.share(offer.bound);
         let pool = self.pool.with(share);
-        self.fits_ever(demand, now)?;
+        if let Some((quota, limit, wanted)) = self.too_large(&offer.certain, self.time.instant(now))
+        {
+            return Err(Shortfall::TooLarge { quota, limit, wanted });
+        }
         self.fits_slots()?;
         let mut latest = self.first_contact(&offer, now).max(self.unbounded_turn(&offer, now));
         latest = latest.max(self.hold.map(|(quota, at)| Wait { at, quota }));
@@ -126,27 +120,55 @@ impl Lane {
         if let Some(Wait { at, quota }) = latest.filter(|wait| wait.at > now) {
             return Err(Shortfall::Later { quota, at: self.time.instant(at) });
         }
-        for quota in &mut self.quotas {
-            quota.meter.debit(offer.charge.of(quota.kind), now, self.grace.nanos());
-        }
         self.hold = None;
+        Ok(self.take(&offer, (share, pool), now))
+    }
+
+    /// Debits every quota, into debt where there is no room.
+    pub fn reserve_anyway(&mut self, demand: &Demand, now: Instant) -> Debit {
+        let now = self.time.advance(now);
+        let offer = self.offer(demand);
+        let share = self.outputs.share(offer.bound);
+        let pool = self.pool.with(share);
+        self.take(&offer, (share, pool), now)
+    }
+
+    fn take(&mut self, offer: &Offer, (share, pool): (Share, Pool), now: Moment) -> Debit {
+        for bank in &mut self.banks {
+            bank.debit(&offer.charge, self.leading, now, self.grace.nanos());
+        }
         self.pool = pool;
-        self.open.add(&offer.charge, offer.bounded);
+        self.traffic.reserved(&offer.charge);
         self.drift = self.drift.plus(&offer.charge);
         self.contact.begin(now);
         if offer.bounded == Bounded::Guessed {
             self.unbounded.begin(now);
         }
-        Ok(Debit::new(now, offer.charge, share, offer.bounded, !self.contact.is_made()))
+        let debit = Debit {
+            at: now,
+            charge: offer.charge,
+            prompt: offer.prompt,
+            slack: u32::try_from(self.estimates.slack(offer.prompt)).unwrap_or(u32::MAX),
+            share,
+            leading: self.leading,
+            bounded: offer.bounded,
+            probing: !self.contact.is_made(),
+            stage: Stage::Reserved,
+            told: false,
+            left_behind: 0,
+            sent: None,
+            refusal: None,
+        };
+        self.open.add(&debit);
+        debit
     }
 
     /// Takes back a debit whose request was never sent, as if it had not been.
     pub fn cancel(&mut self, debit: Debit) {
         let now = self.time.latest();
-        for (i, quota) in self.quotas.iter_mut().enumerate() {
-            if !debit.is_left_behind(i) {
-                quota.cancel(debit.charge.of(quota.kind), debit.at, now);
-            }
+        let charge = (&debit.charge, debit.leading);
+        for bank in &mut self.banks {
+            bank.cancel(charge, debit.left_behind, debit.at, now);
         }
         self.close(&debit);
     }
@@ -157,20 +179,31 @@ impl Lane {
         let now = self.time.advance(now);
         let grace = self.grace.nanos();
         let moves = now.since(debit.at) > PROMPT;
-        for quota in &mut self.quotas {
-            let amount = debit.charge.of(quota.kind);
+        let mut guesses = [Prediction::default(); MOST_TOLD];
+        self.traffic.leaves(&debit.charge);
+        let unsent = self.traffic.unsent();
+        for bank in &mut self.banks {
             if moves {
-                quota.cancel(amount, debit.at, now);
-                quota.meter.debit(amount, now, grace);
+                bank.cancel((&debit.charge, debit.leading), debit.left_behind, debit.at, now);
+                bank.debit(&debit.charge, debit.leading, now, grace);
             }
-            if let Some(place) = debit.prediction_mut(quota.kind) {
-                *place = Some(quota.predict(now, grace));
-            }
+            bank.predict(&mut guesses, (debit, &unsent), now, grace);
         }
         if moves {
             debit.at = now;
+            debit.left_behind = 0;
         }
+        let mark = self.traffic.sent(&debit.charge, now);
+        let beliefs = self.banks.iter().map(|bank| bank.beliefs.len()).sum();
+        debit.sent = Some(Box::new(Sent { mark, guesses, beliefs }));
         debit.stage = Stage::Sent;
+    }
+
+    /// Takes in that the answer to the request of `debit` has had `tokens` of output so far.
+    pub fn seen(&mut self, debit: &mut Debit, tokens: u64) {
+        let share = debit.share.seen(tokens);
+        self.pool = self.pool.without(debit.share).with(share);
+        debit.share = share;
     }
 
     /// Replaces the estimate by what was truly used, at the debit's own time. Returns what that was
@@ -178,11 +211,8 @@ impl Lane {
     pub fn settle(&mut self, debit: Debit, usage: &Usage, now: Instant) -> Cost {
         let now = self.time.advance(now);
         let output = usage.output.count();
-        self.account(&debit, now, output, |kind| match kind {
-            QuotaKind::InputTokensPerMinute => Some(usage.input.count()),
-            QuotaKind::TokensPerMinute | QuotaKind::TokensPerDay => Some(usage.total().count()),
-            _ => None,
-        });
+        self.account(&debit, output, Some(usage), now);
+        self.traffic.settled(&debit.charge, (usage.input.count(), output), now);
         if debit.share.may_have_output() {
             self.outputs.learn(output);
             self.unbounded.make();
@@ -194,91 +224,41 @@ impl Lane {
     /// Closes a debit whose use will never be known: the estimate stays debited.
     pub fn keep(&mut self, debit: Debit, now: Instant) {
         let now = self.time.advance(now);
-        self.account(&debit, now, debit.share.mean(), |_| None);
+        self.account(&debit, debit.share.mean(), None, now);
         self.close(&debit);
     }
 
-    /// Takes in that the answer to the request of `debit` has had `tokens` of output so far.
-    pub fn seen(&mut self, debit: &mut Debit, tokens: u64) {
-        let share = debit.share.seen(tokens);
-        self.pool = self.pool.without(debit.share).with(share);
-        debit.share = share;
-    }
-
-    /// Returns the quota that is too small for `demand` ever to fit, with its limit and what the
-    /// demand would be charged; `None` if it can fit.
-    ///
-    /// A limit that only an answer told may have been raised since: when a minute went by without
-    /// an answer and nothing is under way, one request may try it.
-    pub fn oversize(&self, demand: &Demand, now: Instant) -> Option<(QuotaKind, u64, u64)> {
-        let certain = self.offer(demand).certain;
-        let quota = self.exceeded(&certain)?;
-        let limit = quota.meter.limit();
-        let silent = self.time.peek(now).since(self.heard) >= nanos(self.settings.minute);
-        let tries =
-            silent && self.open.count == 0 && self.settings.limit(quota.kind) != Some(limit);
-        (!tries).then(|| (quota.kind, limit, certain.of(quota.kind)))
-    }
-
-    fn exceeded(&self, certain: &Charge) -> Option<&Quota> {
-        self.quotas.iter().find(|quota| certain.of(quota.kind) > quota.meter.limit())
-    }
-
-    /// Books what is known of a request's use: `output` where that is charged when it is known, and
-    /// what `actual` says in place of the estimates.
-    fn account(
-        &mut self,
-        debit: &Debit,
-        now: Moment,
-        output: u64,
-        actual: impl Fn(QuotaKind) -> Option<u64>,
-    ) {
-        let grace = self.grace.nanos();
-        if !self.tariff.reserves_bound() {
-            self.drift.tokens = self.drift.tokens.saturating_add(output);
+    /// Books what is known of a request's use.
+    fn account(&mut self, debit: &Debit, output: u64, usage: Option<&Usage>, now: Moment) {
+        if !debit.leading.reserves_bound() {
+            self.drift.estimate = self.drift.estimate.saturating_add(output);
         }
-        for (i, quota) in self.quotas.iter_mut().enumerate() {
-            if self.tariff.charges_later(quota.kind) {
-                quota.debit_output(output, now, grace);
-            } else if self.tariff.corrects(quota.kind)
-                && !debit.is_left_behind(i)
-                && let Some(actual) = actual(quota.kind)
-            {
-                quota.correct(debit.charge.of(quota.kind), actual, debit.at, now);
-            }
+        let settled = Settled {
+            charge: &debit.charge,
+            leading: debit.leading,
+            since: debit.at,
+            output,
+            usage,
+        };
+        for bank in &mut self.banks {
+            bank.account(&settled, debit.left_behind, now, self.grace.nanos());
         }
     }
 
     /// Takes a debit out of the sums over what is under way.
     pub(super) fn close(&mut self, debit: &Debit) {
+        if debit.stage == Stage::Reserved {
+            self.traffic.leaves(&debit.charge);
+        }
         self.pool = self.pool.without(debit.share);
-        self.open.remove(&debit.charge, debit.bounded);
+        self.open.remove(debit);
     }
 
-    /// Works out what `demand` is charged. An output bound that the client did not state is assumed,
-    /// but never so large that the request could not fit an untouched quota.
-    pub(super) fn offer(&self, demand: &Demand) -> Offer {
-        let stated = demand.output_bound.map(Tokens::count);
-        let known = stated.or(self.settings.absent_max).or(self.told_absent);
-        let (assumed, bounded) = match (known, self.outputs.usual()) {
-            (Some(bound), _) => (bound, Bounded::Known),
-            (None, Some(usual)) => (usual, Bounded::Learned),
-            (None, None) => (MODEST, Bounded::Guessed),
-        };
-        let certain = self.tariff.charge(demand, stated.unwrap_or(0));
-        let mut charge = self.tariff.charge(demand, assumed);
-        let token_quotas = self.quotas.iter().filter(|quota| quota.kind.is_of_tokens());
-        if let Some(least) = token_quotas.map(|quota| quota.meter.limit()).min() {
-            charge.tokens = charge.tokens.min(least).max(certain.tokens);
-        }
-        Offer { charge, certain, bound: known, bounded }
-    }
-
-    fn fits_ever(&self, demand: &Demand, now: Moment) -> Result<(), Shortfall> {
-        match self.oversize(demand, self.time.instant(now)) {
-            None => Ok(()),
-            Some((quota, limit, wanted)) => Err(Shortfall::TooLarge { quota, limit, wanted }),
-        }
+    /// Creates the beliefs about a quota of `kind`.
+    pub(super) fn new_bank(&self, kind: QuotaKind, limit: u64, now: Moment) -> Bank {
+        let first = self.banks.iter().map(|bank| bank.beliefs.len()).sum();
+        let window = nanos(self.window(kind)).max(1);
+        Bank::new(kind, (limit, window), &self.settings, first, now)
     }
 
     fn fits_slots(&self) -> Result<(), Shortfall> {
@@ -300,18 +280,21 @@ impl Lane {
         spare: Spare,
         now: Moment,
     ) -> Option<Wait> {
-        let (grace, minute) = (self.grace.nanos(), nanos(self.settings.minute));
+        let mut need = Need {
+            charge: *charge,
+            leading: self.leading,
+            reserve,
+            spare: 0,
+            minute: nanos(self.settings.minute),
+            grace: self.grace.nanos(),
+        };
+        let grace = need.grace;
         let mut latest = None;
-        for quota in &mut self.quotas {
-            let later = if self.tariff.charges_later(quota.kind) { reserve } else { 0 };
-            let amount = charge.of(quota.kind).saturating_add(later);
-            if amount == 0 {
-                continue;
-            }
-            quota.meter.advance(now, grace);
-            let need = quota.need(amount.saturating_add(spare.of(quota.kind)), minute, now);
-            let at = quota.meter.when(need, now, grace);
-            latest = latest.max(Some(Wait { at, quota: quota.kind }));
+        for bank in &mut self.banks {
+            need.spare = spare.of(bank.kind);
+            need.grace = if bank.kind.is_slice() { self.grace.jitter() } else { grace };
+            let at = bank.when(&need, now);
+            latest = latest.max(Some(Wait { at, quota: bank.kind }));
         }
         latest
     }
@@ -322,23 +305,23 @@ impl Lane {
             return None;
         }
         let quota = QuotaKind::FirstContact;
-        if self.quotas.is_empty() {
+        if self.banks.is_empty() {
             let (allowed, at) = self.contact.allowance(FIRST_REQUESTS, now);
             return (self.open.count >= allowed).then_some(Wait { at, quota });
         }
-        let over = self.quotas.iter().filter_map(|of| {
-            let first = (of.meter.limit() / FIRST_PART).max(1);
+        let under_way = self.open.charge.plus(&offer.charge);
+        let over = self.banks.iter().filter_map(|bank| {
+            let first = (bank.limit() / FIRST_PART).max(1);
             let (allowed, at) = self.contact.allowance(first, now);
-            let under_way = self.open.charge.of(of.kind).saturating_add(offer.charge.of(of.kind));
-            (under_way > allowed).then_some(Wait { at, quota })
+            (bank.least_debit(&under_way, self.leading) > allowed).then_some(Wait { at, quota })
         });
         over.max()
     }
 
     /// Lets one request with a guessed output bound go at a time, where the bound is reserved.
     fn unbounded_turn(&self, offer: &Offer, now: Moment) -> Option<Wait> {
-        let known = offer.bounded != Bounded::Guessed || !self.tariff.reserves_bound();
-        if known || !self.quotas.iter().any(|quota| quota.kind.is_of_tokens()) {
+        let known = offer.bounded != Bounded::Guessed || !self.leading.reserves_bound();
+        if known || !self.banks.iter().any(|bank| bank.kind.is_of_tokens()) {
             return None;
         }
         let (allowed, at) = self.unbounded.allowance(1, now);
@@ -348,16 +331,18 @@ impl Lane {
 }
 
 impl Open {
-    fn add(&mut self, charge: &Charge, bounded: Bounded) {
+    fn add(&mut self, debit: &Debit) {
         self.count += 1;
-        self.guessed += u64::from(bounded == Bounded::Guessed);
-        self.charge = self.charge.plus(charge);
+        self.guessed += u64::from(debit.bounded == Bounded::Guessed);
+        self.slack = self.slack.saturating_add(u64::from(debit.slack));
+        self.charge = self.charge.plus(&debit.charge);
     }
 
-    fn remove(&mut self, charge: &Charge, bounded: Bounded) {
+    fn remove(&mut self, debit: &Debit) {
         self.count = self.count.saturating_sub(1);
-        self.guessed = self.guessed.saturating_sub(u64::from(bounded == Bounded::Guessed));
-        self.charge = self.charge.minus(charge);
+        self.guessed = self.guessed.saturating_sub(u64::from(debit.bounded == Bounded::Guessed));
+        self.slack = self.slack.saturating_sub(u64::from(debit.slack));
+        self.charge = self.charge.minus(&debit.charge);
     }
 }
 

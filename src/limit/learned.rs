@@ -22,12 +22,15 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::QuotaKind;
-use super::charge::Charge;
+use super::bank::Bank;
+use super::charge::{Charge, Refunds, Way};
+use super::estimate::Estimates;
 use super::lane::Lane;
-use super::meter::{End, Meter};
+use super::meter::End;
 use super::moment::{Moment, nanos};
 use super::pool::Outputs;
-use super::quota::Quota;
+use super::score::Score;
+use super::settings::{Charging, Counting};
 
 /// What a lane has learned, fit to be written down. It holds numbers only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ pub struct Learned {
     /// What is charged for an absent output bound.
     #[serde(default)]
     absent_max: Option<u64>,
+    /// How prompts are estimated.
+    #[serde(default)]
+    estimates: Estimates,
     /// How much later than another one request may get there, in nanoseconds.
     #[serde(default)]
     grace_ns: u64,
@@ -67,6 +73,31 @@ struct LearnedQuota {
     /// When the present window ends, at the earliest and at the latest, in milliseconds.
     #[serde(default)]
     ends_ms: Option<(u64, u64)>,
+    /// What was believed of it.
+    #[serde(default)]
+    beliefs: Vec<LearnedBelief>,
+}
+
+/// How well one belief about a quota did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct LearnedBelief {
+    counting: Counting,
+    charging: Option<Charging>,
+    refunds: Refunds,
+    score: Score,
+}
+
+impl LearnedBelief {
+    /// Creates what is kept of a belief.
+    pub(super) fn new(way: Way, score: Score) -> Self {
+        let Way { counting, charging, refunds } = way;
+        Self { counting, charging, refunds, score }
+    }
+
+    /// Returns the score of the belief in `way`, if it was this one.
+    pub(super) fn score_of(&self, way: Way) -> Option<Score> {
+        (Self::new(way, self.score) == *self).then(|| self.score.sane())
+    }
 }
 
 /// What was debited in one span of time.
@@ -102,13 +133,14 @@ impl Lane {
         let now = self.time.advance(now);
         self.drift = Charge::default();
         let quotas: Vec<LearnedQuota> =
-            self.quotas.iter().map(|quota| self.keep_quota(quota, now)).collect();
+            self.banks.iter().map(|bank| self.keep_bank(bank, now)).collect();
         let is_empty = quotas.iter().all(|quota| quota.told.is_none() && quota.used.is_empty());
         let learned = Learned {
             quotas,
             outputs: self.outputs,
             met: self.contact.is_made(),
             absent_max: self.told_absent,
+            estimates: self.estimates,
             grace_ns: self.grace.nanos(),
             hold: self
                 .hold
@@ -121,9 +153,11 @@ impl Lane {
     /// Returns whether more than a twentieth of a quota was debited since [`learned`](Self::learned)
     /// was asked last: then it is time to keep it again.
     pub fn has_drifted(&self) -> bool {
-        let over =
-            |quota: &Quota| self.drift.of(quota.kind).saturating_mul(UNSURE) > quota.meter.limit();
-        self.quotas.iter().any(over)
+        let over = |bank: &Bank| {
+            let debited = self.drift.of(bank.kind, bank.charging(self.leading));
+            debited.saturating_mul(UNSURE) > bank.limit()
+        };
+        self.banks.iter().any(over)
     }
 
     /// Takes over what was kept. Only for a lane of which nothing was debited yet.
@@ -147,6 +181,8 @@ impl Lane {
             self.unbounded.make();
         }
         self.told_absent = learned.absent_max;
+        self.estimates.recall(&learned.estimates);
+        self.leading = self.most_likely_charging();
         let hold = learned.hold.map(|(kind, ms)| (kind, kept.plus(from_millis(ms))));
         self.hold = hold.filter(|(_, at)| *at > now);
         match absence.end {
@@ -156,68 +192,75 @@ impl Lane {
         }
     }
 
-    fn keep_quota(&self, quota: &Quota, now: Moment) -> LearnedQuota {
+    fn keep_bank(&self, bank: &Bank, now: Moment) -> LearnedQuota {
         let grace = self.grace.nanos();
-        let mut used = quota.meter.past(now, grace);
+        let mut used =
+            bank.likeliest().map(|belief| belief.meter.past(now, grace)).unwrap_or_default();
         let to_come = self.pool.reserve();
-        if self.tariff.charges_later(quota.kind) && to_come > 0 {
+        if bank.charging(self.leading).is_later(bank.kind) && to_come > 0 {
             used.push(PastDebit { ago_ms: 0, amount: to_come });
         }
-        let ends_ms = quota.meter.end(now).map(|end| {
+        let mut ends = bank.beliefs.iter().filter_map(|belief| belief.meter.end(now));
+        let ends_ms = ends.next().map(|end| {
             (millis(end.earliest.since(now)), millis(end.latest.since(now)).saturating_add(1))
         });
-        LearnedQuota { quota: quota.kind, told: quota.told(), used, ends_ms }
+        let beliefs = bank.beliefs.iter();
+        let beliefs = beliefs.map(|belief| LearnedBelief::new(belief.way, belief.score)).collect();
+        LearnedQuota { quota: bank.kind, told: bank.told(), used, ends_ms, beliefs }
     }
 
     fn recall_quota(&mut self, learned: &LearnedQuota, kept: Moment, now: Moment) {
         let kind = learned.quota;
-        let window = nanos(self.window(kind));
         let grace = self.grace.nanos();
         if let Some(told) = learned.told.filter(|told| *told > 0) {
             let begin = Moment::default();
-            if self.quotas.iter().all(|quota| quota.kind != kind) {
-                let meter = Meter::new(self.counting(), told, window, begin);
-                self.quotas.push(Quota::new(kind, meter, begin));
+            if !QuotaKind::COUNTED.contains(&kind) {
+                return;
             }
-            if let Some(quota) = self.quota_mut(kind) {
-                quota.learn_limit(told, begin, begin, window);
+            if self.banks.iter().all(|bank| bank.kind != kind) {
+                let bank = self.new_bank(kind, told, begin);
+                self.banks.push(bank);
+            }
+            if let Some(bank) = self.bank_mut(kind) {
+                bank.learn_limit(told, begin, begin);
             }
         }
-        let Some(quota) = self.quota_mut(kind) else { return };
-        for debit in &learned.used {
-            quota.meter.debit(debit.amount, kept.minus(from_millis(debit.ago_ms)), grace);
+        let Some(bank) = self.bank_mut(kind) else { return };
+        bank.recall(&learned.beliefs);
+        for belief in &mut bank.beliefs {
+            for debit in &learned.used {
+                let at = kept.minus(from_millis(debit.ago_ms));
+                belief.meter.debit(debit.amount, at, grace);
+            }
+            if let Some((earliest, latest)) = learned.ends_ms {
+                let [earliest, latest] = [earliest, latest].map(|ms| kept.plus(from_millis(ms)));
+                belief.meter.learn_end(End { earliest, latest }, kept, grace);
+            }
+            belief.meter.advance(now, grace);
         }
-        if let Some((earliest, latest)) = learned.ends_ms {
-            let [earliest, latest] = [earliest, latest].map(|ms| kept.plus(from_millis(ms)));
-            quota.meter.learn_end(End { earliest, latest }, kept, grace);
-        }
-        quota.meter.advance(now, grace);
     }
 
     /// Takes as much to be used as may have been since it was kept.
     fn doubt(&mut self, now: Moment) {
         let grace = self.grace.nanos();
-        let limit = |kind| {
-            self.quotas.iter().find(|quota| quota.kind == kind).map(|quota| quota.meter.limit())
-        };
+        let limit = |kind| self.banks.iter().find(|bank| bank.kind == kind).map(Bank::limit);
         let minutes = (limit(QuotaKind::RequestsPerMinute), limit(QuotaKind::TokensPerMinute));
-        for quota in &mut self.quotas {
-            let of_minute = match quota.kind {
+        for bank in &mut self.banks {
+            let of_minute = match bank.kind {
                 QuotaKind::RequestsPerDay => minutes.0,
                 QuotaKind::TokensPerDay => minutes.1,
                 _ => None,
             };
-            let limit = quota.meter.limit();
-            quota.meter.debit(
-                of_minute.map_or(limit, |most| most.min(limit)).div_ceil(UNSURE),
-                now,
-                grace,
-            );
+            let limit = bank.limit();
+            let unsure = of_minute.map_or(limit, |most| most.min(limit)).div_ceil(UNSURE);
+            for belief in &mut bank.beliefs {
+                belief.meter.debit(unsure, now, grace);
+            }
         }
     }
 
-    fn quota_mut(&mut self, kind: QuotaKind) -> Option<&mut Quota> {
-        self.quotas.iter_mut().find(|quota| quota.kind == kind)
+    fn bank_mut(&mut self, kind: QuotaKind) -> Option<&mut Bank> {
+        self.banks.iter_mut().find(|bank| bank.kind == kind)
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! # What this module owns
 //!
-//! A [`Lane`]: the quotas that one account grants one limit group, each counted as the provider is
-//! believed to count it (`meter/`), debited as it is believed to charge (`charge`, `pool`), and held
-//! against what its answers say (`answer`, `quota`). A successful try hands out a [`Debit`], which
-//! carries all that a later correction needs.
+//! A [`Lane`]: the quotas that one account grants one limit group. Each is a bank (`bank`) of beliefs
+//! (`hypothesis`) about how the provider counts (`meter/`) and charges (`charge`, `pool`), held
+//! against what its answers say (`answer`, `hearing`, `offset`, `score`). A successful try hands out
+//! a [`Debit`], which carries all that a later correction needs.
 //!
 //! # What this module does not do
 //!
@@ -25,19 +25,28 @@
 //! 6. Times that run backwards count as the latest time seen.
 
 mod answer;
+mod bank;
 mod charge;
 mod contact;
 mod cost;
 mod debit;
+mod estimate;
+mod hearing;
 mod hint;
+mod hypothesis;
 mod lane;
 mod learned;
+mod margin;
 mod meter;
 mod moment;
+mod offer;
+mod offset;
+mod pacing;
 mod pool;
-mod quota;
 mod route;
+mod score;
 mod settings;
+mod traffic;
 mod view;
 mod words;
 
@@ -116,6 +125,10 @@ pub enum QuotaKind {
     OutputTokensPerMinute,
     /// Images per minute.
     ImagesPerMinute,
+    /// Requests per second, where the provider also holds slices of the minute to their part.
+    RequestsPerSecond,
+    /// Tokens per second, likewise.
+    TokensPerSecond,
     /// Requests under way at one time.
     Concurrency,
     /// Requests under way before the provider's first answer tells the limits.
@@ -136,14 +149,32 @@ pub struct QuotaLevel {
 }
 
 impl QuotaKind {
+    /// All that is counted over time.
+    const COUNTED: [Self; 9] = [
+        Self::RequestsPerMinute,
+        Self::TokensPerMinute,
+        Self::RequestsPerDay,
+        Self::TokensPerDay,
+        Self::InputTokensPerMinute,
+        Self::OutputTokensPerMinute,
+        Self::ImagesPerMinute,
+        Self::RequestsPerSecond,
+        Self::TokensPerSecond,
+    ];
+
     /// Returns whether it counts input and output tokens together.
-    fn is_of_tokens(self) -> bool {
-        matches!(self, Self::TokensPerMinute | Self::TokensPerDay)
+    const fn is_of_tokens(self) -> bool {
+        matches!(self, Self::TokensPerMinute | Self::TokensPerDay | Self::TokensPerSecond)
     }
 
     /// Returns whether it counts requests over time.
-    fn is_of_requests(self) -> bool {
-        matches!(self, Self::RequestsPerMinute | Self::RequestsPerDay)
+    const fn is_of_requests(self) -> bool {
+        matches!(self, Self::RequestsPerMinute | Self::RequestsPerDay | Self::RequestsPerSecond)
+    }
+
+    /// Returns whether it is a slice of the minute.
+    const fn is_slice(self) -> bool {
+        matches!(self, Self::RequestsPerSecond | Self::TokensPerSecond)
     }
 
     /// Returns whether its window is a day.

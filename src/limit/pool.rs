@@ -120,6 +120,11 @@ impl Pool {
         self
     }
 
+    /// Returns what is expected of all of them together.
+    pub(super) fn mean(&self) -> u64 {
+        self.mean
+    }
+
     /// Returns what has to be kept free for it.
     pub(super) fn reserve(&self) -> u64 {
         let deviation = u64::try_from(self.variance.isqrt()).unwrap_or(u64::MAX);

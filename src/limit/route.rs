@@ -22,7 +22,8 @@ pub(super) enum Period {
 /// What is known when headers are read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
-    pub(super) counting: Counting,
+    /// `None`: not yet inferred.
+    pub(super) counting: Option<Counting>,
     /// The length of both windows, in nanoseconds.
     pub(super) minute: u64,
     pub(super) day: u64,
@@ -51,7 +52,12 @@ impl Known {
             let debt = hint.remaining == Some(0) && is(self.minute_limit);
             return if debt { by_limit } else { Period::Day };
         }
-        if self.counting != Counting::Bucket {
+        // While the way of counting is not known, arithmetic counts where the limits say nothing.
+        let by_arithmetic = match self.counting {
+            Some(counting) => counting == Counting::Bucket,
+            None => is(self.day_limit) == is(self.minute_limit),
+        };
+        if !by_arithmetic {
             return by_limit;
         }
         match (level(hint, self.minute).is_some(), level(hint, self.day).is_some()) {
@@ -60,22 +66,24 @@ impl Known {
             _ => by_limit,
         }
     }
+}
 
-    /// Returns how much was left, at least and at most; `None` where the headers do not say.
-    pub(super) fn left(&self, hint: &QuotaHint, period: Period) -> Option<Span> {
-        let window = if period == Period::Day { self.day } else { self.minute };
-        let fine = if self.counting == Counting::Bucket { level(hint, window) } else { None };
-        fine.or_else(|| {
-            let said = float(hint.remaining?);
-            if hint.rounded_to > 1 {
-                let half = float(hint.rounded_to) / 2.0;
-                let most = (said + half).min(float(hint.limit)).max(said);
-                return Some(Span { least: (said - half).max(0.0), most });
-            }
-            let fraction = if self.counting == Counting::Bucket { 1.0 } else { 0.0 };
-            Some(Span { least: said, most: said + fraction })
-        })
+/// Returns how much was left, at least and at most, to who counts in this way; `None` where the
+/// headers do not say.
+pub(super) fn left(hint: &QuotaHint, window: u64, counting: Counting) -> Option<Span> {
+    let remaining = float(hint.remaining?);
+    if hint.rounded_to > 1 {
+        let half = float(hint.rounded_to) / 2.0;
+        let most = (remaining + half).min(float(hint.limit)).max(remaining);
+        return Some(Span { least: (remaining - half).max(0.0), most });
     }
+    // Nothing left may be debt.
+    let least = if hint.remaining == Some(0) { f64::NEG_INFINITY } else { remaining };
+    if counting == Counting::Bucket {
+        let whole = Span { least, most: remaining + 1.0 };
+        return Some(level(hint, window).unwrap_or(whole));
+    }
+    Some(Span { least, most: remaining })
 }
 
 /// Returns the level that `reset` speaks of, if that fits `remaining`: where it is cut off to a

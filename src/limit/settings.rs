@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::QuotaKind;
 
 /// How a provider counts a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Counting {
     /// A level that refills continuously.
     #[default]
@@ -17,7 +20,8 @@ pub enum Counting {
 }
 
 /// What a provider charges for a request, and when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Charging {
     /// The larger of the output bound and its estimate of the prompt; never refunded.
     Max,
@@ -31,7 +35,8 @@ pub enum Charging {
 }
 
 /// How a provider estimates the tokens of a prompt at admission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Estimator {
     /// By its tokenizer.
     #[default]
@@ -59,6 +64,10 @@ pub struct LaneSettings {
     pub output_tokens_per_minute: Option<u64>,
     /// Images per minute.
     pub images_per_minute: Option<u64>,
+    /// Requests per second, where the provider holds slices of the minute to a limit, too.
+    pub requests_per_second: Option<u64>,
+    /// Tokens per second, likewise; an untouched slice takes one request of any size.
+    pub tokens_per_second: Option<u64>,
     /// Requests under way at one time.
     pub concurrency: Option<u64>,
     /// The length of a "minute": 60 s but in tests.
@@ -86,6 +95,8 @@ impl LaneSettings {
             QuotaKind::InputTokensPerMinute => self.input_tokens_per_minute,
             QuotaKind::OutputTokensPerMinute => self.output_tokens_per_minute,
             QuotaKind::ImagesPerMinute => self.images_per_minute,
+            QuotaKind::RequestsPerSecond => self.requests_per_second,
+            QuotaKind::TokensPerSecond => self.tokens_per_second,
             QuotaKind::Concurrency => self.concurrency,
             QuotaKind::FirstContact => None,
         }
@@ -102,6 +113,8 @@ impl Default for LaneSettings {
             input_tokens_per_minute: None,
             output_tokens_per_minute: None,
             images_per_minute: None,
+            requests_per_second: None,
+            tokens_per_second: None,
             concurrency: None,
             minute: Duration::from_secs(60),
             day: Duration::from_secs(86_400),

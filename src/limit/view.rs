@@ -1,13 +1,14 @@
-//! What a lane tells of itself without changing: headroom, when a queue will have gone, levels.
+//! What a lane tells of itself without changing: headroom, levels.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::bank::Bank;
+use super::hypothesis::Hypothesis;
 use super::lane::Lane;
 use super::meter::float;
 use super::moment::Moment;
-use super::quota::Quota;
 use super::{QuotaKind, QuotaLevel};
 
 impl Lane {
@@ -19,10 +20,10 @@ impl Lane {
             .settings
             .concurrency
             .map(|slots| float(slots.saturating_sub(self.open.count)) / float(slots.max(1)));
-        let shares = self.quotas.iter().map(|quota| {
+        let shares = self.banks.iter().filter(|bank| !bank.kind.is_slice()).map(|bank| {
             #[expect(clippy::cast_precision_loss, reason = "a share needs no more")]
-            let room = self.room(quota, now) as f64;
-            room / float(quota.meter.limit())
+            let room = self.room(bank, now) as f64;
+            room / float(bank.limit())
         });
         shares.chain(slots).fold(1.0, f64::min)
     }
@@ -30,11 +31,15 @@ impl Lane {
     /// Returns the state of every quota.
     pub fn levels(&self, now: Instant) -> Vec<QuotaLevel> {
         let now = self.time.peek(now);
-        let meters = self.quotas.iter().map(|quota| QuotaLevel {
-            quota: quota.kind,
-            limit: Some(quota.meter.limit()),
-            headroom: self.room(quota, now),
-            reset: Duration::from_nanos(quota.meter.full_at(now, self.grace.nanos()).since(now)),
+        let grace = self.grace.nanos();
+        let meters = self.banks.iter().map(|bank| {
+            let full = bank.plausible().map(|belief| belief.meter.full_at(now, grace).since(now));
+            QuotaLevel {
+                quota: bank.kind,
+                limit: Some(bank.limit()),
+                headroom: self.room(bank, now),
+                reset: Duration::from_nanos(full.max().unwrap_or(0)),
+            }
         });
         let slots = self.settings.concurrency.map(|slots| QuotaLevel {
             quota: QuotaKind::Concurrency,
@@ -45,10 +50,16 @@ impl Lane {
         meters.chain(slots).collect()
     }
 
-    /// Returns what could be debited: what is left less what is reserved for output to come.
-    fn room(&self, quota: &Quota, now: Moment) -> i64 {
-        let room = quota.meter.room(now, self.grace.nanos());
-        if self.tariff.charges_later(quota.kind) {
+    /// Returns what could be debited by every plausible belief.
+    fn room(&self, bank: &Bank, now: Moment) -> i64 {
+        let rooms = bank.plausible().map(|belief| self.room_by(bank.kind, belief, now));
+        rooms.min().unwrap_or(0)
+    }
+
+    /// Returns what is left by one belief less what is reserved for output to come.
+    fn room_by(&self, kind: QuotaKind, belief: &Hypothesis, now: Moment) -> i64 {
+        let room = belief.meter.room(now, self.grace.nanos());
+        if belief.charging(self.leading).is_later(kind) {
             room.saturating_sub_unsigned(self.pool.reserve())
         } else {
             room
@@ -57,6 +68,12 @@ impl Lane {
 
     /// Returns the length of a quota's window.
     pub(super) fn window(&self, kind: QuotaKind) -> Duration {
-        if kind.is_daily() { self.settings.day } else { self.settings.minute }
+        if kind.is_daily() {
+            self.settings.day
+        } else if kind.is_slice() {
+            self.settings.minute / 60
+        } else {
+            self.settings.minute
+        }
     }
 }

@@ -13,6 +13,8 @@ impl QuotaKind {
             Self::InputTokensPerMinute => "input_tpm",
             Self::OutputTokensPerMinute => "output_tpm",
             Self::ImagesPerMinute => "ipm",
+            Self::RequestsPerSecond => "rps",
+            Self::TokensPerSecond => "tps",
             Self::Concurrency => "concurrency",
             Self::FirstContact => "first_contact",
         }
@@ -21,12 +23,13 @@ impl QuotaKind {
     /// Returns what is counted.
     pub const fn unit(self) -> &'static str {
         match self {
-            Self::TokensPerMinute | Self::TokensPerDay => "tokens",
+            Self::TokensPerMinute | Self::TokensPerDay | Self::TokensPerSecond => "tokens",
             Self::InputTokensPerMinute => "input tokens",
             Self::OutputTokensPerMinute => "output tokens",
             Self::ImagesPerMinute => "images",
             Self::RequestsPerMinute
             | Self::RequestsPerDay
+            | Self::RequestsPerSecond
             | Self::Concurrency
             | Self::FirstContact => "requests",
         }
@@ -42,6 +45,8 @@ impl QuotaKind {
             Self::InputTokensPerMinute => "input tokens per minute",
             Self::OutputTokensPerMinute => "output tokens per minute",
             Self::ImagesPerMinute => "images per minute",
+            Self::RequestsPerSecond => "requests per second",
+            Self::TokensPerSecond => "tokens per second",
             Self::Concurrency => "requests at one time",
             Self::FirstContact => "requests before the provider's first answer",
         }

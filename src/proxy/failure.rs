@@ -229,11 +229,13 @@ const fn kind_of(quota: QuotaKind) -> &'static str {
     match quota {
         QuotaKind::RequestsPerMinute
         | QuotaKind::RequestsPerDay
+        | QuotaKind::RequestsPerSecond
         | QuotaKind::ImagesPerMinute
         | QuotaKind::Concurrency
         | QuotaKind::FirstContact => "requests",
         QuotaKind::TokensPerMinute
         | QuotaKind::TokensPerDay
+        | QuotaKind::TokensPerSecond
         | QuotaKind::InputTokensPerMinute
         | QuotaKind::OutputTokensPerMinute => "tokens",
     }

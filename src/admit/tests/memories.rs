@@ -1,7 +1,7 @@
 //! What lanes learned outlives the run, when it is to be kept, and what is kept of nobody.
 
 use super::*;
-use crate::limit::{Absence, LastEnd};
+use crate::limit::{Absence, Counting, LastEnd};
 
 /// Sends a request whose answer tells a limit of 1,000 tokens a minute.
 async fn learn(admission: &Admission, tokens: u64) {
@@ -14,7 +14,12 @@ async fn learn(admission: &Admission, tokens: u64) {
 
 /// An admission that is kept and knows no limit.
 fn kept(keys: &[usize], past: Vec<Memory>) -> Admission {
-    let admission = admission(keys, LaneSettings::default());
+    let known = LaneSettings {
+        counting: Some(Counting::Bucket),
+        charging: Some(Charging::Refund),
+        ..LaneSettings::default()
+    };
+    let admission = admission(keys, known);
     admission.remind(past);
     admission
 }

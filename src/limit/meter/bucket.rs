@@ -66,8 +66,6 @@ struct Stretch {
     cut_before: i128,
     /// What was cut off since the last debit.
     cut_after: i128,
-    /// What was debited, uncorrected, in tokens.
-    debited: u64,
 }
 
 impl Bucket {
@@ -109,7 +107,7 @@ impl Bucket {
         }
         let lag = self.rate() * i128::from(arrival.since(self.at));
         let lag_before = std::mem::replace(&mut self.lag, lag);
-        self.mark(before, amount, now, lag_before);
+        self.mark(before, now, lag_before);
     }
 
     /// Takes in that a request debited at `since` got there up to `delay` nanoseconds later. Where it
@@ -204,13 +202,6 @@ impl Bucket {
         if short <= 0 { now } else { self.at.max(now).plus(ceil_div(short, self.rate())) }
     }
 
-    /// Returns the tokens that may have been debited in `from..=to`, and never less than were.
-    pub(super) fn debited(&self, from: Moment, to: Moment) -> u64 {
-        let those = self.stretches.iter().skip_while(|stretch| stretch.last < from);
-        let those = those.take_while(|stretch| stretch.start <= to);
-        those.fold(0, |sum: u64, stretch| sum.saturating_add(stretch.debited))
-    }
-
     fn level_at(&self, now: Moment) -> i128 {
         self.cap().min(self.level + self.rate() * i128::from(now.since(self.at)))
     }
@@ -232,7 +223,7 @@ impl Bucket {
     }
 
     /// Notes a debit at `now`; `before` was the room, `lag_before` what `lag` was.
-    fn mark(&mut self, before: i128, amount: u64, now: Moment, lag_before: i128) {
+    fn mark(&mut self, before: i128, now: Moment, lag_before: i128) {
         let room = self.cap() - self.level;
         let coarse = self.window / COARSE;
         let fine = self.stretches.len() < FINE;
@@ -243,7 +234,6 @@ impl Bucket {
                 newest.entry -= pending + self.lag - lag_before;
                 newest.cut_before += std::mem::take(&mut newest.cut_after);
                 newest.room = room;
-                newest.debited = newest.debited.saturating_add(amount);
             }
             _ => {
                 self.make_place(now);
@@ -255,7 +245,6 @@ impl Bucket {
                     room,
                     cut_before: 0,
                     cut_after: 0,
-                    debited: amount,
                 });
             }
         }
@@ -279,7 +268,6 @@ impl Bucket {
         earlier.room = earlier.room.min(later.entry.max(0)).min(later.room);
         earlier.cut_before += earlier.cut_after + later.cut_before;
         earlier.cut_after = later.cut_after;
-        earlier.debited = earlier.debited.saturating_add(later.debited);
     }
 
     fn index_of(&self, since: Moment) -> usize {

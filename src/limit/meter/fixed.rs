@@ -87,6 +87,11 @@ impl Fixed {
         left
     }
 
+    /// Returns how long the present window lasts at most, where its end is known.
+    pub(super) fn rest(&self, now: Moment) -> Option<u64> {
+        self.end.map(|end| end.latest.since(now))
+    }
+
     /// Returns what is used at `now`.
     pub(super) fn used(&self, now: Moment, grace: u64) -> i128 {
         let ended = self.end.filter(|end| end.latest < now).map(|end| end.earliest);

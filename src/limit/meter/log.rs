@@ -37,8 +37,6 @@ pub(super) struct Slice {
     pub(super) last: Moment,
     /// What is debited, corrected.
     pub(super) sum: i128,
-    /// What was debited, uncorrected.
-    gross: u64,
 }
 
 impl Log {
@@ -59,7 +57,6 @@ impl Log {
 
     /// Adds `amount` at `now`, which is not older than the latest debit.
     pub(super) fn push(&mut self, amount: u64, now: Moment) {
-        let gross = amount;
         let amount = i128::from(amount);
         self.sum += amount;
         let places = self.slices.len();
@@ -71,9 +68,8 @@ impl Log {
             {
                 newest.last = newest.last.max(now);
                 newest.sum += amount;
-                newest.gross = newest.gross.saturating_add(gross);
             }
-            _ => self.slices.push_back(Slice { start: now, last: now, sum: amount, gross }),
+            _ => self.slices.push_back(Slice { start: now, last: now, sum: amount }),
         }
     }
 
@@ -138,13 +134,6 @@ impl Log {
             Some(PastDebit { ago_ms, amount })
         });
         joined.collect()
-    }
-
-    /// Returns what may have been debited in `from..=to`, and never less than was.
-    pub(super) fn debited(&self, from: Moment, to: Moment) -> u64 {
-        let those = self.slices.iter().skip_while(|slice| slice.last < from);
-        let those = those.take_while(|slice| slice.start <= to);
-        those.fold(0, |sum: u64, slice| sum.saturating_add(slice.gross))
     }
 }
 

@@ -119,6 +119,15 @@ impl Meter {
         }
     }
 
+    /// Returns the part of `spare` that is still of use: nothing at the end of a window, from which
+    /// on there is room enough, and all of it `busy` nanoseconds before.
+    pub(super) fn spare(&self, spare: u64, busy: u64, now: Moment) -> u64 {
+        let Self::Fixed(fixed) = self else { return spare };
+        let Some(rest) = fixed.rest(now).filter(|rest| *rest < busy) else { return spare };
+        let part = u128::from(spare) * u128::from(rest) / u128::from(busy.max(1));
+        u64::try_from(part).unwrap_or(spare)
+    }
+
     /// Returns whether room comes continuously.
     pub(super) fn refills(&self) -> bool {
         matches!(self, Self::Bucket(_))
@@ -159,9 +168,9 @@ impl Meter {
         }
     }
 
-    /// Returns what the provider should say is left when a request debited just now gets there, up
-    /// to `grace` later.
-    pub(super) fn predict(&self, now: Moment, grace: u64) -> Span {
+    /// Returns what the provider should say is left when a request debited `own` just now gets there,
+    /// up to `grace` later.
+    pub(super) fn predict(&self, own: u64, now: Moment, grace: u64) -> Span {
         let arrival = now.plus(grace);
         let gone = match self {
             Self::Bucket(bucket) => {
@@ -175,7 +184,8 @@ impl Meter {
         let left = self.room(now, grace);
         #[expect(clippy::cast_precision_loss, reason = "compared to a millionth at best")]
         let (least, gone) = (left as f64, gone as f64);
-        Span { least, most: least + gone }
+        let untouched = float(self.limit()) - float(own);
+        Span { least, most: (least + gone).min(untouched).max(least) }
     }
 
     /// Returns what is used at `now`, as debits of the past that would come to as much, the oldest
@@ -197,15 +207,6 @@ impl Meter {
         match self {
             Self::Bucket(_) | Self::Sliding(_) => None,
             Self::Fixed(fixed) => fixed.end(now),
-        }
-    }
-
-    /// Returns what may have been debited in `from..=to`, and never less than was.
-    pub(super) fn debited(&self, from: Moment, to: Moment) -> u64 {
-        match self {
-            Self::Bucket(bucket) => bucket.debited(from, to),
-            Self::Sliding(sliding) => sliding.log.debited(from, to),
-            Self::Fixed(fixed) => fixed.recent.log.debited(from, to),
         }
     }
 

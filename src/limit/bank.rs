@@ -1,0 +1,336 @@
+//! One quota, as every belief about it that may be true counts it.
+//!
+//! # What this module owns
+//!
+//! [`Bank`]: the hypotheses about one counter of the provider, which of them are plausible, the limit
+//! as configured and as told, and the margin after surprises. All hypotheses are debited, each by its
+//! own amount; a request has room where every plausible one has. What cannot be told apart stays: the
+//! stricter holds.
+//!
+//! # Invariants
+//!
+//! 1. At least one hypothesis is plausible at any time.
+//! 2. Which are is worked out when an answer was heard, never when a request asks.
+
+use super::QuotaKind;
+use super::charge::{Charge, Refunds, Way};
+use super::debit::Debit;
+use super::hypothesis::{Hypothesis, Prediction};
+use super::margin::Margin;
+use super::meter::Meter;
+use super::moment::Moment;
+use super::settings::{Charging, Counting, LaneSettings};
+use super::traffic::Totals;
+use crate::units::Usage;
+
+/// The beliefs about one counter.
+#[derive(Debug)]
+pub(super) struct Bank {
+    pub(super) kind: QuotaKind,
+    /// The length of its window, in nanoseconds.
+    pub(super) window: u64,
+    pub(super) beliefs: Vec<Hypothesis>,
+    /// The place of the first belief among those of the whole lane.
+    pub(super) first: usize,
+    pub(super) margin: Margin,
+    /// A bit for each belief that may be true.
+    pub(super) mask: u32,
+    /// The one that misses least.
+    pub(super) best: usize,
+    /// What somebody configured, which is not exceeded.
+    pub(super) ceiling: Option<u64>,
+    /// What the provider told last.
+    pub(super) told: Option<u64>,
+    pub(super) born: Moment,
+    /// The usual debit of a request: the measure of misses.
+    pub(super) size: f64,
+    /// How many answers' headers told of this counter.
+    pub(super) statements: u32,
+    /// Whether a refusal told of it.
+    pub(super) contradicted: bool,
+}
+
+/// What is asked of a quota for one request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Need {
+    pub(super) charge: Charge,
+    pub(super) leading: Charging,
+    /// What output of requests under way may still take.
+    pub(super) reserve: u64,
+    /// What is to be left for others.
+    pub(super) spare: u64,
+    pub(super) minute: u64,
+    pub(super) grace: u64,
+}
+
+impl Bank {
+    /// Creates the beliefs about a counter of which nothing is used. `first` is their first place in the lane.
+    pub(super) fn new(
+        kind: QuotaKind,
+        (limit, window): (u64, u64),
+        settings: &LaneSettings,
+        first: usize,
+        now: Moment,
+    ) -> Self {
+        let ways = ways(kind, settings);
+        let beliefs: Vec<_> = ways
+            .into_iter()
+            .map(|way| Hypothesis::new(way, Meter::new(way.counting, limit, window, now)))
+            .collect();
+        Self {
+            kind,
+            window,
+            beliefs,
+            first,
+            margin: Margin::default(),
+            mask: 1,
+            best: 0,
+            ceiling: None,
+            told: None,
+            born: now,
+            size: 0.0,
+            statements: 0,
+            contradicted: false,
+        }
+    }
+
+    /// Lets the provider lower the limit, and raise it no further.
+    pub(super) fn configured(self) -> Self {
+        Self { ceiling: Some(self.limit()), ..self }
+    }
+
+    /// Returns the limit.
+    pub(super) fn limit(&self) -> u64 {
+        self.beliefs.first().map_or(1, |belief| belief.meter.limit())
+    }
+
+    /// Returns the limit that the provider told last, else the one that is kept.
+    pub(super) fn told_limit(&self) -> u64 {
+        self.told.unwrap_or_else(|| self.limit())
+    }
+
+    /// Returns the limit that the provider told; `None` where only the configuration says it.
+    pub(super) fn told(&self) -> Option<u64> {
+        self.told.or_else(|| self.ceiling.is_none().then(|| self.limit()))
+    }
+
+    /// Returns the belief that missed least so far.
+    pub(super) fn likeliest(&self) -> Option<&Hypothesis> {
+        self.beliefs.get(self.best)
+    }
+
+    /// Returns how tokens are most likely charged.
+    pub(super) fn charging(&self, leading: Charging) -> Charging {
+        self.likeliest().map_or(leading, |belief| belief.charging(leading))
+    }
+
+    /// Returns the beliefs that may be true.
+    pub(super) fn plausible(&self) -> impl Iterator<Item = &Hypothesis> {
+        let mask = self.mask;
+        let all = self.beliefs.iter().enumerate();
+        all.filter(move |(i, _)| mask & bit(*i) != 0).map(|(_, belief)| belief)
+    }
+
+    /// Returns the least that `charge` would be debited by any plausible belief.
+    pub(super) fn least_debit(&self, charge: &Charge, leading: Charging) -> u64 {
+        let debits = self.plausible().map(|belief| charge.of(self.kind, belief.charging(leading)));
+        debits.min().unwrap_or(0)
+    }
+
+    /// Returns when every plausible belief has room; `now` if they have.
+    pub(super) fn when(&mut self, need: &Need, now: Moment) -> Moment {
+        let limit = self.limit();
+        let margin = self.margin.at(limit, need.minute, now);
+        let mut latest = now;
+        for (i, belief) in self.beliefs.iter_mut().enumerate() {
+            if self.mask & bit(i) == 0 {
+                continue;
+            }
+            let charging = belief.charging(need.leading);
+            let reserve = if charging.is_later(self.kind) { need.reserve } else { 0 };
+            let amount = need.charge.of(self.kind, charging).saturating_add(reserve);
+            if amount == 0 {
+                continue;
+            }
+            belief.meter.advance(now, need.grace);
+            let with_margin = amount.saturating_add(margin);
+            let spare = belief.meter.spare(need.spare, need.minute / 12, now);
+            let with_spare = with_margin.saturating_add(spare);
+            // What fits an untouched quota fits.
+            let wanted = if with_spare > limit { with_margin.min(limit) } else { with_spare };
+            latest = latest.max(belief.meter.when(wanted, now, need.grace));
+        }
+        latest
+    }
+
+    /// Debits `charge` from every belief.
+    pub(super) fn debit(&mut self, charge: &Charge, leading: Charging, now: Moment, grace: u64) {
+        for belief in &mut self.beliefs {
+            let amount = charge.of(self.kind, belief.charging(leading));
+            if amount > 0 {
+                belief.meter.debit(amount, now, grace);
+            }
+        }
+    }
+
+    /// Takes back a debit made at `since` as if it had never been, but for those beliefs that have
+    /// forgotten it (`left_behind`, a bit for each of the lane).
+    pub(super) fn cancel(
+        &mut self,
+        (charge, leading): (&Charge, Charging),
+        left_behind: u64,
+        since: Moment,
+        now: Moment,
+    ) {
+        for (i, belief) in self.beliefs.iter_mut().enumerate() {
+            if left_behind & lane_bit(self.first + i) == 0 {
+                let amount = charge.of(self.kind, belief.charging(leading));
+                belief.meter.correct(amount, 0, since.max(self.born), now);
+            }
+        }
+    }
+
+    /// Books what is known of a request's use: `output` where that is charged when it is known, and
+    /// `usage` in place of the estimates.
+    pub(super) fn account(
+        &mut self,
+        settled: &Settled<'_>,
+        left_behind: u64,
+        now: Moment,
+        grace: u64,
+    ) {
+        for (i, belief) in self.beliefs.iter_mut().enumerate() {
+            let charging = belief.charging(settled.leading);
+            if charging.is_later(self.kind) {
+                belief.meter.debit(settled.output, now, grace);
+            } else if left_behind & lane_bit(self.first + i) == 0
+                && let Some(usage) = settled.usage
+                && let Some(actual) = charging.corrected(self.kind, usage)
+            {
+                let amount = settled.charge.of(self.kind, charging);
+                let since = match belief.way.refunds {
+                    Refunds::AtPresent if actual < amount => now,
+                    _ => settled.since.max(self.born),
+                };
+                belief.meter.correct(amount, actual, since, now);
+            }
+        }
+    }
+
+    /// Writes down what the answer to a request sent just now should say is left. `unsent` is debited
+    /// already, but not on its way.
+    pub(super) fn predict(
+        &self,
+        guesses: &mut [Prediction],
+        (debit, unsent): (&Debit, &Totals),
+        now: Moment,
+        grace: u64,
+    ) {
+        for (belief, guess) in self.beliefs.iter().zip(guesses.iter_mut().skip(self.first)) {
+            let charging = belief.charging(debit.leading);
+            let own = debit.charge.of(self.kind, charging);
+            let unsent = unsent.debited(self.kind, charging);
+            *guess = belief.predict((own, unsent), now, grace);
+        }
+    }
+
+    /// Takes in that a request sent at `since` got there at `arrival` at the latest. Returns a bit
+    /// for each belief of the lane by which its window has ended since.
+    pub(super) fn arrived(
+        &mut self,
+        (charge, leading): (&Charge, Charging),
+        (since, arrival): (Moment, Moment),
+        now: Moment,
+    ) -> u64 {
+        let mut left_behind = 0;
+        for (i, belief) in self.beliefs.iter_mut().enumerate() {
+            belief.arrived(since, arrival.since(since), now);
+            let amount = charge.of(self.kind, belief.charging(leading));
+            if belief.meter.leave_behind(amount, since, arrival) {
+                left_behind |= lane_bit(self.first + i);
+            }
+        }
+        left_behind
+    }
+
+    /// Returns when `amount` will have gone through, if all of it waited now.
+    pub(super) fn gone_through(&self, amount: u64, now: Moment, grace: u64) -> Moment {
+        let limit = self.limit();
+        // The last piece fits an untouched quota; the others take a window each.
+        let windows = amount.saturating_sub(1) / limit;
+        let rest = amount - windows * limit;
+        let Some(belief) = self.likeliest() else { return now };
+        let period =
+            if belief.meter.refills() { self.window } else { self.window.saturating_add(grace) };
+        belief.meter.when(rest, now, grace).plus(windows.saturating_mul(period))
+    }
+
+    /// Returns how the counter counts, if that is certain.
+    pub(super) fn counting(&self) -> Option<Counting> {
+        let counting = self.likeliest()?.way.counting;
+        self.plausible().all(|belief| belief.way.counting == counting).then_some(counting)
+    }
+
+    /// Debits what was used before the counter was known, and once more what is under way.
+    pub(super) fn begin_used(
+        &mut self,
+        used: u64,
+        (others, leading): (&Charge, Charging),
+        now: Moment,
+        grace: u64,
+    ) {
+        for belief in &mut self.beliefs {
+            let others = others.of(self.kind, belief.charging(leading));
+            belief.meter.debit(used.saturating_add(others), now, grace);
+        }
+    }
+}
+
+/// What is known of a request that is over.
+pub(super) struct Settled<'a> {
+    pub(super) charge: &'a Charge,
+    pub(super) leading: Charging,
+    pub(super) since: Moment,
+    pub(super) output: u64,
+    /// `None`: the estimates stay.
+    pub(super) usage: Option<&'a Usage>,
+}
+
+/// Returns what may be believed of a quota of `kind`, the likeliest first.
+fn ways(kind: QuotaKind, settings: &LaneSettings) -> Vec<Way> {
+    let countings = match (kind.is_slice(), settings.counting) {
+        (true, _) => vec![Counting::Sliding],
+        (false, Some(counting)) => vec![counting],
+        (false, None) => vec![Counting::Bucket, Counting::Sliding, Counting::Fixed],
+    };
+    let chargings = match settings.charging {
+        _ if kind != QuotaKind::TokensPerMinute => vec![None],
+        Some(charging) => vec![Some(charging)],
+        None => [Charging::Refund, Charging::Max, Charging::Later].map(Some).to_vec(),
+    };
+    let mut ways = Vec::with_capacity(countings.len() * chargings.len() + 1);
+    for &counting in &countings {
+        for &charging in &chargings {
+            ways.push(Way { counting, charging, refunds: Refunds::AtDebit });
+        }
+    }
+    if kind == QuotaKind::TokensPerMinute
+        && settings.counting.is_none()
+        && settings.charging.is_none()
+    {
+        ways.push(Way {
+            counting: Counting::Bucket,
+            charging: Some(Charging::Refund),
+            refunds: Refunds::AtPresent,
+        });
+    }
+    ways
+}
+
+pub(super) fn bit(place: usize) -> u32 {
+    u32::try_from(place).ok().and_then(|place| 1_u32.checked_shl(place)).unwrap_or(0)
+}
+
+pub(super) fn lane_bit(place: usize) -> u64 {
+    u32::try_from(place).ok().and_then(|place| 1_u64.checked_shl(place)).unwrap_or(0)
+}

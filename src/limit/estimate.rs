@@ -1,0 +1,122 @@
+//! How the provider estimates the tokens of a prompt: a fit to what its answers told.
+//!
+//! # What this module owns
+//!
+//! [`Estimates`]: three measures of a prompt (tokens, a quarter of its characters, the larger of
+//! both), how the provider's numbers relate to each, and which relates most steadily. Until that is
+//! known the larger is taken: who asks for too much is corrected by the next answer, who asks for
+//! too little is refused.
+
+use serde::{Deserialize, Serialize};
+
+use super::meter::float;
+use super::settings::Estimator;
+use crate::count::Demand;
+
+/// How prompts are estimated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Estimates {
+    #[serde(skip)]
+    given: Option<Estimator>,
+    fits: [Fit; 3],
+}
+
+/// The sizes of a prompt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Prompt {
+    tokens: u32,
+    quarter: u32,
+}
+
+/// How the provider's numbers relate to one measure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Fit {
+    ratio: f64,
+    spread: f64,
+    seen: u32,
+}
+
+impl Estimates {
+    /// Begins with what was configured.
+    pub(super) fn new(given: Option<Estimator>) -> Self {
+        Self { given, ..Self::default() }
+    }
+
+    /// Takes over what was learned before; what no answers can have led to is left.
+    pub(super) fn recall(&mut self, learned: &Self) {
+        let is_sane = |fit: &Fit| (0.0..100.0).contains(&fit.ratio) && fit.spread >= 0.0;
+        if learned.fits.iter().all(is_sane) {
+            self.fits = learned.fits;
+        }
+    }
+
+    /// Returns the provider's estimate of a prompt.
+    pub(super) fn estimate(&self, prompt: Prompt) -> u64 {
+        if let Some(given) = self.given {
+            return prompt.by(given);
+        }
+        let known = ALL.iter().zip(&self.fits).filter(|(_, fit)| fit.seen >= ENOUGH);
+        let best = known.min_by(|a, b| a.1.spread.total_cmp(&b.1.spread));
+        let Some((by, fit)) = best.filter(|(_, fit)| fit.spread < STEADY) else {
+            return prompt.by(Estimator::Max);
+        };
+        let ratio = if (fit.ratio - 1.0).abs() < STEADY { 1.0 } else { fit.ratio };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let estimate = (float(prompt.by(*by)) * ratio).ceil() as u64;
+        estimate
+    }
+
+    /// Returns by how much the estimate of a prompt may be too large.
+    pub(super) fn slack(&self, prompt: Prompt) -> u64 {
+        if self.given.is_some() {
+            return 0;
+        }
+        let least = u64::from(prompt.tokens.min(prompt.quarter));
+        self.estimate(prompt).saturating_sub(least)
+    }
+
+    /// Takes in that the provider estimated a prompt at `told` tokens.
+    pub(super) fn learn(&mut self, prompt: Prompt, told: u64) {
+        for (by, fit) in ALL.iter().zip(&mut self.fits) {
+            let own = prompt.by(*by);
+            if own > 0 {
+                fit.learn(float(told) / float(own));
+            }
+        }
+    }
+}
+
+impl Prompt {
+    /// Returns the sizes of the prompt of `demand`.
+    pub(super) fn of(demand: &Demand) -> Self {
+        let fit = |size: u64| u32::try_from(size).unwrap_or(u32::MAX);
+        Self { tokens: fit(demand.input.count()), quarter: fit(demand.characters.div_ceil(4)) }
+    }
+
+    fn by(self, estimator: Estimator) -> u64 {
+        let (tokens, quarter) = (u64::from(self.tokens), u64::from(self.quarter));
+        match estimator {
+            Estimator::Tokens => tokens,
+            Estimator::Chars4 => quarter,
+            Estimator::Max => tokens.max(quarter),
+        }
+    }
+}
+
+impl Fit {
+    fn learn(&mut self, ratio: f64) {
+        self.seen = self.seen.saturating_add(1);
+        let weight = (1.0 / f64::from(self.seen)).max(0.1);
+        let off = ratio - self.ratio;
+        self.ratio += weight * off;
+        let off = if self.seen == 1 { 0.0 } else { off.abs() };
+        self.spread += weight * (off - self.spread);
+    }
+}
+
+/// The largest first, which is taken where several fit.
+const ALL: [Estimator; 3] = [Estimator::Max, Estimator::Tokens, Estimator::Chars4];
+/// So many numbers are needed.
+const ENOUGH: u32 = 3;
+/// A measure fits where the ratio stays within this.
+const STEADY: f64 = 0.02;

@@ -1,0 +1,279 @@
+//! One belief about one counter of the provider, held against its answers.
+//!
+//! # What this module owns
+//!
+//! [`Hypothesis`]: a meter that counts in one way, what it predicts for each request that is sent,
+//! and what each answer's statement says of it. It is moved to the lowest level that the answers
+//! allow, and the distance that it had to be moved is its miss.
+//!
+//! # What this module does not do
+//!
+//! It does not decide whether it is plausible: [`super::bank`] compares it with its rivals.
+
+use super::QuotaKind;
+use super::charge::{Charge, Way};
+use super::hint::QuotaHint;
+use super::meter::{End, Meter, Span, float};
+use super::moment::{Moment, nanos};
+use super::offset::Offset;
+use super::score::Score;
+use super::settings::{Charging, Counting};
+use super::traffic::Totals;
+
+/// One belief about a counter.
+#[derive(Debug)]
+pub(super) struct Hypothesis {
+    pub(super) way: Way,
+    pub(super) meter: Meter,
+    pub(super) score: Score,
+    /// What the level was moved by, in all.
+    shift: f64,
+    /// The part of it that followed the provider's level.
+    followed: f64,
+    offset: Offset,
+    /// The window's end that later ones are held against, and when it was told.
+    end: Option<(End, Moment)>,
+}
+
+/// What the answer to a request should say is left, as if no answer had ever moved the level.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Prediction {
+    least: f64,
+    most: f64,
+}
+
+/// What happened around a request that is needed to judge what its answer says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances {
+    pub(super) charge: Charge,
+    /// How tokens of the minute are taken to be charged.
+    pub(super) leading: Charging,
+    /// When it was sent.
+    pub(super) sent: Moment,
+    /// When it got there at the latest.
+    pub(super) arrived: Moment,
+    pub(super) now: Moment,
+    pub(super) grace: u64,
+    /// Whether it was refused, so that its debit may not have been made.
+    pub(super) refused: bool,
+    /// What was sent so shortly before that it may have got there later.
+    pub(super) before: Totals,
+    /// What was sent after it and may have got there earlier.
+    pub(super) after: Totals,
+    /// What became known here after it was sent and may have been known there when it came.
+    pub(super) settled: Totals,
+    /// What may be known there and not here yet: of requests under way, the bound and the output.
+    pub(super) unheard: Unheard,
+}
+
+/// What may be known to the provider and not here yet.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Unheard {
+    /// What more than the provider we may have debited for prompts.
+    pub(super) slack: u64,
+    pub(super) refunds: u64,
+    pub(super) output: u64,
+}
+
+impl Hypothesis {
+    /// Creates a belief by which nothing is used.
+    pub(super) fn new(way: Way, meter: Meter) -> Self {
+        Self {
+            way,
+            meter,
+            score: Score::default(),
+            shift: 0.0,
+            followed: 0.0,
+            offset: Offset::default(),
+            end: None,
+        }
+    }
+
+    /// Returns how tokens are charged by this belief.
+    pub(super) fn charging(&self, leading: Charging) -> Charging {
+        self.way.charging.unwrap_or(leading)
+    }
+
+    /// Returns what the answer to a request sent just now should say is left.
+    /// `own` is what it was debited, `unsent` what others were that are not on their way yet.
+    pub(super) fn predict(&self, (own, unsent): (u64, u64), now: Moment, grace: u64) -> Prediction {
+        let left = self.meter.predict(own, now, grace);
+        let base = float(unsent) - self.shift;
+        Prediction { least: left.least + base, most: left.most + base }
+    }
+
+    /// Takes in that a request debited at `since` got there up to `delay` nanoseconds later.
+    pub(super) fn arrived(&mut self, since: Moment, delay: u64, now: Moment) {
+        self.shift -= self.meter.arrived(since, delay, now);
+    }
+
+    /// Judges that `left` was left by what was predicted, and moves the level to the lowest that
+    /// can be true. Returns how far that was. Room beyond what was configured (`looser`) is not for
+    /// us.
+    pub(super) fn judge(
+        &mut self,
+        kind: QuotaKind,
+        (guess, left): (&Prediction, Span),
+        looser: bool,
+        around: &Circumstances,
+    ) -> f64 {
+        let mut told = self.interval(kind, guess, left, around);
+        if looser {
+            told.least = told.least.min((-self.followed).max(0.0)).min(told.most);
+        }
+        let found = self.offset.take(told);
+        self.followed += found.by;
+        self.shift_by(found.by, around.now);
+        found.by.abs().max(found.gap.abs())
+    }
+
+    /// Returns how far the provider's `reset` is from what this way of counting would say, in
+    /// nanoseconds.
+    pub(super) fn reset_miss(
+        &mut self,
+        hint: &QuotaHint,
+        reset: u64,
+        window: u64,
+        around: &Circumstances,
+    ) -> u64 {
+        // Some dialects tell whole seconds without saying so.
+        let whole = if reset.is_multiple_of(SECOND) { SECOND } else { MILLISECOND };
+        let blur = whole.max(nanos(hint.reset_within));
+        let limit = hint.limit;
+        match self.way.counting {
+            Counting::Bucket => {
+                let Some(left) = hint.remaining else { return 0 };
+                let unit = (window / limit.max(1) + 1).saturating_mul(hint.rounded_to.max(1));
+                let full = |left: u64| {
+                    let used = u128::from(limit.saturating_sub(left));
+                    let nanos = used * u128::from(window) / u128::from(limit.max(1));
+                    u64::try_from(nanos).unwrap_or(u64::MAX)
+                };
+                let most = if left == 0 { u64::MAX } else { full(left).saturating_add(unit / 2) };
+                let least = full(left.saturating_add(1)).saturating_sub(unit / 2);
+                distance(reset, least.saturating_sub(blur), most.saturating_add(blur))
+            }
+            Counting::Sliding if around.refused => 0,
+            Counting::Sliding => {
+                distance(reset, window.saturating_sub(blur), window.saturating_add(blur))
+            }
+            Counting::Fixed => {
+                let told = End {
+                    earliest: around.sent.plus(reset).minus(nanos(hint.reset_within)),
+                    latest: around.arrived.plus(reset).plus(blur),
+                };
+                self.end_miss(told, window, around)
+            }
+        }
+    }
+
+    /// Takes over when the present window ends, where windows have an end.
+    /// It may be off by `within`.
+    pub(super) fn learn_end(&mut self, reset: u64, within: u64, around: &Circumstances) {
+        let earliest = around.sent.plus(reset).minus(within);
+        let latest = around.arrived.plus(reset).plus(within.max(MILLISECOND));
+        self.meter.learn_end(End { earliest, latest }, around.now, around.grace);
+    }
+
+    /// Moves the level by `tokens`.
+    pub(super) fn shift_by(&mut self, tokens: f64, now: Moment) {
+        if tokens == 0.0 {
+            return;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "casts saturate")]
+        let whole = tokens.floor() as i64;
+        self.meter.nudge(whole, now);
+        #[expect(clippy::cast_precision_loss, reason = "compared to a millionth at best")]
+        let moved = whole as f64;
+        self.shift += moved;
+    }
+
+    /// Takes over another limit; a lower one has refilled more slowly since `since` than was
+    /// believed.
+    pub(super) fn set_limit(&mut self, limit: u64, since: Moment, window: u64, now: Moment) {
+        let before = self.meter.limit();
+        self.meter.set_limit(limit, now);
+        self.shift += float(self.meter.limit()) - float(before);
+        if self.meter.refills() && limit < before {
+            let time = float(now.since(since)) / float(window);
+            self.shift_by(-float(before - limit) * time, now);
+        }
+    }
+
+    /// Forgets where the provider's level was beside ours: a new window has begun.
+    pub(super) fn begin_anew(&mut self) {
+        self.offset.reset();
+        self.followed = 0.0;
+    }
+
+    fn interval(
+        &self,
+        kind: QuotaKind,
+        guess: &Prediction,
+        left: Span,
+        around: &Circumstances,
+    ) -> Span {
+        let charging = self.charging(around.leading);
+        let own = around.charge.of(kind, charging);
+        let refunds = match kind {
+            kind if kind.is_of_tokens() && charging == Charging::Refund => {
+                let unheard = around.unheard.refunds.saturating_add(around.unheard.slack);
+                around.settled.refunded.saturating_add(unheard)
+            }
+            QuotaKind::InputTokensPerMinute => {
+                around.settled.input_refunded.saturating_add(around.unheard.slack)
+            }
+            _ => 0,
+        };
+        let late = if charging.is_later(kind) {
+            around.settled.output.saturating_add(around.unheard.output)
+        } else if kind.is_of_tokens() && charging == Charging::Refund {
+            around.settled.raised
+        } else {
+            0
+        };
+        let after = around.after.debited(kind, charging);
+        let before = around.before.debited(kind, charging);
+        let least = guess.least + self.shift - float(after) - float(late);
+        let mut most = guess.most + self.shift + float(before) + float(refunds);
+        if around.refused {
+            most += float(own);
+        }
+        Span { least: left.least - most, most: left.most - least }
+    }
+
+    fn end_miss(&mut self, told: End, window: u64, around: &Circumstances) -> u64 {
+        let Some((known, since)) = self.end else {
+            self.end = Some((told, around.now));
+            return 0;
+        };
+        if told.earliest > known.latest && around.arrived >= known.earliest {
+            // A later window.
+            self.end = Some((told, around.now));
+            return 0;
+        }
+        if told.latest < known.earliest && around.arrived < known.earliest.minus(window) {
+            return 0; // An earlier one.
+        }
+        let both = End {
+            earliest: known.earliest.max(told.earliest),
+            latest: known.latest.min(told.latest),
+        };
+        if both.earliest <= both.latest {
+            self.end = Some((both, since));
+            return 0;
+        }
+        if around.now.since(since) > window / 8 {
+            self.end = Some((told, around.now));
+        }
+        both.earliest.since(both.latest)
+    }
+}
+
+fn distance(value: u64, least: u64, most: u64) -> u64 {
+    least.saturating_sub(value).max(value.saturating_sub(most))
+}
+
+const SECOND: u64 = 1_000_000_000;
+/// What `reset` is cut off to.
+const MILLISECOND: u64 = 1_000_000;

@@ -1,0 +1,86 @@
+//! What a demand comes to, and whether it can ever fit.
+
+use tokio::time::Instant;
+
+use super::QuotaKind;
+use super::bank::Bank;
+use super::charge::Charge;
+use super::debit::Bounded;
+use super::estimate::Prompt;
+use super::lane::Lane;
+use super::moment::nanos;
+use super::pool::MODEST;
+use crate::count::Demand;
+use crate::units::Tokens;
+
+/// What a demand comes to.
+pub(super) struct Offer {
+    pub(super) charge: Charge,
+    /// What is charged even if an absent output bound costs nothing.
+    pub(super) certain: Charge,
+    pub(super) bound: Option<u64>,
+    pub(super) bounded: Bounded,
+    pub(super) prompt: Prompt,
+}
+
+impl Lane {
+    /// Works out what `demand` is charged. An output bound that the client did not state is assumed,
+    /// but never so large that the request could not fit an untouched quota.
+    pub(super) fn offer(&self, demand: &Demand) -> Offer {
+        let stated = demand.output_bound.map(Tokens::count);
+        let known = stated.or(self.settings.absent_max).or(self.told_absent);
+        let (assumed, bounded) = match (known, self.outputs.usual()) {
+            (Some(bound), _) => (bound, Bounded::Known),
+            (None, Some(usual)) => (usual, Bounded::Learned),
+            (None, None) => (MODEST, Bounded::Guessed),
+        };
+        let prompt = Prompt::of(demand);
+        let certain = Charge {
+            requests: demand.requests.count(),
+            estimate: self.estimates.estimate(prompt),
+            bound: stated.unwrap_or(0),
+            images: demand.images,
+        };
+        let mut charge = Charge { bound: assumed, ..certain };
+        if stated.is_none()
+            && let Some(least) = self.least_token_limit()
+        {
+            charge.bound = assumed.min(least.saturating_sub(certain.estimate));
+        }
+        Offer { charge, certain, bound: known, bounded, prompt }
+    }
+
+    /// Returns the quota that is too small for `demand` ever to fit, with its limit and what the
+    /// demand would be charged; `None` if it can fit.
+    ///
+    /// A limit that only an answer told may have been raised since: when a minute went by without
+    /// an answer and nothing is under way, one request may try it.
+    pub fn oversize(&self, demand: &Demand, now: Instant) -> Option<(QuotaKind, u64, u64)> {
+        self.too_large(&self.offer(demand).certain, now)
+    }
+
+    pub(super) fn too_large(
+        &self,
+        certain: &Charge,
+        now: Instant,
+    ) -> Option<(QuotaKind, u64, u64)> {
+        let (bank, wanted) = self.exceeded(certain)?;
+        let limit = bank.limit();
+        let silent = self.time.peek(now).since(self.heard) >= nanos(self.settings.minute);
+        let tries = silent && self.open.count == 0 && self.settings.limit(bank.kind) != Some(limit);
+        (!tries).then_some((bank.kind, limit, wanted))
+    }
+
+    /// Returns the quota that no plausible belief lets `certain` ever fit, and what the least of them
+    /// would debit.
+    pub(super) fn exceeded(&self, certain: &Charge) -> Option<(&Bank, u64)> {
+        let debits = self.banks.iter().filter(|bank| !bank.kind.is_slice());
+        let debits = debits.map(|bank| (bank, bank.least_debit(certain, self.leading)));
+        debits.into_iter().find(|(bank, debit)| *debit > bank.limit())
+    }
+
+    fn least_token_limit(&self) -> Option<u64> {
+        let token_banks = self.banks.iter().filter(|bank| bank.kind.is_of_tokens());
+        token_banks.filter(|bank| !bank.kind.is_slice()).map(Bank::limit).min()
+    }
+}

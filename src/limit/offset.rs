@@ -1,0 +1,68 @@
+//! Where the provider's level may lie beside ours, as an interval that answers narrow.
+//!
+//! # What this module owns
+//!
+//! [`Offset`]: at least and at most so much more than our meter says is left at the provider. Every
+//! answer gives such an interval; what holds in all of them is certain, as long as nobody else
+//! changes the level. Where two exclude each other, somebody did (or the belief is wrong): the new
+//! one counts alone.
+//!
+//! # Invariants
+//!
+//! 1. Our level is the lowest that the answers allow: the meter is moved to the lower end at once,
+//!    downward and upward.
+
+use super::meter::Span;
+
+/// At least and at most so much more than our meter says is left at the provider.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Offset {
+    held: Span,
+}
+
+impl Default for Offset {
+    /// The provider is where our meter is.
+    fn default() -> Self {
+        Self { held: Span { least: 0.0, most: 0.0 } }
+    }
+}
+
+/// What an answer's interval changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Found {
+    /// The distance to what was known, negative below it; zero where both can be true.
+    pub(super) gap: f64,
+    /// By how much the meter is to be moved.
+    pub(super) by: f64,
+}
+
+impl Offset {
+    /// Takes in an answer's interval.
+    pub(super) fn take(&mut self, told: Span) -> Found {
+        let both =
+            Span { least: self.held.least.max(told.least), most: self.held.most.min(told.most) };
+        let gap = if both.least <= both.most {
+            self.held = both;
+            0.0
+        } else if told.most < self.held.least {
+            let gap = told.most - self.held.least;
+            self.held = told;
+            gap
+        } else {
+            let gap = told.least - self.held.most;
+            self.held = told;
+            gap
+        };
+        // Where nothing bounds it from below, it is not above the upper end.
+        let lowest =
+            if self.held.least.is_finite() { self.held.least } else { self.held.most.min(0.0) };
+        let by = lowest.floor();
+        self.held = Span { least: self.held.least - by, most: self.held.most - by };
+        Found { gap, by }
+    }
+
+    /// Forgets what was known: both are taken to be level.
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
