@@ -14,6 +14,7 @@ mod path_process;
 mod path_stream;
 mod quota;
 mod recorder;
+mod refusals;
 mod restart;
 mod simulate;
 mod upstream;
