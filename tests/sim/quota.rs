@@ -19,7 +19,7 @@ pub(crate) fn cell(name: &str, cell: &str) -> Scenario {
     found.unwrap_or_else(|| panic!("no cell {cell} of {name}"))
 }
 
-fn figures<S: System>(scenario: &Scenario, seed: u64) -> Figures {
+pub(crate) fn figures<S: System>(scenario: &Scenario, seed: u64) -> Figures {
     Figures::of(&play::<S>(scenario, seed), scenario, Some(oracle(scenario, seed)))
 }
 
