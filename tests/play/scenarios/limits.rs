@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sluicegate::limit::LaneSettings;
 use sluicegate::simulate::engine::{Charging, Counting, ForeignFlow, LimitChange, Limits, Slices};
 
 use super::super::scenario::{Judged, told};
@@ -83,7 +84,13 @@ fn sliced(size: Size) -> Vec<Scenario> {
         slices: Slices::Requests,
         ..usual(size, Counting::Bucket, Charging::Refund)
     };
-    let unknown = single("S17", "unconfigured", limits, size);
+    let unknown = single("S17", "unconfigured", limits.clone(), size);
+    let known = single("S17", "configured", limits.clone(), size);
+    let accounts = known.accounts.iter().cloned().map(|account| {
+        let requests_per_second = limits.requests_per_minute.map(|limit| limit.div_ceil(60));
+        Account { told: LaneSettings { requests_per_second, ..account.told.clone() }, ..account }
+    });
+    let accounts = accounts.collect();
     let judged = Judged { paces: true, ..at_most(1.05, 30.0) };
-    vec![Scenario { judged, ..unknown }]
+    vec![Scenario { judged, ..unknown }, Scenario { accounts, judged: at_most(1.04, 0.0), ..known }]
 }
