@@ -64,6 +64,9 @@ impl Pulse {
     }
 }
 
+/// A client with less patience than twice this gets no note in time.
+const FASTEST: Duration = Duration::from_millis(50);
+
 fn queued(Whereabouts { ahead, expected }: Whereabouts) -> String {
     let seconds = expected.as_millis().div_ceil(1000);
     format!("queued position={} eta={seconds}s", ahead.saturating_add(1))
@@ -88,7 +91,8 @@ impl Proxy {
             None => self.inner.settings.line.keep_alive?,
         };
         // A client that gives up before the first note would not hear it.
-        Some((pace.min(silence(&visit.head.headers) / 2), call.endpoint))
+        let heard = (silence(&visit.head.headers) / 2).max(FASTEST);
+        Some((pace.min(heard), call.endpoint))
     }
 
     /// Waits in line for what `ask` says, with notes for the client where it gets some.

@@ -46,7 +46,7 @@ pub enum WishError {
     Past,
     /// It is no pace.
     #[error(
-        "the header `x-sluicegate-keep-alive` must be `off` or a number of seconds from 0.1 to 300"
+        "the header `x-sluicegate-keep-alive` must be `off` or a number of seconds from 1 to 300"
     )]
     KeepAlive,
 }
@@ -89,7 +89,7 @@ fn pace(text: &str) -> Result<KeepAlive, WishError> {
     if text.eq_ignore_ascii_case("off") {
         return Ok(KeepAlive::Off);
     }
-    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=300.0).contains(seconds));
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (1.0..=300.0).contains(seconds));
     let pace = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     pace.map(KeepAlive::Every).ok_or(WishError::KeepAlive)
 }
@@ -195,7 +195,7 @@ mod tests {
         let every = |millis| Ok(Some(KeepAlive::Every(Duration::from_millis(millis))));
         #[rustfmt::skip] // One case a line: the table is read by columns.
         let cases = [
-            ("15", every(15_000)), ("0.5", every(500)), ("off", Ok(Some(KeepAlive::Off))), ("OFF", Ok(Some(KeepAlive::Off))),
+            ("15", every(15_000)), ("1.5", every(1_500)), ("0.9", Err(WishError::KeepAlive)), ("off", Ok(Some(KeepAlive::Off))), ("OFF", Ok(Some(KeepAlive::Off))),
             ("0", Err(WishError::KeepAlive)), ("-1", Err(WishError::KeepAlive)), ("301", Err(WishError::KeepAlive)),
             ("yes", Err(WishError::KeepAlive)), ("", Err(WishError::KeepAlive)), ("NaN", Err(WishError::KeepAlive)),
         ];

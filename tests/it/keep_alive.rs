@@ -162,7 +162,7 @@ async fn a_client_may_ask_for_comments_or_decline_them() {
     assert_eq!(silent.status(), 429, "it was kept alive");
 
     let queue = Queue::open("max_wait = \"900ms\"", Reply::Silence).await;
-    let kept = ask(&queue.proxy, CHAT, ASKS, &[("x-sluicegate-keep-alive", "0.1"), patience]).await;
+    let kept = ask(&queue.proxy, CHAT, ASKS, &[("x-sluicegate-keep-alive", "1"), patience]).await;
     assert_eq!(kept.status(), 200, "it was not kept alive");
     let text = rest(kept.into_body()).await;
     assert!(text.matches(": queued").count() >= 3, "its own patience ended the wait: {text}");
