@@ -10,6 +10,7 @@ use super::reservation::Reservation;
 use super::state::{Goer, State, Ticket, size};
 use super::waiting::{Entered, Waiting};
 use super::{Ask, Shared};
+use crate::config::LineMode;
 use crate::line::{Entry, Place, PoolId, Request, Waiter};
 use crate::upstream::AccountId;
 
@@ -44,6 +45,13 @@ fn go_or_wait(
     if let Some(grant) = state.try_pool(pool, goer, now) {
         let reservation = Reservation::new(Arc::clone(shared), grant);
         return Ok(Entered::Granted(Box::new(reservation)));
+    }
+    if state.mode == LineMode::Observe {
+        let request = state.request(pool, (place, entry), &ask);
+        if let Some(grant) = state.go_anyway(&request, goer, now) {
+            let reservation = Reservation::new(Arc::clone(shared), grant);
+            return Ok(Entered::Granted(Box::new(reservation)));
+        }
     }
     let Some(pool) = state.large_enough(pool, demand, now) else {
         return Err(state.oversize(pool, demand, now));

@@ -20,6 +20,7 @@
 mod closing;
 mod entering;
 mod memory;
+mod observing;
 mod pace;
 mod patience;
 mod refusal;

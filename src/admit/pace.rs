@@ -59,7 +59,13 @@ impl<'a> Ways<'a> {
         let rates = self.rates(backlog);
         let all: f64 = rates.iter().sum();
         if all <= 0.0 || !all.is_finite() {
-            return self.ways.iter().map(|way| way.rests).min().unwrap_or_default();
+            // No quota minds; but the lane or its account may rest.
+            let cost = Cost { requests: backlog.requests, tokens: backlog.tokens };
+            let rest = |way: &Way<'_>| {
+                let free = way.lane.eta(&cost, self.now).saturating_duration_since(self.now);
+                free.max(way.rests)
+            };
+            return self.ways.iter().map(rest).min().unwrap_or_default();
         }
         let times = self.ways.iter().zip(&rates).map(|(way, rate)| {
             let part = backlog.times(rate / all);

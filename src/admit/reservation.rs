@@ -1,6 +1,7 @@
 //! What a granted request holds: first a reservation, then a place in flight.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::time::Instant;
@@ -22,12 +23,14 @@ pub struct Reservation {
     open: Open,
     place: Place,
     waited_for: Option<QuotaKind>,
+    would_wait: Option<Duration>,
 }
 
 impl Reservation {
     pub(super) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
-        let (place, waited_for) = (grant.place, grant.waited_for);
-        Self { open: Open { shared, grant: Some(grant), unsent: true }, place, waited_for }
+        let Grant { place, waited_for, would_wait, .. } = grant;
+        let open = Open { shared, grant: Some(grant), unsent: true };
+        Self { open, place, waited_for, would_wait }
     }
 
     /// Returns the key to send the request with; `None` only after a bug that was logged.
@@ -54,6 +57,12 @@ impl Reservation {
     /// Returns the quota that the request waited for; `None` if it did not wait.
     pub const fn waited_for(&self) -> Option<QuotaKind> {
         self.waited_for
+    }
+
+    /// Returns how long the request would have waited if it had been held, for what
+    /// [`waited_for`](Self::waited_for) tells; `None` if it went as it would have gone anyhow.
+    pub const fn would_wait(&self) -> Option<Duration> {
+        self.would_wait
     }
 
     /// Marks the request as sent at `now`, after which a drop credits nothing.

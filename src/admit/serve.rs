@@ -146,7 +146,7 @@ impl State {
         }
     }
 
-    fn take_back(&mut self, lane: LaneId, debit: Debit) {
+    pub(super) fn take_back(&mut self, lane: LaneId, debit: Debit) {
         if let Some(entry) = self.lanes.get_mut(&lane) {
             entry.lane.cancel(debit);
         }

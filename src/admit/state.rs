@@ -1,6 +1,7 @@
 //! Everything that is decided under the one lock: lanes, line, keys, and who goes where.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use super::memory::{LaneMemory, Memories};
 use super::refusal::Refusal;
 use super::routes::{LaneKey, Routes};
-use crate::config::{LineSettings, UpstreamSettings};
+use crate::config::{LineMode, LineSettings, UpstreamSettings};
 use crate::count::{Demand, Prefix};
 use crate::limit::{Debit, Lane, QuotaKind, Shortfall, Spare};
 use crate::line::{Backlog, Bounds, LaneId, Line, Place, PoolId, Turn};
@@ -25,6 +26,8 @@ pub(super) struct State {
     pub(super) routes: Routes,
     pub(super) memories: Memories,
     pub(super) line: Line<Ticket>,
+    /// Whether anybody is held.
+    pub(super) mode: LineMode,
     arrivals: u64,
     /// Whether nothing is admitted any more.
     pub(super) is_closed: bool,
@@ -67,6 +70,8 @@ pub(super) struct Grant {
     pub(super) lent: Lent,
     pub(super) place: Place,
     pub(super) waited_for: Option<QuotaKind>,
+    /// How long it would have waited, where nobody is held.
+    pub(super) would_wait: Option<Duration>,
     pub(super) debit: Debit,
     /// What it cost its app in the line; nothing where nobody waited.
     pub(super) turn: Option<Turn>,
@@ -113,6 +118,7 @@ impl State {
             routes: Routes::default(),
             memories: Memories::default(),
             line: Line::new(bounds),
+            mode: line.mode,
             arrivals: 0,
             is_closed: false,
         })
@@ -144,7 +150,7 @@ impl State {
     }
 
     /// Returns the lanes of `pool`, the best first.
-    fn ranked(&self, pool: PoolId, goer: &Goer<'_>, now: Instant) -> Vec<LaneId> {
+    pub(super) fn ranked(&self, pool: PoolId, goer: &Goer<'_>, now: Instant) -> Vec<LaneId> {
         let warm = self.fleet.warm(goer.prefix, now);
         let lanes = self.line.lanes(pool).iter();
         let mut candidates: Vec<(Merit, LaneId)> = lanes
@@ -205,8 +211,9 @@ impl State {
             self.line.took(lane, goer.party.class, (cost, reserve), now);
         }
         let warm = self.fleet.warm(goer.prefix, now).tokens(lent.account());
-        let cached = (goer.prefix.clone(), warm);
-        Ok(Grant { lane, lent, place: goer.place, waited_for: None, debit, turn: None, cached })
+        let (place, cached) = (goer.place, (goer.prefix.clone(), warm));
+        let (waited_for, would_wait) = (None, None);
+        Ok(Grant { lane, lent, place, waited_for, would_wait, debit, turn: None, cached })
     }
 
     /// Returns what `demand` will be charged, and the part of a window that this is, in the first

@@ -2,6 +2,7 @@
 
 mod leaks;
 mod memories;
+mod observing;
 mod warmth;
 
 use std::pin::Pin;

@@ -14,6 +14,7 @@ use crate::units::{PicoUsd, RequestId, Usage};
 pub(super) struct OwnHeaders {
     pub(super) queued: HeaderName,
     pub(super) expected: HeaderName,
+    would_wait: HeaderName,
     account: HeaderName,
     key: HeaderName,
     estimated: HeaderName,
@@ -27,6 +28,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-sluicegate-
 pub(super) const OWN: OwnHeaders = OwnHeaders {
     queued: HeaderName::from_static("x-sluicegate-queued-ms"),
     expected: HeaderName::from_static("x-sluicegate-expected-wait-ms"),
+    would_wait: HeaderName::from_static("x-sluicegate-would-wait-ms"),
     account: HeaderName::from_static("x-sluicegate-account"),
     key: HeaderName::from_static("x-sluicegate-key"),
     estimated: HeaderName::from_static("x-sluicegate-estimated-tokens"),
@@ -50,6 +52,9 @@ pub(super) fn describe(headers: &mut HeaderMap, record: &Record) {
         put(&OWN.key, key.as_str());
     }
     headers.insert(OWN.queued, millis(record.queued));
+    if let Some(wait) = record.would_wait {
+        headers.insert(OWN.would_wait, millis(wait));
+    }
 }
 
 /// Adds the id of the request, to an answer of ours.

@@ -266,6 +266,11 @@ async fn lead(
         let reservation = reserved?;
         let record = &mut vigil.visit.record;
         record.waited_for = reservation.waited_for().or(record.waited_for);
+        if let Some(wait) = reservation.would_wait() {
+            record.would_wait = Some(wait);
+            let books = vigil.proxy.books(&vigil.visit.record);
+            books.metrics.would_have_held(&books.series, wait);
+        }
         vigil.end();
         let attempt = vigil.proxy.attempt(&vigil.visit, going, reservation);
         let (outcome, after) = match &mut pulse {

@@ -156,3 +156,26 @@ async fn where_nobody_is_held_the_providers_refusal_reaches_the_client_as_it_cam
     assert_eq!(refused.header("retry-after"), Some("300"));
     assert_eq!(recorder.seen().len(), 1, "it was tried again");
 }
+
+#[tokio::test]
+async fn where_nobody_is_held_it_is_told_how_long_each_would_have_waited() {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
+    let more = "[line]\nmode = \"observe\"\n[[upstreams.limits]]\nmodels = \"*\"\n\
+                requests_per_minute = 2\ncharging = \"later\"\n";
+    let proxy = proxy(&one_account(&recorder.base_url(), "sk-1", more)).await;
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let answer = hello(&proxy, &[]).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        assert_eq!(answer.header("x-sluicegate-queued-ms"), Some("0"), "it was held");
+        let wait = answer.header("x-sluicegate-would-wait-ms");
+        told.push(wait.map(|text| text.parse::<u64>().expect("a number") / 1_000));
+    }
+    // Two a minute fit; the third would have waited for half a minute, the fourth behind it.
+    assert_eq!(told.iter().flatten().count(), 2, "{told:?}");
+    assert!(told[2].is_some_and(|seconds| (25..=31).contains(&seconds)), "{told:?}");
+    assert!(told[3].is_some_and(|seconds| (55..=61).contains(&seconds)), "{told:?}");
+    let metrics = App::new(proxy.admin(), "monitor").get("/metrics").await.text();
+    let held = r#"sluicegate_would_hold_total{app="anonymous",model="gpt-4o",class="standard"} 2"#;
+    assert!(metrics.contains(held), "{metrics}");
+}

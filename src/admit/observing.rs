@@ -1,0 +1,75 @@
+//! Lets everybody go where nobody is held, and tells how long each would have waited.
+//!
+//! The debits of those who go without room are debts: they stand for the line that would have been
+//! there, so that the wait which is told to the next one is that of a line.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::state::{Goer, Grant, Hold, State};
+use crate::limit::QuotaKind;
+use crate::line::{LaneId, Request};
+
+/// How long somebody would have waited, and for what.
+#[derive(Debug, Clone, Copy)]
+struct Spared {
+    wait: Duration,
+    quota: Option<QuotaKind>,
+}
+
+impl State {
+    /// Lets a request go for which there is no room, at once. `None` where no key can be used: then it
+    /// has to wait, held or not.
+    pub(super) fn go_anyway(
+        &mut self,
+        request: &Request,
+        goer: Goer<'_>,
+        now: Instant,
+    ) -> Option<Grant> {
+        let lanes = self.ranked(request.pool, &goer, now);
+        let spared = self.spared(&lanes, request, goer, now);
+        let grant = lanes.into_iter().find_map(|lane| {
+            let entry = self.lanes.get_mut(&lane)?;
+            let debit = entry.lane.reserve_anyway(goer.demand, now);
+            self.lend(lane, debit, &goer, now).ok()
+        })?;
+        Some(Grant { waited_for: spared.quota, would_wait: Some(spared.wait), ..grant })
+    }
+
+    /// Returns what is spared a request that none of `lanes` has room for.
+    fn spared(
+        &mut self,
+        lanes: &[LaneId],
+        request: &Request,
+        goer: Goer<'_>,
+        now: Instant,
+    ) -> Spared {
+        let mut least: Option<Spared> = None;
+        for lane in lanes {
+            let hold = match self.try_debit(*lane, (goer.party.class, goer.demand), now) {
+                Ok(debit) => {
+                    self.take_back(*lane, debit);
+                    return Spared { wait: Duration::ZERO, quota: None };
+                }
+                Err(hold) => hold,
+            };
+            let (at, quota) = match hold {
+                Hold::Until(at, quota) => (at, Some(quota)),
+                Hold::Shut(at) => (at, None),
+                // It would have been refused.
+                Hold::TooLarge { quota, .. } => (Some(now), Some(quota)),
+            };
+            let Some(at) = at else { continue };
+            let spared = Spared { wait: at.saturating_duration_since(now), quota };
+            if least.is_none_or(|least| spared.wait < least.wait) {
+                least = Some(spared);
+            }
+        }
+        // Only an answer would have made room: the line knows how long that takes.
+        least.unwrap_or_else(|| {
+            let wait = self.expected(request, now).wait;
+            Spared { wait, quota: self.short_of(request.pool) }
+        })
+    }
+}
