@@ -22,6 +22,8 @@ mod papers;
 mod play;
 #[path = "quota/rivals.rs"]
 mod rivals;
+#[path = "quota/sockets/mod.rs"]
+mod sockets;
 #[path = "quota/table.rs"]
 mod table;
 
@@ -60,19 +62,33 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let scenarios = scenarios::all(args.size()).into_iter().filter(|one| args.wants(one));
     let cells: Vec<Cell> = scenarios.map(Cell::new).collect();
+    let mut missed = 0;
+    if args.is_simulated() {
+        missed += simulated(&cells, &args);
+    }
+    // Nothing else runs meanwhile.
+    if let Some(extent) = args.sockets() {
+        let compared = sockets::play(&cells, extent);
+        println!();
+        sockets::print(&compared);
+        missed += compared.iter().filter(|one| one.is_missed()).count();
+    }
+    if args.style() == Style::Judged {
+        println!("{} cells, {:.0} s", cells.len(), began.elapsed().as_secs_f64());
+    }
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Plays the cells in simulated time and prints the tables; returns how many miss a figure.
+fn simulated(cells: &[Cell], args: &Args) -> usize {
     if args.is_detailed() {
         println!("{}", table::DETAILS);
     }
-    let results = play_all(&cells, &args);
-    let missed = match args.style() {
-        Style::Judged => {
-            let missed = table::print(&cells, &results);
-            println!("{} cells, {:.0} s", cells.len(), began.elapsed().as_secs_f64());
-            missed
-        }
-        Style::Papers => papers::print(&cells, &results),
-    };
-    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let results = play_all(cells, args);
+    match args.style() {
+        Style::Judged => table::print(cells, &results),
+        Style::Papers => papers::print(cells, &results),
+    }
 }
 
 /// A piece of work.

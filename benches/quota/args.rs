@@ -2,6 +2,7 @@
 
 use crate::play::scenario::Scenario;
 use crate::play::scenarios::Size;
+use crate::sockets::Extent;
 
 /// The seeds by which figures were tuned.
 const SEEN: [u64; 5] = [1, 2, 3, 4, 5];
@@ -17,7 +18,17 @@ pub(crate) struct Args {
     unseen: bool,
     peers: bool,
     full: bool,
+    sockets: Option<Sockets>,
     style: Style,
+}
+
+/// Whether cells are played over sockets, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sockets {
+    /// Nothing else is played.
+    Only,
+    /// They are not.
+    Without,
 }
 
 /// How the tables are printed.
@@ -53,6 +64,8 @@ impl Args {
                 "--unseen" => read.unseen = true,
                 "--full" => read.full = true,
                 "--peers" => read.peers = true,
+                "--sockets" => read.sockets = Some(Sockets::Only),
+                "--no-sockets" => read.sockets = Some(Sockets::Without),
                 "--markdown" => read.style = Style::Papers,
                 name if name.starts_with('S') => read.names.push(name.to_owned()),
                 other => {
@@ -95,6 +108,21 @@ impl Args {
         }
     }
 
+    /// Tells whether cells are played in simulated time.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.sockets != Some(Sockets::Only)
+    }
+
+    /// Returns what is played over sockets: no single cells unless asked for.
+    pub(crate) fn sockets(&self) -> Option<Extent> {
+        let usual = if self.full { 5 } else { 3 };
+        let only = self.sockets == Some(Sockets::Only);
+        let wanted = only || self.sockets.is_none() && !self.is_detailed();
+        let seed = if self.unseen { UNSEEN[0] } else { SEEN[0] };
+        let times = self.seeds.filter(|_| only).unwrap_or(usual);
+        wanted.then_some(Extent { times, full: self.full || only && self.is_detailed(), seed })
+    }
+
     /// Returns the seeds with which what people do today is played: none for single cells unless asked for.
     pub(crate) fn peer_seeds(&self) -> Vec<u64> {
         if self.is_detailed() && !self.peers {
@@ -106,4 +134,5 @@ impl Args {
 }
 
 /// What can be said.
-const KNOWN: &str = "S1 .. S18, --cell TEXT, --seeds N, --unseen, --peers, --full, --markdown";
+const KNOWN: &str = "S1 .. S18, --cell TEXT, --seeds N, --unseen, --peers, --sockets, --no-sockets, --full, \
+                     --markdown";

@@ -41,15 +41,14 @@ enum After {
 
 impl System for Sluicegate {
     fn open(scenario: &Scenario, provider: Provider, seed: u64) -> Self {
-        let defaults = defaults();
-        let upstream = defaults.upstreams.into_iter().next().expect("OpenAI's");
-        let upstream = upstream_of(scenario, upstream);
+        let settings = settings(scenario);
+        let upstream = settings.upstreams.first().expect("OpenAI's");
         let accounts = upstream.accounts.iter().flat_map(|account| &account.keys);
         let keys = accounts.map(|key| (key.label.clone(), key.secret.expose().to_owned()));
-        let line = line(defaults.line);
         Self {
             keys: keys.collect(),
-            admission: Admission::start(&upstream, &line).expect("keys that fit into headers"),
+            admission: Admission::start(upstream, &settings.line)
+                .expect("keys that fit into headers"),
             provider,
             seed,
         }
@@ -199,6 +198,13 @@ fn ask(job: &Job) -> Ask {
         avoid: None,
         prefix: Prefix::default(),
     }
+}
+
+/// Returns the settings of one who configured nothing but what the scenario tells.
+pub(crate) fn settings(scenario: &Scenario) -> Settings {
+    let Settings { upstreams, line: defaults, .. } = defaults();
+    let upstreams = upstreams.into_iter().map(|upstream| upstream_of(scenario, upstream));
+    Settings { upstreams: upstreams.collect(), line: line(defaults), ..self::defaults() }
 }
 
 /// The settings of one who configured nothing.

@@ -16,10 +16,18 @@ use super::work::{Job, MODEL, Mishap, jobs};
 ///
 /// Where a request could never be served.
 pub(crate) fn oracle(scenario: &Scenario, seed: u64) -> Duration {
-    let jobs = jobs(scenario, seed);
+    oracle_of((scenario, seed), &jobs(scenario, seed))
+}
+
+/// Returns the makespan of a scenario whose requests are these.
+///
+/// # Panics
+///
+/// Where a request could never be served.
+pub(crate) fn oracle_of((scenario, seed): (&Scenario, u64), jobs: &[Job]) -> Duration {
     let mut oracle = Oracle {
         engine: Engine::new(scenario.rules(seed)),
-        jobs: &jobs,
+        jobs,
         waiting: HashMap::new(),
         ends: BTreeMap::new(),
         tries: vec![0; jobs.len()],

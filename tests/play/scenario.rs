@@ -201,6 +201,22 @@ impl Scenario {
         Self { accounts: accounts.collect(), ..self.clone() }
     }
 
+    /// Returns the same with windows and all else that takes time `part` times as long, but for the requests, which
+    /// [`Job::scaled`](super::work::Job::scaled) scales.
+    pub(crate) fn scaled(&self, part: f64) -> Self {
+        let mut scaled = self.clone();
+        for account in &mut scaled.accounts {
+            let (limits, told) = (&mut account.limits, &mut account.told);
+            for time in [&mut limits.minute, &mut limits.day, &mut told.minute, &mut told.day] {
+                *time = time.mul_f64(part);
+            }
+            for key in &mut account.keys {
+                key.dies_at = key.dies_at.map(|at| at.mul_f64(part));
+            }
+        }
+        scaled
+    }
+
     /// Returns the window of its minute limits.
     pub(crate) fn window(&self) -> Duration {
         self.accounts.first().map_or(Duration::from_secs(60), |account| account.limits.minute)

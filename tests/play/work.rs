@@ -62,6 +62,18 @@ impl Job {
         self.mishaps.get(number).copied().flatten()
     }
 
+    /// Returns the same, in `part` of its time.
+    pub(crate) fn scaled(&self, part: f64) -> Self {
+        let scaled = |time: Duration| time.mul_f64(part);
+        Self {
+            arrives: scaled(self.arrives),
+            first: scaled(self.first),
+            total: scaled(self.total),
+            ways: self.ways.map(scaled),
+            ..self.clone()
+        }
+    }
+
     /// Returns how long the `turn`-th thing of it that goes over the network is on its way.
     pub(crate) fn way(&self, turn: usize) -> Duration {
         self.ways[turn % TRIES]
