@@ -17,7 +17,7 @@ use crate::call::{Call, Delivery, StreamUsage};
 use crate::config::LineMode;
 use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
-use crate::relay::{self, Body, Metering, Read, is_event_stream};
+use crate::relay::{self, Body, Metering, Read, RelayError, is_event_stream};
 use crate::settle::{Ending, Unsettled};
 use crate::upstream::{
     AccountId, Answer, Change, Finding, SendError, Verdict, classify, hint, outgoing, returning,
@@ -117,7 +117,14 @@ impl Proxy {
         let answer = match &going.errand {
             Errand::Metered(call) => {
                 sent.unsettled.report(&Finding::of(Verdict::Fine), &head.headers, now);
-                self.metered(sent, call, (head, body), &levels).await?
+                let (place, avoid) = (sent.place, sent.account);
+                match self.metered(sent, call, (head, body), &levels).await {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        let after = after_cut(&error, going).ok_or(error)?;
+                        return Ok(Outcome::Again(Retry { place, avoid, after }));
+                    }
+                }
             }
             Errand::Opaque(_) => {
                 sent.unsettled.report(&Finding::of(Verdict::Accepted), &head.headers, now);
@@ -136,7 +143,7 @@ impl Proxy {
         call: &Call,
         (head, body): (response::Parts, Answer),
         levels: &[QuotaLevel],
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Response<Body>, RelayError> {
         let settings = &self.inner.settings;
         let metering = Metering {
             endpoint: call.endpoint,
@@ -301,6 +308,17 @@ fn after(
         | Verdict::TooLarge
         | Verdict::Unreachable => None,
     }
+}
+
+/// Returns when to try again after an answer that broke off before anything of it went to the client; `None` if
+/// it is not tried again.
+fn after_cut(error: &RelayError, Try { errand, backoff }: &mut Try) -> Option<Duration> {
+    let may_repeat = match error {
+        RelayError::Cut(_) => errand.is_repeatable() && errand.is_harmless_twice(),
+        RelayError::Silent { .. } => false,
+    };
+    let after = may_repeat.then(|| backoff.after_failure(rand::random())).flatten();
+    after.inspect(|_| tracing::debug!(%error, "trying again"))
 }
 
 /// Tells whether the same request will be served later.

@@ -161,11 +161,29 @@ async fn a_response_that_may_have_been_stored_is_not_asked_for_twice() {
     assert_eq!(code, Some("upstream_unreachable".into()));
 }
 
+/// Nothing of a JSON answer goes to the client before all of it is there.
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_asked_for_again_where_that_is_harmless() {
+    let mut config = Config::single("sk-1", Limits::default());
+    config.faults = Faults { cut: 1.0, ..Faults::default() };
+    config.latency.first_token = std::time::Duration::ZERO;
+    config.latency.per_token = std::time::Duration::ZERO;
+    let provider = Provider::bind(config).await.expect("a provider");
+    let proxy = proxy(&one_account(&provider.base_url(), "sk-1", "")).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let cut = || provider.stats().lanes.first().map(|lane| lane.tally.cut);
+    assert_eq!(app.post(CHAT, HELLO).await.status(), 502);
+    assert_eq!(cut(), Some(4), "so often is it tried");
+    let body = r#"{"model":"gpt-4o","input":"hi"}"#;
+    assert_eq!(app.post("/v1/responses", body).await.status(), 502);
+    assert_eq!(cut(), Some(5), "a response that may have been stored is not asked for twice");
+}
+
 #[tokio::test]
 async fn a_faulty_provider_is_smoothed_over() {
     let mut config =
         Config::single("sk-1", Limits { tokens_per_minute: Some(1_000_000), ..Limits::default() });
-    config.faults = Faults { server_error: 0.1, reset: 0.1, ..Faults::default() };
+    config.faults = Faults { server_error: 0.1, reset: 0.05, cut: 0.05, ..Faults::default() };
     config.latency.first_token = std::time::Duration::ZERO;
     config.latency.per_token = std::time::Duration::ZERO;
     let provider = Provider::bind(config).await.expect("a provider");

@@ -9,7 +9,7 @@ use sluicegate::simulate::engine::Cost;
 pub(crate) enum Fate {
     /// It was answered.
     Served,
-    /// Its answer broke off after its client had a part of it; nobody can try that again.
+    /// Its stream broke off after its client had a part of it; nobody can try that again.
     Cut,
     /// It failed for its client.
     Failed,

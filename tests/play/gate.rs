@@ -79,18 +79,26 @@ impl Sluicegate {
         Dice::new(self.seed, 1_000_000 + job.number as u64)
     }
 
-    /// Reads an answer to its end and settles what it used.
-    async fn relay(&self, mut flight: InFlight, head: &Head, rest: Rest) -> Fate {
+    /// Reads an answer to its end and settles what it used; `None` if it broke off before its client had
+    /// anything of it.
+    async fn relay(
+        &self,
+        mut flight: InFlight,
+        (head, rest): (&Head, Rest),
+        job: &Job,
+    ) -> Option<Fate> {
         let now = Instant::now();
         let told = hint(&head.headers, Dialect::OpenAi, self.provider.date());
         flight.observe(&told, now);
         flight.report(&Finding::of(Verdict::Fine), &head.headers, now);
         let (used, fate): (Usage, Fate) = match rest.read().await {
             Ok(used) => (used, Fate::Served),
-            Err(used) => (used, Fate::Cut),
+            Err(used) if job.stream => (used, Fate::Cut),
+            // Nobody knows what it used: dropping it keeps the estimate.
+            Err(_) => return None,
         };
         flight.settle(&used, Instant::now());
-        fate
+        Some(fate)
     }
 
     async fn attempt(&self, job: &Job, reservation: Reservation, backoff: &mut Backoff) -> After {
@@ -100,7 +108,8 @@ impl Sluicegate {
         let flight = reservation.commit(Instant::now());
         match self.provider.send(&key, job).await {
             Reply::Answer(head, rest) if head.status.is_success() => {
-                After::Ends(self.relay(flight, &head, *rest).await)
+                let fate = self.relay(flight, (&head, *rest), job).await;
+                fate.map_or_else(|| failed(account, backoff), After::Ends)
             }
             Reply::Answer(head, _) => {
                 let told = hint(&head.headers, Dialect::OpenAi, self.provider.date());
@@ -111,11 +120,16 @@ impl Sluicegate {
                 flight.report(&unreachable, &HeaderMap::new(), Instant::now());
                 // Nobody knows what it used: dropping it keeps the estimate.
                 drop(flight);
-                let wait = backoff.after_failure();
-                wait.map_or(After::Ends(Fate::Failed), |wait| After::Again { wait, avoid: account })
+                failed(account, backoff)
             }
         }
     }
+}
+
+/// Says whether what failed without a word is tried again.
+fn failed(account: Option<AccountId>, backoff: &mut Backoff) -> After {
+    let wait = backoff.after_failure();
+    wait.map_or(After::Ends(Fate::Failed), |wait| After::Again { wait, avoid: account })
 }
 
 /// Learns from an error, and says whether it is tried again, as `proxy` does.

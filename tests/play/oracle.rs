@@ -102,8 +102,15 @@ impl Oracle<'_> {
 
     fn end(&mut self, end: End, at: Duration) {
         self.engine.finish(end.ticket, end.outcome, at);
-        if end.outcome == Outcome::Failed {
-            self.queue(&self.jobs[end.job].clone(), at);
+        let job = &self.jobs[end.job];
+        let again = match end.outcome {
+            Outcome::Failed => true,
+            // Nobody can try a stream again of which its client has a part.
+            Outcome::Cut { .. } => !job.stream,
+            Outcome::Answered { .. } => false,
+        };
+        if again {
+            self.queue(&job.clone(), at);
         }
     }
 }

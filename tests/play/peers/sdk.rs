@@ -4,7 +4,7 @@
 //! again, twice by default. Before that the client sleeps: as long as `retry-after-ms`, else `retry-after`, says
 //! where that is above zero and at most 120 s (beyond that it gives up at once); otherwise half a second,
 //! doubled with each try up to eight, less up to a quarter by chance. 401 and the like go to the caller at once.
-//! An answer that breaks off in the middle does, too. A client has one key; where there are several, the
+//! A stream that breaks off in the middle does, too. A client has one key; where there are several, the
 //! programs are spread over them in proportion to what each may use. They know nothing of each other, so all
 //! that can be tuned is the number of retries: 2 and 10 have a column each. More of them mostly make more
 //! refusals, as everybody who was told the same instant comes back together.
@@ -106,7 +106,8 @@ pub(super) async fn try_once(provider: &Provider, key: &str, job: &Job) -> Tried
     match provider.send(key, job).await {
         Reply::Answer(head, rest) if head.status.is_success() => match rest.read().await {
             Ok(used) => Tried::Answered(Fate::Served, used),
-            Err(used) => Tried::Answered(Fate::Cut, used),
+            Err(used) if job.stream => Tried::Answered(Fate::Cut, used),
+            Err(_) => Tried::Again(None),
         },
         Reply::Answer(head, _) if is_retried(head.status) => Tried::Again(told(&head.headers)),
         Reply::Answer(..) => Tried::Never,
