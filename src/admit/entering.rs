@@ -11,6 +11,7 @@ use super::state::{Goer, State, Ticket, size};
 use super::waiting::{Entered, Waiting};
 use super::{Ask, Shared};
 use crate::config::LineMode;
+use crate::count::Demand;
 use crate::line::{Entry, Place, PoolId, Request, Waiter};
 use crate::upstream::AccountId;
 
@@ -91,12 +92,22 @@ impl State {
             place,
             cost,
             share,
-            size: size(&ask.demand, ASSUMED),
+            size: self.size(pool, &ask.demand),
             bytes: ask.bytes,
             avoid,
             likeness: ask.likeness,
             not_before: None,
             entry,
+        }
+    }
+
+    /// Returns what must be free for a request: who needs less fits whenever who needs more does. What
+    /// an output without a bound needs is only guessed, so it is taken to be large.
+    fn size(&self, pool: PoolId, demand: &Demand) -> u64 {
+        let first = self.line.lanes(pool).first().and_then(|lane| self.lanes.get(lane));
+        match first.filter(|_| demand.output_bound.is_some()) {
+            Some(entry) => entry.lane.reserved(demand).tokens,
+            None => size(demand, ASSUMED),
         }
     }
 

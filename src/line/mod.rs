@@ -24,6 +24,10 @@
 //!    saved up for on one lane.
 //! 4. An event costs a logarithm of how many wait, never a walk over them or over their apps.
 //! 5. Depth, bytes and the places of those who are away are bounded.
+//! 6. Nobody waits for ever: where what stands before a request in its class, with itself, takes so
+//!    many windows of its lane, it goes within twenty times that (a class keeps a twentieth of what
+//!    passes it) and two windows more, whatever comes in above it. Of its class its app has its part
+//!    by weight.
 
 mod bounds;
 mod flow;

@@ -39,7 +39,11 @@ impl<T> Line<T> {
             let rank = gate.rank_mut(class);
             rank.sizes.insert((size, place));
             rank.present.insert(flow);
-            let is_shut = rank.shut_from.is_some_and(|least| size >= least);
+            // Before the one who is saved up for it holds up nobody but that one.
+            let saved = rank.saved_for.filter(|saved| place < *saved);
+            let saved = saved.and_then(|saved| self.waiters.get(&saved));
+            let is_first = saved.is_some_and(|saved| saved.flow == flow);
+            let is_shut = !is_first && rank.shut_from.is_some_and(|least| size >= least);
             self.relist(flow, lane);
             if !is_shut {
                 self.ring(lane);
