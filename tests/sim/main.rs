@@ -1,5 +1,6 @@
 //! Tests of `sim`: whole runs on a clock that jumps from event to event.
 
+mod laws;
 mod limits;
 mod limits_law;
 mod peers;
