@@ -48,6 +48,9 @@ impl Lane {
         self.leading = self.most_likely_charging();
         self.release(now);
         if debit.told || !refused {
+            if debit.told && !self.contact.is_made() {
+                self.ramp.begin(nanos(self.settings.minute) / SLICES, now);
+            }
             self.contact.make();
         } else {
             self.contact.refused(now);
@@ -322,3 +325,5 @@ fn blamed(refusal: RefusalHint) -> QuotaKind {
 }
 
 const SECOND: u64 = 1_000_000_000;
+/// The slices of a minute.
+const SLICES: u64 = 60;

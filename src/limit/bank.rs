@@ -137,6 +137,12 @@ impl Bank {
         debits.min().unwrap_or(0)
     }
 
+    /// Returns the most that `charge` would be debited by any plausible belief.
+    pub(super) fn most_debit(&self, charge: &Charge, leading: Charging) -> u64 {
+        let debits = self.plausible().map(|belief| charge.of(self.kind, belief.charging(leading)));
+        debits.max().unwrap_or(0)
+    }
+
     /// Returns when every plausible belief has room; `now` if they have.
     pub(super) fn when(&mut self, need: &Need, now: Moment) -> Moment {
         let limit = self.limit();

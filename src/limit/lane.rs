@@ -12,6 +12,7 @@ use super::moment::{Moment, Timeline, nanos};
 use super::offer::Offer;
 use super::pacing::Pacing;
 use super::pool::{Outputs, Pool, Share};
+use super::ramp::Ramp;
 use super::settings::{Charging, LaneSettings};
 use super::traffic::Traffic;
 use super::{Cost, QuotaKind, Shortfall, Spare};
@@ -29,6 +30,7 @@ pub struct Lane {
     pub(super) estimates: Estimates,
     pub(super) grace: Grace,
     pub(super) pacing: Pacing,
+    pub(super) ramp: Ramp,
     pub(super) traffic: Traffic,
     pub(super) contact: Contact,
     /// Caution with requests whose output bound had to be guessed.
@@ -69,6 +71,7 @@ impl Lane {
             estimates: Estimates::new(settings.estimator),
             grace: Grace::new(nanos(settings.minute).max(1), begin),
             pacing: Pacing::default(),
+            ramp: Ramp::default(),
             traffic: Traffic::default(),
             contact: Contact::default(),
             unbounded: Contact::default(),
@@ -113,6 +116,7 @@ impl Lane {
         }
         self.fits_slots()?;
         let mut latest = self.first_contact(&offer, now).max(self.unbounded_turn(&offer, now));
+        latest = latest.max(self.restrained(&offer.charge, now));
         latest = latest.max(self.hold.map(|(quota, at)| Wait { at, quota }));
         if self.exceeded(&offer.certain).is_none() {
             latest = latest.max(self.fits_quotas(&offer.charge, pool.reserve(), spare, now));
@@ -141,6 +145,7 @@ impl Lane {
         self.traffic.reserved(&offer.charge);
         self.drift = self.drift.plus(&offer.charge);
         self.contact.begin(now);
+        self.ramp.debited(&offer.charge);
         if offer.bounded == Bounded::Guessed {
             self.unbounded.begin(now);
         }
@@ -313,7 +318,7 @@ impl Lane {
         let over = self.banks.iter().filter_map(|bank| {
             let first = (bank.limit() / FIRST_PART).max(1);
             let (allowed, at) = self.contact.allowance(first, now);
-            (bank.least_debit(&under_way, self.leading) > allowed).then_some(Wait { at, quota })
+            (bank.most_debit(&under_way, self.leading) > allowed).then_some(Wait { at, quota })
         });
         over.max()
     }
@@ -348,9 +353,9 @@ impl Open {
 
 /// Until when room is short, and of what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Wait {
-    at: Moment,
-    quota: QuotaKind,
+pub(super) struct Wait {
+    pub(super) at: Moment,
+    pub(super) quota: QuotaKind,
 }
 
 /// A request that is sent so soon after its reservation counts from there.

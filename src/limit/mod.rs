@@ -43,6 +43,7 @@ mod offer;
 mod offset;
 mod pacing;
 mod pool;
+mod ramp;
 mod route;
 mod score;
 mod settings;
