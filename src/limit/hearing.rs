@@ -1,5 +1,6 @@
 //! What the beliefs about one quota learn from answers.
 
+use super::QuotaKind;
 use super::bank::{Bank, bit, lane_bit};
 use super::charge::Charge;
 use super::hint::QuotaHint;
@@ -8,8 +9,8 @@ use super::learned::LearnedBelief;
 use super::meter::{Span, float};
 use super::moment::{Moment, nanos};
 use super::route;
-use super::score::plausible;
-use super::settings::Charging;
+use super::score::{CLOSE, plausible};
+use super::settings::{Charging, Counting};
 
 impl Bank {
     /// Judges every belief by what the headers of an answer say. `guesses` are the lane's predictions.
@@ -68,12 +69,14 @@ impl Bank {
                 belief.score.take(miss / self.size.max(1.0));
             }
         }
+        if self.statements > 0 {
+            return self.weigh(ENOUGH);
+        }
         self.contradicted |= around.refused;
-        // Without headers answers say little: until a refusal the likeliest holds, not the strictest.
-        match (self.statements, self.contradicted) {
-            (0, false) => self.mask = bit(self.best),
-            (0, true) => self.weigh(0),
-            _ => self.weigh(ENOUGH),
+        self.mask = u32::MAX;
+        self.weigh(0);
+        if self.kind == QuotaKind::TokensPerMinute || !self.contradicted {
+            self.hold_to_likeliest();
         }
     }
 
@@ -96,8 +99,32 @@ impl Bank {
             belief.score = score.unwrap_or_default();
         }
         if !learned.is_empty() {
+            self.mask = u32::MAX;
             self.weigh(ENOUGH);
         }
+    }
+
+    /// Where no headers tell: leaves out who charges otherwise than the likeliest, because who is too
+    /// strict is never proved wrong then. Until a refusal the likeliest alone holds.
+    fn hold_to_likeliest(&mut self) {
+        let likeliest = bit(self.best);
+        let Some(charging) = self.likeliest().map(|belief| belief.way.charging) else { return };
+        let alike = |belief: &Hypothesis| belief.way.charging == charging;
+        let alike = self.beliefs.iter().enumerate().filter(|(_, belief)| alike(belief));
+        let alike = alike.fold(0, |mask, (i, _)| mask | bit(i));
+        let refuted = self.contradicted;
+        self.mask = likeliest | if refuted { self.mask & alike & self.testable() } else { 0 };
+    }
+
+    /// Returns a bit for each belief that answers can refute. A window whose end nobody tells is held
+    /// like a sliding one, and predicts nothing that could prove wrong.
+    fn testable(&self) -> u32 {
+        let ends = |belief: &Hypothesis| belief.way.counting == Counting::Fixed;
+        if self.statements > 0 || self.beliefs.iter().all(ends) {
+            return u32::MAX;
+        }
+        let others = self.beliefs.iter().enumerate().filter(|(_, belief)| !ends(belief));
+        others.fold(0, |mask, (i, _)| mask | bit(i))
     }
 
     fn weigh_size(&mut self, charge: &Charge) {
@@ -107,10 +134,17 @@ impl Bank {
 
     fn weigh(&mut self, enough: u32) {
         let scores = self.beliefs.iter().map(|belief| belief.score);
-        self.mask = plausible(scores, enough).max(1);
-        let misses = self.beliefs.iter().map(|belief| belief.score.miss()).enumerate();
-        let best = misses.reduce(|best, next| if next.1 < best.1 { next } else { best });
-        self.best = best.map_or(0, |(i, _)| i);
+        self.mask = plausible(scores, enough, self.mask).max(1);
+        let testable = self.testable();
+        let missed = |place: usize| self.beliefs.get(place).map_or(f64::MAX, |of| of.score.miss());
+        let rivals = (0..self.beliefs.len()).filter(|place| testable & bit(*place) != 0);
+        let best =
+            rivals.reduce(|best, next| if missed(next) < missed(best) { next } else { best });
+        // Who was the best stays it until another is clearly better.
+        let is_better = |best: &usize| {
+            testable & bit(self.best) == 0 || missed(*best) + CLOSE < missed(self.best)
+        };
+        self.best = best.filter(is_better).unwrap_or(self.best);
     }
 }
 

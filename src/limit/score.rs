@@ -41,15 +41,27 @@ impl Score {
 
 /// Returns a bit for each belief that may be true: those that miss little more than the best. With
 /// fewer than `enough` answers seen, all may.
-pub(super) fn plausible(scores: impl Iterator<Item = Score> + Clone, enough: u32) -> u32 {
+///
+/// Who is out (not in `before`) comes back only by missing less than all who are in: a quota that
+/// is used up looks much the same to all beliefs, so that time alone acquits nobody.
+pub(super) fn plausible(
+    scores: impl Iterator<Item = Score> + Clone,
+    enough: u32,
+    before: u32,
+) -> u32 {
+    let numbered = || scores.clone().enumerate().take(32).map(|(i, score)| (1_u32 << i, score));
     let best = scores.clone().map(|score| score.miss).fold(f64::MAX, f64::min);
-    let mut mask = 0;
-    for (i, score) in scores.enumerate().take(32) {
-        if score.seen < enough || score.miss <= 2.0 * best + CLOSE {
-            mask |= 1_u32 << i;
-        }
-    }
-    mask
+    let within = numbered().filter(|(bit, _)| before & bit != 0);
+    let best_within = within.map(|(_, score)| score.miss).fold(f64::MAX, f64::min);
+    let may_be_true = |(bit, score): &(u32, Score)| {
+        let close = if before & bit != 0 {
+            score.miss <= 2.0 * best + CLOSE
+        } else {
+            score.miss < best_within
+        };
+        close || score.seen < enough
+    };
+    numbered().filter(may_be_true).fold(0, |mask, (bit, _)| mask | bit)
 }
 
 /// A single answer counts for no more than this.
@@ -59,4 +71,26 @@ const FAST: u32 = 10;
 /// A quota that is used up looks much the same to all beliefs: who was wrong stays out for long.
 const FORGIVING: f64 = 0.01;
 /// Misses of a twentieth of a request per answer are noise.
-const CLOSE: f64 = 0.05;
+pub(super) const CLOSE: f64 = 0.05;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(misses: &[f64]) -> Score {
+        let mut score = Score::default();
+        misses.iter().for_each(|miss| score.take(*miss));
+        score
+    }
+
+    #[test]
+    fn who_is_out_comes_back_only_by_missing_less_than_who_is_in() {
+        let right = score(&[0.0; 10]);
+        let forgiven = score(&[[1.0; 10].as_slice(), [0.0; 1_000].as_slice()].concat());
+        let both = || [right, forgiven].into_iter();
+        assert_eq!(plausible(both(), 5, 0b11), 0b11, "a thousandth apart");
+        assert_eq!(plausible(both(), 5, 0b01), 0b01, "time alone acquits nobody");
+        assert_eq!(plausible(both(), 5, 0b10), 0b11, "who misses less comes back");
+        assert_eq!(plausible(both(), 2_000, 0b01), 0b11, "with few answers seen all may be true");
+    }
+}
