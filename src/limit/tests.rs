@@ -328,6 +328,41 @@ fn the_arithmetic_of_a_refusal_sets_the_level() {
 }
 
 #[test]
+fn a_refusal_tells_what_an_absent_bound_is_charged_although_less_would_have_fit() {
+    let begin = Instant::now();
+    let mut lane = Lane::new(LaneSettings::default(), begin);
+    let told = |left| QuotaHint { limit: 60_000, remaining: Some(left), ..QuotaHint::default() };
+    let mut debits: Vec<Debit> = (0..2)
+        .map(|_| {
+            let mut debit =
+                lane.try_reserve(&demand(20, None), Spare::default(), begin).expect("the first");
+            lane.sent(&mut debit, begin);
+            debit
+        })
+        .collect();
+    let refused = debits.pop();
+    let now = begin + SECOND;
+    for mut debit in debits {
+        let hint =
+            Hint { requests: Some(told(400)), tokens: Some(told(43_596)), ..Hint::default() };
+        lane.observe(&mut debit, &hint, now);
+        lane.settle(debit, &usage(20, 20), now);
+    }
+    let mut refused = refused.expect("two were sent");
+    let refusal = RefusalHint {
+        quota: Some(QuotaKind::TokensPerMinute),
+        limit: 60_000,
+        used: Some(49_212),
+        requested: 16_404,
+    };
+    let (requests, tokens) = (Some(told(400)), Some(told(10_788)));
+    let hint = Hint { requests, tokens, refusal: Some(refusal), ..Hint::default() };
+    lane.observe(&mut refused, &hint, now);
+    lane.refused(refused, now);
+    assert_eq!(lane.reserved(&demand(20, None)).tokens, 16_404);
+}
+
+#[test]
 fn an_exact_wait_tells_the_level() {
     let (mut lane, now) = met(LaneSettings {
         counting: Some(Counting::Bucket),
