@@ -5,7 +5,7 @@
 //! gone as far, or has nothing left; higher classes have gone wholly. To what waits is added what
 //! comes in meanwhile, as far as an app's requests both came and went at that pace lately. Those
 //! who are away count as if they waited. Where many apps wait, the curve from virtual time to time
-//! is drawn once for all who ask in the same moment.
+//! is drawn once for all who ask in the same moment: the more of them, the longer that moment.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::Line;
 use super::flow::{Flow, FlowId};
+use super::gate::Gate;
 use super::place::{Backlog, LaneId, Place, PoolId};
 use crate::units::{Class, Party};
 
@@ -51,9 +52,8 @@ pub struct Pace<'a> {
 /// The curve of one pool and class, drawn at one moment.
 #[derive(Debug)]
 pub(super) struct Curve {
-    pool: PoolId,
-    class: Class,
-    at: Instant,
+    /// Until when it is good.
+    until: Instant,
     /// Virtual time, seconds, requests that have gone; each rising.
     points: Vec<(f64, f64, f64)>,
 }
@@ -83,11 +83,11 @@ impl<T> Line<T> {
         let own = self.flow_ids.get(&key).copied();
         let before = self.own_before(own, stand);
         let weight = f64::from(stand.party.weight.max(1)) / USUAL;
-        let present = self.present(stand.pool, stand.party.class);
         let virtual_time = self.tag(own, stand) + (pace.share)(before.plus(stand.cost)) / weight;
-        if present.len() > FEW {
-            let curve = self.curve(stand, now, pace);
-            if let Some((seconds, gone)) = curve.at(virtual_time) {
+        let apps = self.apps_at(stand.pool);
+        if apps > FEW {
+            let curve = self.curve((stand, apps), now, pace);
+            if let Some((seconds, gone)) = curve.and_then(|curve| curve.at(virtual_time)) {
                 let gone = whole(gone - 1.0).max(before.requests);
                 return Expected { ahead: gone, wait: seconds_of(seconds) };
             }
@@ -161,22 +161,32 @@ impl<T> Line<T> {
         })
     }
 
-    /// Draws the curve for the pool and class of `stand`, unless it was drawn just now.
-    fn curve(&mut self, stand: &Stand<'_>, now: Instant, pace: &Pace<'_>) -> &Curve {
-        let (pool, class) = (stand.pool, stand.party.class);
-        let fresh = |curve: &Curve| {
-            curve.pool == pool
-                && curve.class == class
-                && now.saturating_duration_since(curve.at) < FRESH
-        };
-        let drawn = match self.curve.take().filter(fresh) {
-            Some(curve) => curve,
-            None => {
-                let points = self.crowd(stand, None, now).draw(pace);
-                Curve { pool, class, at: now, points }
-            }
-        };
-        self.curve.insert(drawn)
+    /// Draws the curve for the pool and class of `stand`, where so many apps wait, unless it was
+    /// drawn just now.
+    fn curve(
+        &mut self,
+        (stand, apps): (&Stand<'_>, usize),
+        now: Instant,
+        pace: &Pace<'_>,
+    ) -> Option<&Curve> {
+        let key = (stand.pool, stand.party.class);
+        if self.curves.get(&key).is_none_or(|curve| curve.until <= now) {
+            self.curves.retain(|_, curve| curve.until > now);
+            let points = self.crowd(stand, None, now).draw(pace);
+            let apps = u32::try_from(apps).unwrap_or(u32::MAX);
+            let until = now + FRESH.max(FRESH_PER_APP * apps);
+            self.curves.insert(key, Curve { until, points });
+        }
+        self.curves.get(&key)
+    }
+
+    /// Returns how many apps, class by class, stand before the lanes of `pool`: where they stand
+    /// before several, before the lane with the most.
+    fn apps_at(&self, pool: PoolId) -> usize {
+        let gates = self.lanes(pool).iter().filter_map(|lane| self.gates.get(lane));
+        let apps =
+            |gate: &Gate| Class::ALL.iter().map(|class| gate.rank(*class).present.len()).sum();
+        gates.map(apps).max().unwrap_or(0)
     }
 }
 
@@ -279,8 +289,10 @@ fn seconds_of(seconds: f64) -> Duration {
 
 /// With so many apps the sum over them is done for each who asks.
 const FEW: usize = 32;
-/// How long a curve is good for.
+/// How long a curve is good for: at least this, and so much longer for each app that drawing it takes
+/// no more of the time however many there are.
 const FRESH: Duration = Duration::from_millis(100);
+const FRESH_PER_APP: Duration = Duration::from_millis(1);
 /// Of so many points a curve is made.
 const POINTS: usize = 33;
 /// What a lower class keeps of what passes it.

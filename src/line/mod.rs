@@ -84,7 +84,7 @@ pub struct Line<T> {
     looked_at: Option<LaneId>,
     depth: Depth,
     memory: Memory,
-    curve: Option<Curve>,
+    curves: HashMap<(PoolId, Class), Curve>,
     ids_given: u64,
 }
 
@@ -169,7 +169,7 @@ impl<T> Line<T> {
             looked_at: None,
             depth: Depth::new(bounds),
             memory: Memory::default(),
-            curve: None,
+            curves: HashMap::new(),
             ids_given: 0,
         }
     }

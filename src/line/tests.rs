@@ -526,6 +526,38 @@ fn where_many_apps_wait_the_curve_says_what_the_sum_says() {
 }
 
 #[test]
+fn many_apps_of_all_classes_can_ask_at_once_without_walking_over_each_other() {
+    let (mut world, pool) = World::new(1);
+    for n in 0..600_usize {
+        let request = world.request(pool, of("x", Class::ALL[n % 3], 5));
+        let app = format!("app{n}");
+        let party = Party { app: app.as_str().into(), ..request.party };
+        world.join(Request { party, ..request }, "x");
+    }
+    let asked = std::cell::Cell::new(0_u64);
+    let share = |backlog: Backlog| {
+        asked.set(asked.get() + 1);
+        backlog.tokens as f64 / Lane::FULL
+    };
+    let time = |backlog: Backlog| secs(backlog.tokens as f64 / 10.0);
+    let pace = Pace { share: &share, time: &time };
+    let all_ask = |world: &mut World| {
+        for waiter in world.line.waiters(pool, 600) {
+            let Request { party, pool, place, cost, .. } =
+                world.line.request(waiter.place).expect("it waits").clone();
+            let stand = Stand { party: &party, pool, place, cost };
+            let _expected = world.line.expected(&stand, world.now, &pace);
+        }
+        asked.replace(0)
+    };
+    let first = all_ask(&mut world);
+    assert!(first > 3 * 600, "the curves of three classes were drawn with {first}");
+    world.now += Duration::from_millis(300);
+    let second = all_ask(&mut world);
+    assert!(second <= 2 * 600, "they were drawn again: {second}");
+}
+
+#[test]
 fn nothing_is_left_when_all_have_gone() {
     let (mut world, pool) = World::new(2);
     for n in 0..300_u64 {
