@@ -298,7 +298,10 @@ impl Lane {
             hint.and_then(|hint| hint.remaining).is_some_and(|left| left >= amount)
         };
         let tokens = debit.charge.tokens(Charging::Refund);
-        fits(hint.requests, 1) && (fits(hint.tokens, tokens) || hint.tokens.is_none())
+        // Of what is charged for an absent bound the provider's own arithmetic knows more.
+        let explained = hint.refusal.is_some_and(|said| explains(said, hint.tokens));
+        let has_tokens = fits(hint.tokens, tokens) || hint.tokens.is_none();
+        fits(hint.requests, 1) && has_tokens && !explained
     }
 
     fn known(&self, minute: QuotaKind, day: QuotaKind) -> Known {
@@ -317,6 +320,15 @@ impl Lane {
         let tokens = self.banks.iter().find(|bank| bank.kind == QuotaKind::TokensPerMinute);
         tokens.map_or(self.leading, |bank| bank.charging(self.leading))
     }
+}
+
+/// Tells whether a refusal's arithmetic is about the counter of tokens that the headers `told`, and
+/// shows it short.
+fn explains(said: RefusalHint, told: Option<QuotaHint>) -> bool {
+    let used = said.used.unwrap_or(0);
+    said.quota.is_none_or(QuotaKind::is_of_tokens)
+        && told.is_some_and(|told| told.limit == said.limit)
+        && used.saturating_add(said.requested) > said.limit
 }
 
 /// Returns the quota that a refusal is put down to.
