@@ -13,6 +13,7 @@
 mod bucket;
 mod fixed;
 mod log;
+mod others;
 mod sliding;
 
 use self::bucket::Bucket;
@@ -148,7 +149,7 @@ impl Meter {
         let tokens = tokens.clamp(-most, most);
         let log = match self {
             Self::Bucket(bucket) => return bucket.nudge(tokens, now),
-            Self::Sliding(sliding) => &mut sliding.log,
+            Self::Sliding(sliding) => return sliding.nudge(tokens, now),
             Self::Fixed(fixed) => &mut fixed.recent.log,
         };
         if tokens < 0 {

@@ -9,6 +9,7 @@
 use super::super::learned::PastDebit;
 use super::super::moment::Moment;
 use super::log::Log;
+use super::others::Others;
 
 /// The sum over the last window.
 #[derive(Debug, Clone)]
@@ -16,12 +17,13 @@ pub(in super::super) struct Sliding {
     pub(super) limit: u64,
     window: u64,
     pub(super) log: Log,
+    others: Others,
 }
 
 impl Sliding {
     /// Creates an empty window of `window` nanoseconds.
     pub(super) fn new(limit: u64, window: u64) -> Self {
-        Self { limit, window, log: Log::new(window) }
+        Self { limit, window, log: Log::new(window), others: Others::default() }
     }
 
     /// Drops what has left at `now`.
@@ -32,25 +34,57 @@ impl Sliding {
 
     /// Returns what is used at `now`.
     pub(super) fn used(&self, now: Moment, grace: u64) -> i128 {
+        self.own(now, grace) + self.others.at(now)
+    }
+
+    /// Moves what is left by `tokens`: what others use grows or shrinks, or was less than we thought.
+    pub(super) fn nudge(&mut self, tokens: i64, now: Moment) {
+        if tokens < 0 {
+            self.others.add(tokens.unsigned_abs(), self.window, now);
+        } else {
+            let rest = self.others.take(tokens.unsigned_abs(), now);
+            self.log.lower(i128::from(rest));
+        }
+    }
+
+    fn own(&self, now: Moment, grace: u64) -> i128 {
         self.log.sum_without(|last| leaves(last, self.window, grace) <= now)
     }
 
     /// Returns what is used at `now`, slice by slice.
     pub(super) fn past(&self, now: Moment, grace: u64) -> Vec<PastDebit> {
-        self.log.past(now, |last| leaves(last, self.window, grace) <= now)
+        let mut past = self.log.past(now, |last| leaves(last, self.window, grace) <= now);
+        let amount = u64::try_from(self.others.at(now)).unwrap_or(0);
+        past.extend(Some(PastDebit { ago_ms: 0, amount }).filter(|_| amount > 0));
+        past
     }
 
     /// Returns when so much has left that at most `target` is used; `now` if that is so.
     pub(super) fn when(&self, target: i128, now: Moment, grace: u64) -> Moment {
-        let last = self.log.last_to_leave(target);
-        last.map_or(now, |last| leaves(last, self.window, grace).max(now))
+        if self.others.at(now) == 0 {
+            let last = self.log.last_to_leave(target);
+            return last.map_or(now, |last| leaves(last, self.window, grace).max(now));
+        }
+        let mut own = self.log.sum();
+        let mut from = now;
+        for slice in self.log.slices() {
+            let leaves = leaves(slice.last, self.window, grace);
+            let enough = self.others.when(target - own, from);
+            if own <= target && enough < leaves {
+                return enough;
+            }
+            own -= slice.sum;
+            from = from.max(leaves);
+        }
+        self.others.when(target - own, from)
     }
 
     /// Returns when nothing is left of what is used now.
     pub(super) fn empty_at(&self, now: Moment, grace: u64) -> Moment {
         let used = self.log.slices().filter(|slice| slice.sum > 0);
         let last = used.last().map(|slice| slice.last);
-        last.map_or(now, |last| leaves(last, self.window, grace).max(now))
+        let own = last.map_or(now, |last| leaves(last, self.window, grace).max(now));
+        own.max(self.others.gone_at(now))
     }
 
     /// Returns what may already have left at the provider for a request that gets there at `arrival`
