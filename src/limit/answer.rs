@@ -69,8 +69,9 @@ impl Lane {
         let kind = arithmetic.map_or(by_words, blamed);
         let retry_after = said.and_then(|said| said.retry_after);
         let wait = retry_after.map_or(minute / 120, nanos).min(minute);
-        let numbers = debit.told || arithmetic.is_some_and(|refusal| refusal.used.is_some());
-        // Where the levels are known, they know better than a wait that was rounded up.
+        // Where headers tell the level, it knows better than a wait that was rounded up.
+        let bank = self.banks.iter().find(|bank| bank.kind == kind);
+        let numbers = bank.is_some_and(|bank| bank.statements > 0);
         let longest = if numbers { minute / 30 } else { minute };
         let until = now.plus(wait.min(longest).max(1));
         self.hold = self.hold.max(Some((kind, until)));

@@ -57,6 +57,8 @@ pub(super) struct Need {
     pub(super) leading: Charging,
     /// What output of requests under way may still take.
     pub(super) reserve: u64,
+    /// What its own output may take.
+    pub(super) output: u64,
     /// What is to be left for others.
     pub(super) spare: u64,
     pub(super) minute: u64,
@@ -143,7 +145,8 @@ impl Bank {
         debits.max().unwrap_or(0)
     }
 
-    /// Returns when every plausible belief has room; `now` if they have.
+    /// Returns when every plausible belief has room; `now` if they have, [`NEVER`] where it takes an
+    /// answer.
     pub(super) fn when(&mut self, need: &Need, now: Moment) -> Moment {
         let limit = self.limit();
         let margin = self.margin.at(limit, need.minute, now);
@@ -153,8 +156,9 @@ impl Bank {
                 continue;
             }
             let charging = belief.charging(need.leading);
-            let reserve = if charging.is_later(self.kind) { need.reserve } else { 0 };
-            let amount = need.charge.of(self.kind, charging).saturating_add(reserve);
+            let later = charging.is_later(self.kind);
+            let (reserve, output) = if later { (need.reserve, need.output) } else { (0, 0) };
+            let amount = need.charge.of(self.kind, charging).saturating_add(output);
             if amount == 0 {
                 continue;
             }
@@ -163,8 +167,11 @@ impl Bank {
             let spare = belief.meter.spare(need.spare, need.minute / 12, now);
             let with_spare = with_margin.saturating_add(spare);
             // What fits an untouched quota fits.
-            let wanted = if with_spare > limit { with_margin.min(limit) } else { with_spare };
-            latest = latest.max(belief.meter.when(wanted, now, need.grace));
+            let alone = if with_spare > limit { with_margin.min(limit) } else { with_spare };
+            let wanted = alone.saturating_add(reserve);
+            let at =
+                if wanted > limit { NEVER } else { belief.meter.when(wanted, now, need.grace) };
+            latest = latest.max(at);
         }
         latest
     }
@@ -340,3 +347,6 @@ pub(super) fn bit(place: usize) -> u32 {
 pub(super) fn lane_bit(place: usize) -> u64 {
     u32::try_from(place).ok().and_then(|place| 1_u64.checked_shl(place)).unwrap_or(0)
 }
+
+/// Not before output of requests under way is known.
+pub(super) const NEVER: Moment = Moment(u64::MAX);

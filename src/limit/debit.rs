@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::QuotaKind;
 use super::charge::Charge;
+use super::cohort::Member;
 use super::estimate::Prompt;
 use super::hint::RefusalHint;
 use super::hypothesis::Prediction;
@@ -25,6 +26,8 @@ pub struct Debit {
     /// By how much the estimate of the prompt may be too large.
     pub(super) slack: u32,
     pub(super) share: Share,
+    /// Whether its output is in the sample.
+    pub(super) member: Member,
     /// How tokens of the minute were taken to be charged, for quotas that follow them.
     pub(super) leading: Charging,
     pub(super) bounded: Bounded,

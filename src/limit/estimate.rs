@@ -120,3 +120,40 @@ const ALL: [Estimator; 3] = [Estimator::Max, Estimator::Tokens, Estimator::Chars
 const ENOUGH: u32 = 3;
 /// A measure fits where the ratio stays within this.
 const STEADY: f64 = 0.02;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prompt(tokens: u32, quarter: u32) -> Prompt {
+        Prompt { tokens, quarter }
+    }
+
+    #[test]
+    fn the_larger_measure_counts_until_the_right_one_is_known() {
+        let mut estimates = Estimates::new(None);
+        assert_eq!(estimates.estimate(prompt(80, 100)), 100);
+        assert_eq!(estimates.slack(prompt(80, 100)), 20);
+        for (tokens, quarter) in [(80, 100), (50, 70), (90, 85), (40, 60)] {
+            estimates.learn(prompt(tokens, quarter), u64::from(tokens));
+        }
+        assert_eq!(estimates.estimate(prompt(80, 100)), 80);
+    }
+
+    #[test]
+    fn a_scale_is_learned() {
+        let mut estimates = Estimates::new(None);
+        for quarter in [100, 200, 50, 70] {
+            estimates.learn(prompt(quarter / 2 + 7, quarter), u64::from(quarter) * 6 / 5);
+        }
+        assert_eq!(estimates.estimate(prompt(10, 1_000)), 1_200);
+    }
+
+    #[test]
+    fn what_is_configured_is_not_learned() {
+        let mut estimates = Estimates::new(Some(Estimator::Tokens));
+        (0..9).for_each(|_| estimates.learn(prompt(80, 100), 100));
+        assert_eq!(estimates.estimate(prompt(80, 100)), 80);
+        assert_eq!(estimates.slack(prompt(80, 100)), 0);
+    }
+}

@@ -28,11 +28,7 @@ impl Bank {
         let tokens_per_nano = float(hint.limit) / float(self.window);
         let reset = hint.reset.map(nanos);
         for (i, belief) in self.beliefs.iter_mut().enumerate() {
-            if left_behind & lane_bit(self.first + i) != 0 {
-                belief.begin_anew();
-                continue;
-            }
-            let mut miss = 0.0;
+            let (mut miss, mut width) = (0.0, f64::INFINITY);
             if let Some(reset) =
                 reset.filter(|reset| *reset <= self.window.saturating_add(self.window / 50))
             {
@@ -42,10 +38,15 @@ impl Bank {
             }
             let left = route::left(hint, self.window, belief.way.counting);
             let guess = guesses.and_then(|guesses| guesses.get(self.first + i));
-            if let Some((left, guess)) = left.zip(guess) {
-                miss += belief.judge(self.kind, (guess, left), looser, around);
+            // What it says of a window that has ended since is of no use, but for that end.
+            let present = left_behind & lane_bit(self.first + i) == 0;
+            if let Some((left, guess)) = left.zip(guess).filter(|_| present) {
+                let judged = belief.judge(self.kind, (guess, left), looser, around);
+                miss += judged.miss;
+                width = judged.width;
             }
-            belief.score.take(miss / self.size.max(1.0));
+            let size = self.size.max(1.0);
+            belief.score.take(miss / size, width / size);
         }
         self.weigh(ENOUGH);
     }
@@ -65,8 +66,9 @@ impl Bank {
             if left_behind & lane_bit(self.first + i) == 0 {
                 // `left` is as if it had been counted.
                 let counted = Circumstances { refused: false, ..*around };
-                let miss = belief.judge(self.kind, (guess, left), false, &counted);
-                belief.score.take(miss / self.size.max(1.0));
+                let judged = belief.judge(self.kind, (guess, left), false, &counted);
+                let size = self.size.max(1.0);
+                belief.score.take(judged.miss / size, judged.width / size);
             }
         }
         if self.statements > 0 {

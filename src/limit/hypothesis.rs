@@ -31,6 +31,8 @@ pub(super) struct Hypothesis {
     /// The part of it that followed the provider's level.
     followed: f64,
     offset: Offset,
+    /// In which of the meter's windows that was.
+    era: Moment,
     /// The window's end that later ones are held against, and when it was told.
     end: Option<(End, Moment)>,
 }
@@ -66,6 +68,15 @@ pub(super) struct Circumstances {
     pub(super) unheard: Unheard,
 }
 
+/// What became of a belief by an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judged {
+    /// How far its level was moved.
+    pub(super) miss: f64,
+    /// How much the answer left open.
+    pub(super) width: f64,
+}
+
 /// What may be known to the provider and not here yet.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Unheard {
@@ -85,6 +96,7 @@ impl Hypothesis {
             shift: 0.0,
             followed: 0.0,
             offset: Offset::default(),
+            era: Moment::default(),
             end: None,
         }
     }
@@ -108,7 +120,7 @@ impl Hypothesis {
     }
 
     /// Judges that `left` was left by what was predicted, and moves the level to the lowest that
-    /// can be true. Returns how far that was. Room beyond what was configured (`looser`) is not for
+    /// can be true. Room beyond what was configured (`looser`) is not for
     /// us.
     pub(super) fn judge(
         &mut self,
@@ -116,7 +128,14 @@ impl Hypothesis {
         (guess, left): (&Prediction, Span),
         looser: bool,
         around: &Circumstances,
-    ) -> f64 {
+    ) -> Judged {
+        let era = self.meter.era();
+        if self.era != era {
+            // A new window has begun, in which nobody else used anything yet.
+            self.era = era;
+            self.followed = 0.0;
+            self.offset.reset();
+        }
         let mut told = self.interval(kind, guess, left, around);
         if looser {
             told.least = told.least.min((-self.followed).max(0.0)).min(told.most);
@@ -124,7 +143,7 @@ impl Hypothesis {
         let found = self.offset.take(told);
         self.followed += found.by;
         self.shift_by(found.by, around.now);
-        found.by.abs().max(found.gap.abs())
+        Judged { miss: found.by.abs().max(found.gap.abs()), width: told.most - told.least }
     }
 
     /// Returns how far the provider's `reset` is from what this way of counting would say, in
@@ -136,9 +155,7 @@ impl Hypothesis {
         window: u64,
         around: &Circumstances,
     ) -> u64 {
-        // Some dialects tell whole seconds without saying so.
-        let whole = if reset.is_multiple_of(SECOND) { SECOND } else { MILLISECOND };
-        let blur = whole.max(nanos(hint.reset_within));
+        let blur = MILLISECOND.max(nanos(hint.reset_within));
         let limit = hint.limit;
         match self.way.counting {
             Counting::Bucket => {
@@ -198,12 +215,6 @@ impl Hypothesis {
             let time = float(now.since(since)) / float(window);
             self.shift_by(-float(before - limit) * time, now);
         }
-    }
-
-    /// Forgets where the provider's level was beside ours: a new window has begun.
-    pub(super) fn begin_anew(&mut self) {
-        self.offset.reset();
-        self.followed = 0.0;
     }
 
     fn interval(
@@ -274,6 +285,5 @@ fn distance(value: u64, least: u64, most: u64) -> u64 {
     least.saturating_sub(value).max(value.saturating_sub(most))
 }
 
-const SECOND: u64 = 1_000_000_000;
 /// What `reset` is cut off to.
 const MILLISECOND: u64 = 1_000_000;

@@ -2,8 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::bank::{Bank, Need, Settled};
+use super::bank::{Bank, NEVER, Need, Settled};
 use super::charge::Charge;
+use super::cohort::Member;
 use super::contact::{Contact, Grace};
 use super::debit::{Bounded, Debit, MOST_TOLD, Sent, Stage};
 use super::estimate::Estimates;
@@ -119,9 +120,12 @@ impl Lane {
         latest = latest.max(self.restrained(&offer.charge, now));
         latest = latest.max(self.hold.map(|(quota, at)| Wait { at, quota }));
         if self.exceeded(&offer.certain).is_none() {
-            latest = latest.max(self.fits_quotas(&offer.charge, pool.reserve(), spare, now));
+            latest = latest.max(self.fits_quotas(&offer.charge, share, spare, now));
         }
         if let Some(Wait { at, quota }) = latest.filter(|wait| wait.at > now) {
+            if at == NEVER {
+                return Err(Shortfall::AfterAnswer { quota });
+            }
             return Err(Shortfall::Later { quota, at: self.time.instant(at) });
         }
         self.hold = None;
@@ -155,6 +159,7 @@ impl Lane {
             prompt: offer.prompt,
             slack: u32::try_from(self.estimates.slack(offer.prompt)).unwrap_or(u32::MAX),
             share,
+            member: Member::default(),
             leading: self.leading,
             bounded: offer.bounded,
             probing: !self.contact.is_made(),
@@ -202,6 +207,9 @@ impl Lane {
         let beliefs = self.banks.iter().map(|bank| bank.beliefs.len()).sum();
         debit.sent = Some(Box::new(Sent { mark, guesses, beliefs }));
         debit.stage = Stage::Sent;
+        if debit.share.may_have_output() {
+            debit.member = self.outputs.join();
+        }
     }
 
     /// Takes in that the answer to the request of `debit` has had `tokens` of output so far.
@@ -213,13 +221,14 @@ impl Lane {
 
     /// Replaces the estimate by what was truly used, at the debit's own time. Returns what that was
     /// charged in the end.
-    pub fn settle(&mut self, debit: Debit, usage: &Usage, now: Instant) -> Cost {
+    pub fn settle(&mut self, mut debit: Debit, usage: &Usage, now: Instant) -> Cost {
         let now = self.time.advance(now);
         let output = usage.output.count();
         self.account(&debit, output, Some(usage), now);
         self.traffic.settled(&debit.charge, (usage.input.count(), output), now);
         if debit.share.may_have_output() {
-            self.outputs.learn(output);
+            self.outputs.learn(debit.member, Some(output));
+            debit.member = Member::default();
             self.unbounded.make();
         }
         self.close(&debit);
@@ -256,6 +265,7 @@ impl Lane {
             self.traffic.leaves(&debit.charge);
         }
         self.pool = self.pool.without(debit.share);
+        self.outputs.learn(debit.member, None);
         self.open.remove(debit);
     }
 
@@ -281,14 +291,15 @@ impl Lane {
     fn fits_quotas(
         &mut self,
         charge: &Charge,
-        reserve: u64,
+        share: Share,
         spare: Spare,
         now: Moment,
     ) -> Option<Wait> {
         let mut need = Need {
             charge: *charge,
             leading: self.leading,
-            reserve,
+            reserve: self.pool.reserve(),
+            output: share.upper(),
             spare: 0,
             minute: nanos(self.settings.minute),
             grace: self.grace.nanos(),

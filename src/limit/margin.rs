@@ -27,3 +27,21 @@ impl Margin {
         left.unwrap_or(0).max(limit / 1000)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_margin_grows_by_surprises_and_is_halved_every_minute() {
+        let (limit, minute) = (10_000, 60);
+        let mut margin = Margin::default();
+        assert_eq!(margin.at(limit, minute, Moment(0)), 0, "who was never surprised has none");
+        margin.surprised(200, limit, minute, Moment(0));
+        margin.surprised(200, limit, minute, Moment(0));
+        let at = |now| margin.at(limit, minute, Moment(now));
+        assert_eq!([0, 59, 60, 120, 180, 6_000].map(at), [400, 400, 200, 100, 50, 10]);
+        margin.surprised(5_000, limit, minute, Moment(0));
+        assert_eq!(margin.at(limit, minute, Moment(0)), 500, "a twentieth at most");
+    }
+}

@@ -27,6 +27,7 @@
 mod answer;
 mod bank;
 mod charge;
+mod cohort;
 mod contact;
 mod cost;
 mod debit;

@@ -66,3 +66,29 @@ impl Offset {
         *self = Self::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(least: f64, most: f64) -> Span {
+        Span { least, most }
+    }
+
+    #[test]
+    fn what_agrees_is_narrowed_and_the_lower_end_holds_at_once() {
+        let mut offset = Offset::default();
+        assert_eq!(offset.take(span(-700.0, 300.0)), Found { gap: 0.0, by: 0.0 }, "as believed");
+        assert_eq!(offset.take(span(-900.0, -600.0)).by, -900.0, "down at once");
+        assert_eq!(offset.take(span(100.0, 700.0)), Found { gap: 0.0, by: 100.0 }, "up, too");
+        assert_eq!(offset.take(span(-50.0, 90.0)), Found { gap: 0.0, by: 0.0 }, "0 to 90 are left");
+        assert_eq!(offset.take(span(91.0, 200.0)).gap, 1.0, "which excludes 91");
+    }
+
+    #[test]
+    fn without_a_lower_end_only_the_way_down_is_certain() {
+        let mut offset = Offset::default();
+        assert_eq!(offset.take(span(f64::NEG_INFINITY, 5.0)).by, 0.0);
+        assert_eq!(offset.take(span(f64::NEG_INFINITY, -5.0)).by, -5.0);
+    }
+}

@@ -16,13 +16,14 @@ pub(super) struct Score {
 }
 
 impl Score {
-    /// Takes in that an answer was off by `miss`, in requests of the usual size.
-    pub(super) fn take(&mut self, miss: f64) {
+    /// Takes in that an answer was off by `miss` and left `width` open, in requests of the usual size.
+    pub(super) fn take(&mut self, miss: f64, width: f64) {
         let miss = if miss.is_nan() { WORST } else { miss.clamp(0.0, WORST) };
         let weight = match self.seen {
             ..FAST => 0.5,
             _ if miss > self.miss => 0.1,
-            _ => FORGIVING,
+            // What an answer could hardly contradict does not speak for it.
+            _ => FORGIVING / (1.0 + width.max(0.0)),
         };
         self.miss += weight * (miss - self.miss);
         self.seen = self.seen.saturating_add(1);
@@ -79,7 +80,7 @@ mod tests {
 
     fn score(misses: &[f64]) -> Score {
         let mut score = Score::default();
-        misses.iter().for_each(|miss| score.take(*miss));
+        misses.iter().for_each(|miss| score.take(*miss, 0.0));
         score
     }
 
@@ -92,5 +93,33 @@ mod tests {
         assert_eq!(plausible(both(), 5, 0b01), 0b01, "time alone acquits nobody");
         assert_eq!(plausible(both(), 5, 0b10), 0b11, "who misses less comes back");
         assert_eq!(plausible(both(), 2_000, 0b01), 0b11, "with few answers seen all may be true");
+    }
+
+    #[test]
+    fn until_enough_answers_were_seen_all_beliefs_are_plausible() {
+        let few = [score(&[0.0; 4]), score(&[4.0; 4])];
+        assert_eq!(plausible(few.into_iter(), 5, 0b11), 0b11);
+        let enough = [score(&[0.0; 5]), score(&[4.0; 5])];
+        assert_eq!(plausible(enough.into_iter(), 5, 0b11), 0b01);
+    }
+
+    #[test]
+    fn what_misses_little_more_than_the_best_stays() {
+        let scores = [score(&[0.4; 20]), score(&[0.8; 20]), score(&[0.9; 20])];
+        assert_eq!(plausible(scores.into_iter(), 5, 0b111), 0b011);
+    }
+
+    #[test]
+    fn answers_that_leave_much_open_forgive_little() {
+        let mut wrong = score(&[4.0; 20]);
+        (0..1_000).for_each(|_| wrong.take(0.0, 100.0));
+        assert!(wrong.miss() > 3.0);
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_count_as_wrong() {
+        assert!(score(&[f64::NAN]).miss() > 1.0);
+        assert!(score(&[f64::INFINITY]).miss() <= WORST);
+        assert_eq!(Score { miss: f64::NAN, seen: 3 }.sane(), Score::default());
     }
 }

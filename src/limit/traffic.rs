@@ -201,3 +201,59 @@ const PLACES: usize = 160;
 const PART: u64 = 16;
 /// Events so close to each other share a mark, in nanoseconds.
 const LEAST: u64 = 500_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn charge(estimate: u64, bound: u64) -> Charge {
+        Charge { requests: 1, estimate, bound, images: 0 }
+    }
+
+    #[test]
+    fn tells_what_was_sent_between_two_moments() {
+        let mut traffic = Traffic::default();
+        for i in 0..10 {
+            traffic.sent(&charge(10, 90), Moment(i * 10 * MS));
+        }
+        let between = |from, to| {
+            traffic.upto(Moment(to * MS)).since(&traffic.before(Moment(from * MS))).requests
+        };
+        assert_eq!(between(0, 90), 10);
+        assert_eq!(between(20, 40), 3, "both ends count");
+        assert_eq!(between(21, 39), 1);
+        assert_eq!(between(95, 200), 0);
+    }
+
+    #[test]
+    fn what_is_debited_is_told_by_the_way_of_charging() {
+        let mut traffic = Traffic::default();
+        traffic.sent(&charge(10, 90), Moment(0));
+        traffic.sent(&charge(200, 90), Moment(0));
+        let kind = super::super::QuotaKind::TokensPerMinute;
+        let told = |charging| traffic.upto(Moment(0)).debited(kind, charging);
+        assert_eq!([Charging::Max, Charging::Refund, Charging::Later].map(told), [290, 390, 210]);
+    }
+
+    #[test]
+    fn marks_stay_bounded_and_sums_are_never_too_small() {
+        let mut traffic = Traffic::default();
+        let mut times = Vec::new();
+        let mut now = 0;
+        for i in 0..20_000_u64 {
+            now += (i * 7_919) % 13 * MS;
+            traffic.sent(&charge(1, 0), Moment(now));
+            times.push(now);
+            assert!(traffic.marks.len() <= PLACES);
+        }
+        for age in [1, 10, 100, 1_000, 10_000, 30_000] {
+            let (from, to) = (now - age * 2 * MS, now - age * MS);
+            let true_sum = times.iter().filter(|at| (from..=to).contains(at)).count() as u64;
+            let told = traffic.upto(Moment(to)).since(&traffic.before(Moment(from))).requests;
+            assert!(told >= true_sum, "{age} ms ago: {told} of {true_sum}");
+            assert!(told <= true_sum + true_sum / 2 + 4, "{age} ms ago: {told} of {true_sum}");
+        }
+    }
+}

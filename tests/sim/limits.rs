@@ -143,8 +143,9 @@ fn limits_believed_twice_too_high_cost_a_refusal_in_a_thousand() {
 fn a_quota_used_up_before_the_start_is_seen_in_time() {
     for counting in [Counting::Bucket, Counting::Sliding, Counting::Calendar] {
         let limits = Limits { used_at_start: 0.9, ..usual(counting, Charging::Refund) };
-        // When others' use leaves a sliding window nobody tells: it is held for a whole one.
-        let most = if counting == Counting::Sliding { 1.08 } else { 1.05 };
-        check(&format!("{counting:?} used"), &configured(limits, 1), 3, (most, 0.0));
+        // When others' use leaves a sliding window nobody tells: it is guessed, and one of these
+        // several hundred requests may come too early.
+        let bounds = if counting == Counting::Sliding { (1.04, 1.2) } else { (1.05, 0.0) };
+        check(&format!("{counting:?} used"), &configured(limits, 1), 3, bounds);
     }
 }

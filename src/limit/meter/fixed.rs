@@ -87,6 +87,11 @@ impl Fixed {
         left
     }
 
+    /// Returns when the present window began at the earliest, where that is known.
+    pub(super) fn begun(&self) -> Option<Moment> {
+        self.begun
+    }
+
     /// Returns how long the present window lasts at most, where its end is known.
     pub(super) fn rest(&self, now: Moment) -> Option<u64> {
         self.end.map(|end| end.latest.since(now))

@@ -129,6 +129,14 @@ impl Meter {
         u64::try_from(part).unwrap_or(spare)
     }
 
+    /// Returns when the present window began at the earliest, where windows have an end.
+    pub(super) fn era(&self) -> Moment {
+        match self {
+            Self::Bucket(_) | Self::Sliding(_) => Moment::default(),
+            Self::Fixed(fixed) => fixed.begun().unwrap_or_default(),
+        }
+    }
+
     /// Returns whether room comes continuously.
     pub(super) fn refills(&self) -> bool {
         matches!(self, Self::Bucket(_))

@@ -61,3 +61,29 @@ impl Others {
 
 /// It is taken to leave this part of the window later than it may.
 const LATE: u64 = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_used_leaves_evenly_and_late() {
+        let mut others = Others::default();
+        others.add(310, 30, Moment(0));
+        assert_eq!(others.at(Moment(0)), 310);
+        assert_eq!(others.at(Moment(1)), 300);
+        assert_eq!(others.when(100, Moment(1)), Moment(21));
+        assert_eq!(others.at(Moment(31)), 0);
+        assert_eq!(others.gone_at(Moment(1)), Moment(31));
+    }
+
+    #[test]
+    fn an_answer_that_shows_less_takes_it_away() {
+        let mut others = Others::default();
+        others.add(310, 30, Moment(0));
+        assert_eq!(others.take(200, Moment(1)), 0);
+        assert_eq!(others.at(Moment(1)), 100);
+        assert_eq!(others.take(150, Moment(1)), 50, "more than there was");
+        assert_eq!(others.when(0, Moment(1)), Moment(1));
+    }
+}
