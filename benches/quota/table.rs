@@ -119,6 +119,12 @@ fn row(cell: &Cell, played: &[Played]) -> String {
         let worst = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         format!("{:.digits$} ({worst:.digits$})", median(values))
     };
+    let excesses = played.iter().filter_map(|one| one.figures.excess);
+    let against = match excesses.max_by(f64::total_cmp) {
+        // Without enforcement there is no oracle, and the worst window tells.
+        Some(excess) => format!("worst window {:+.2} %", excess * 100.0),
+        None => pair(all(&|one| one.figures.ratio), 3),
+    };
     let failed: usize = played.iter().map(|one| one.figures.failed).sum();
     let seconds = |of: fn(&Figures) -> Duration| median(all(&|one| of(&one.figures).as_secs_f64()));
     let fairness =
@@ -136,7 +142,7 @@ fn row(cell: &Cell, played: &[Played]) -> String {
         "| {} {} | {} | {} | {failed} | {:.1} % | {:.1}, {:.1} s | {fairness} |",
         cell.scenario.name,
         cell.scenario.cell,
-        pair(all(&|one| one.figures.ratio), 3),
+        against,
         pair(all(&|one| one.figures.refused), 1),
         median(all(&|one| one.figures.used)) * 100.0,
         seconds(|figures| figures.wait_half),
