@@ -52,7 +52,7 @@ impl State {
     /// Returns the refusal of a request that finds the line full; its place is kept.
     pub(super) fn refuse_full(&mut self, request: &Request, full: Full, now: Instant) -> Refusal {
         let Expected { ahead, wait } = self.expected(request, now);
-        self.keep_place(request, wait, now);
+        self.keep_place(request, (wait, ahead), now);
         let model = self.model(request.pool);
         Refusal::LineFull { model, full, waiting: self.line.len(), ahead, expected: wait }
     }
@@ -72,7 +72,7 @@ impl State {
         let Expected { ahead, wait } = self.expected(&request, now);
         let short_of = self.short_of(request.pool);
         self.withdraw(place, now);
-        self.keep_place(&request, wait, now);
+        self.keep_place(&request, (wait, ahead), now);
         self.serve(now);
         let model = self.model(request.pool);
         Refusal::TimeIsUp { model, short_of, waited, ahead, expected: wait }
@@ -81,15 +81,15 @@ impl State {
     /// Takes one who hung up out of the line; its place is kept.
     pub(super) fn hang_up(&mut self, place: Place, now: Instant) {
         if let Some(request) = self.withdraw(place, now) {
-            self.keep_place(&request, Duration::ZERO, now);
+            self.keep_place(&request, (Duration::ZERO, 0), now);
         }
         self.serve(now);
     }
 
     /// Keeps a place for an equal request; without a likeness, until the one who was told to stay
     /// away comes back.
-    fn keep_place(&mut self, request: &Request, wait: Duration, now: Instant) {
-        let kept = if request.likeness.is_some() { KEPT } else { stay_away(wait) };
+    fn keep_place(&mut self, request: &Request, (wait, ahead): (Duration, u64), now: Instant) {
+        let kept = if request.likeness.is_some() { KEPT } else { stay_away(wait, ahead) };
         if request.likeness.is_some() || !wait.is_zero() {
             self.line.remember(request, now + kept);
         }

@@ -78,15 +78,15 @@ impl Refusal {
     }
 
     /// Returns how long the caller should stay away: by its place in the line, within 1 to 59 s, and
-    /// the longer, the further behind it stands.
+    /// different for each caller.
     ///
     /// A longer time would be ignored: openai-python 1.x and openai-node 4 and 5 treat more than
     /// 60 s as no time at all and come back within half a second (measured 2026-11-21).
     pub fn retry_after(&self) -> Duration {
         match self {
             Self::TooLarge { .. } => SHORTEST,
-            Self::TimeIsUp { expected, .. } | Self::LineFull { expected, .. } => {
-                stay_away(*expected)
+            Self::TimeIsUp { expected, ahead, .. } | Self::LineFull { expected, ahead, .. } => {
+                stay_away(*expected, *ahead)
             }
             Self::OwnKey(_) | Self::Stopping => Duration::from_secs(2),
         }
@@ -101,25 +101,34 @@ impl Refusal {
     }
 }
 
-/// Maps the wait that is expected to 1..59 s so that a longer one stays longer: who was told the same
-/// time would come back together. From 2 to 58 s it is the wait itself; who is told 59 s, because it
-/// would have to stay away for longer, comes back to its place.
-pub(super) fn stay_away(expected: Duration) -> Duration {
+/// Tells one whose turn is expected after `expected`, behind `ahead` others, how long to stay away:
+/// within 1 to 59 s, and different for each, as who was told the same time would come back together.
+///
+/// From 2 to 56 s it is the wait itself, then a little less. Whoever would have to stay away for
+/// longer than the minute that SDKs accept is told 59 s, spread over the last of them by its place;
+/// it comes back to that place.
+pub(super) fn stay_away(expected: Duration, ahead: u64) -> Duration {
     if expected < 2 * SHORTEST {
         SHORTEST + expected / 2
     } else if expected <= CANDID {
         expected
+    } else if expected <= FAR {
+        let over = (expected - CANDID).as_secs_f64();
+        CANDID + Duration::from_secs_f64(FOLD * over / (over + FOLD))
     } else {
-        let over = (expected - CANDID).as_secs_f64().min(DAY);
-        CANDID + (LONGEST - CANDID).mul_f64(over.ln_1p() / DAY.ln_1p())
+        LONGEST - Duration::from_millis(SPREAD - 1 - ahead % SPREAD)
     }
 }
 
 const SHORTEST: Duration = Duration::from_secs(1);
-/// Up to here a caller is told what is expected; what is beyond is folded into the rest.
-const CANDID: Duration = Duration::from_secs(58);
+/// Up to here a caller is told what is expected.
+const CANDID: Duration = Duration::from_secs(56);
+/// Up to here what is beyond is folded into 2.2 s, so that a longer wait stays longer.
+const FAR: Duration = Duration::from_secs(64);
+const FOLD: f64 = 3.0;
 const LONGEST: Duration = Duration::from_secs(59);
-const DAY: f64 = 86_400.0;
+/// So many milliseconds those share who are told 59 s.
+const SPREAD: u64 = 800;
 
 fn full_phrase(full: Full, waiting: usize, model: &ModelName) -> String {
     match full {
@@ -141,14 +150,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_longer_wait_is_told_a_longer_time_and_none_leaves_1_to_59_seconds() {
-        let waits = (0..1500_u64).map(|step| stay_away(Duration::from_millis(step * 200)));
+    fn a_longer_wait_is_told_a_longer_time_up_to_a_minute() {
+        let waits = (0..=640_u64).map(|step| stay_away(Duration::from_millis(step * 100), 7));
         let told: Vec<Duration> = waits.collect();
-        assert!(told.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(told.windows(2).all(|pair| pair[0].as_millis() < pair[1].as_millis()));
         assert_eq!(told.first(), Some(&SHORTEST));
-        assert!(stay_away(Duration::from_secs(86_400)) <= LONGEST);
-        assert_eq!(stay_away(Duration::from_secs(17)), Duration::from_secs(17));
-        let seconds = |wait| stay_away(Duration::from_secs(wait)).as_secs_f64().ceil();
-        assert!((64..10_000).all(|wait| seconds(wait) > 58.5), "it is told less than 59 s");
+        assert_eq!(stay_away(Duration::from_secs(17), 7), Duration::from_secs(17));
+        let folded = Duration::from_secs(59) - stay_away(Duration::from_secs(59), 7);
+        assert!(folded <= Duration::from_secs(2), "it comes {folded:?} too early");
+    }
+
+    #[test]
+    fn whoever_would_have_to_stay_away_longer_is_told_59_seconds_each_its_own() {
+        let hour = Duration::from_secs(3600);
+        let told: Vec<Duration> = (1_000..1_500).map(|ahead| stay_away(hour, ahead)).collect();
+        assert!(told.iter().all(|time| time.as_secs_f64().ceil() as u64 == 59), "{told:?}");
+        let distinct: std::collections::BTreeSet<u128> =
+            told.iter().map(Duration::as_millis).collect();
+        assert_eq!(distinct.len(), 500);
     }
 }

@@ -82,9 +82,11 @@ async fn those_refused_together_are_told_different_times_within_a_minute() {
     let proxy = proxy(&one_account(&recorder.base_url(), "sk-1", limit)).await;
     let app = App::new(proxy.listen(), "notebook");
     let mut tasks = JoinSet::new();
-    for _ in 0..30 {
+    for n in 0..30 {
         let app = app.clone();
-        tasks.spawn(async move { app.post(CHAT, HELLO).await });
+        // Equal requests could be one that tries again: the later takes the earlier one's place.
+        let body = HELLO.replace("\"max_tokens\":8", &format!("\"max_tokens\":8,\"seed\":{n}"));
+        tasks.spawn(async move { app.post(CHAT, &body).await });
     }
     let refused: Vec<Answer> =
         tasks.join_all().await.into_iter().filter(|answer| answer.status() == 429).collect();
