@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::admit::{LaneSnapshot, LineSnapshot, Snapshot};
+use crate::admit::{AppSnapshot, LaneSnapshot, LineSnapshot, Snapshot, WaiterSnapshot};
 use crate::limit::QuotaKind;
 
 /// Returns `snapshot` as JSON; times are in milliseconds, and say so in their names.
@@ -60,11 +60,26 @@ struct LineView<'a> {
     waiting: usize,
     tokens: u64,
     waits_for: Option<&'static str>,
-    first: Vec<WaiterView>,
+    apps: Vec<AppView<'a>>,
+    first: Vec<WaiterView<'a>>,
 }
 
 #[derive(Serialize)]
-struct WaiterView {
+struct AppView<'a> {
+    app: &'a str,
+    class: &'static str,
+    weight: u32,
+    waiting: usize,
+    tokens: u64,
+    /// What it had more than its class, in parts of a lane's window.
+    lead: f64,
+}
+
+#[derive(Serialize)]
+struct WaiterView<'a> {
+    app: &'a str,
+    class: &'static str,
+    saved_for: bool,
     ahead: u64,
     tokens: u64,
     waited_ms: u64,
@@ -96,16 +111,35 @@ impl<'a> LineView<'a> {
             waiting: line.waiting,
             tokens: line.tokens,
             waits_for: line.short_of.map(QuotaKind::label),
-            first: line
-                .first
-                .iter()
-                .map(|waiter| WaiterView {
-                    ahead: waiter.ahead,
-                    tokens: waiter.tokens,
-                    waited_ms: millis(waiter.waited),
-                    eta_ms: millis(waiter.expected),
-                })
-                .collect(),
+            apps: line.apps.iter().map(AppView::of).collect(),
+            first: line.first.iter().map(WaiterView::of).collect(),
+        }
+    }
+}
+
+impl<'a> AppView<'a> {
+    fn of(app: &'a AppSnapshot) -> Self {
+        Self {
+            app: app.app.as_str(),
+            class: app.class.label(),
+            weight: app.weight,
+            waiting: app.waiting,
+            tokens: app.tokens,
+            lead: (app.lead * 1e6).round() / 1e6,
+        }
+    }
+}
+
+impl<'a> WaiterView<'a> {
+    fn of(waiter: &'a WaiterSnapshot) -> Self {
+        Self {
+            app: waiter.app.as_str(),
+            class: waiter.class.label(),
+            saved_for: waiter.is_saved_for,
+            ahead: waiter.ahead,
+            tokens: waiter.tokens,
+            waited_ms: millis(waiter.waited),
+            eta_ms: millis(waiter.expected),
         }
     }
 }

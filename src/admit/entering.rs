@@ -74,13 +74,13 @@ impl State {
         }
         let likeness = ask.likeness;
         match likeness.and_then(|likeness| self.line.recall(&ask.party.app, likeness, now)) {
-            Some(place) => (place, Entry::Return),
+            Some((place, entry)) => (place, entry),
             None => (self.arrive(ask.wanted_by, now), Entry::New),
         }
     }
 
     fn request(&self, pool: PoolId, (place, entry): (Place, Entry), ask: &Ask) -> Request {
-        let (cost, share) = self.cost(pool, &ask.demand);
+        let (cost, share, reserve) = self.cost(pool, &ask.demand);
         let lanes = self.line.lanes(pool).iter().copied();
         let avoid = lanes.into_iter().find(|lane| {
             let account = self.lanes.get(lane).map(|entry| entry.key.account);
@@ -91,6 +91,7 @@ impl State {
             pool,
             place,
             cost,
+            reserve,
             share,
             size: self.size(pool, &ask.demand),
             bytes: ask.bytes,

@@ -21,6 +21,7 @@ struct Way<'a> {
     lane: &'a Lane,
     /// Nothing goes this way before.
     rests: Duration,
+    under_way: u64,
 }
 
 impl<'a> Ways<'a> {
@@ -30,17 +31,18 @@ impl<'a> Ways<'a> {
         fleet: &Fleet,
         now: Instant,
     ) -> Self {
-        let way = |entry: &'a LaneEntry| match fleet.standing(entry.key.account, now) {
-            Standing::Out => None,
-            Standing::Resting(until) => {
-                let rests = until.saturating_duration_since(now);
-                Some(Way { lane: &entry.lane, rests })
-            }
-            _ => Some(Way { lane: &entry.lane, rests: Duration::ZERO }),
+        let way = |entry: &'a LaneEntry, rests| {
+            let under_way = u64::try_from(entry.open).unwrap_or(u64::MAX);
+            Way { lane: &entry.lane, rests, under_way }
         };
-        let mut ways: Vec<Way<'a>> = lanes.clone().filter_map(way).collect();
+        let usable = |entry: &'a LaneEntry| match fleet.standing(entry.key.account, now) {
+            Standing::Out => None,
+            Standing::Resting(until) => Some(way(entry, until.saturating_duration_since(now))),
+            _ => Some(way(entry, Duration::ZERO)),
+        };
+        let mut ways: Vec<Way<'a>> = lanes.clone().filter_map(usable).collect();
         if ways.is_empty() {
-            ways = lanes.map(|entry| Way { lane: &entry.lane, rests: Duration::ZERO }).collect();
+            ways = lanes.map(|entry| way(entry, Duration::ZERO)).collect();
         }
         Self { ways, now }
     }
@@ -55,7 +57,10 @@ impl<'a> Ways<'a> {
 
     /// Returns how long it takes until `backlog` has gone: every lane works off its part, by its
     /// size.
-    pub(super) fn time(&self, backlog: Backlog) -> Duration {
+    ///
+    /// When the last goes, it and those just before it, as many as are under way at a time, hold
+    /// more tokens than they will be charged: `held` by each.
+    pub(super) fn time(&self, backlog: Backlog, held: u64) -> Duration {
         let rates = self.rates(backlog);
         let all: f64 = rates.iter().sum();
         if all <= 0.0 || !all.is_finite() {
@@ -69,7 +74,9 @@ impl<'a> Ways<'a> {
         }
         let times = self.ways.iter().zip(&rates).map(|(way, rate)| {
             let part = backlog.times(rate / all);
-            let cost = Cost { requests: part.requests, tokens: part.tokens };
+            let holding = part.requests.min(way.under_way).saturating_add(1);
+            let tokens = part.tokens.saturating_add(held.saturating_mul(holding));
+            let cost = Cost { requests: part.requests, tokens };
             let time = way.lane.eta(&cost, self.now).saturating_duration_since(self.now);
             time.max(way.rests).as_secs_f64() * rate / all
         });

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Whereabouts;
 use super::pace::Ways;
-use super::refusal::{Refusal, stay_away};
+use super::refusal::Refusal;
 use super::state::State;
 use crate::count::Demand;
 use crate::line::{Expected, Full, LaneId, Pace, Place, PoolId, Request, Stand};
@@ -52,9 +52,11 @@ impl State {
     /// Returns the refusal of a request that finds the line full; its place is kept.
     pub(super) fn refuse_full(&mut self, request: &Request, full: Full, now: Instant) -> Refusal {
         let Expected { ahead, wait } = self.expected(request, now);
-        self.keep_place(request, (wait, ahead), now);
         let model = self.model(request.pool);
-        Refusal::LineFull { model, full, waiting: self.line.len(), ahead, expected: wait }
+        let waiting = self.line.len();
+        let refusal = Refusal::LineFull { model, full, waiting, ahead, expected: wait };
+        self.keep_place(request, &refusal, now);
+        refusal
     }
 
     /// Tells where whoever waits at `place` stands; `None` if nobody does.
@@ -71,28 +73,32 @@ impl State {
         let Some(request) = self.line.request(place).cloned() else { return Refusal::Stopping };
         let Expected { ahead, wait } = self.expected(&request, now);
         let short_of = self.short_of(request.pool);
-        self.withdraw(place, now);
-        self.keep_place(&request, (wait, ahead), now);
-        self.serve(now);
         let model = self.model(request.pool);
-        Refusal::TimeIsUp { model, short_of, waited, ahead, expected: wait }
+        let refusal = Refusal::TimeIsUp { model, short_of, waited, ahead, expected: wait };
+        self.withdraw(place, now);
+        self.keep_place(&request, &refusal, now);
+        self.serve(now);
+        refusal
     }
 
     /// Takes one who hung up out of the line; its place is kept.
     pub(super) fn hang_up(&mut self, place: Place, now: Instant) {
-        if let Some(request) = self.withdraw(place, now) {
-            self.keep_place(&request, (Duration::ZERO, 0), now);
+        let request = self.withdraw(place, now).filter(|request| request.likeness.is_some());
+        if let Some(request) = request {
+            self.line.remember(&request, None, now + KEPT);
         }
         self.serve(now);
     }
 
-    /// Keeps a place for an equal request; without a likeness, until the one who was told to stay
-    /// away comes back.
-    fn keep_place(&mut self, request: &Request, (wait, ahead): (Duration, u64), now: Instant) {
-        let kept = if request.likeness.is_some() { KEPT } else { stay_away(wait, ahead) };
-        if request.likeness.is_some() || !wait.is_zero() {
-            self.line.remember(request, now + kept);
-        }
+    /// Keeps the place of one who was refused for an equal request: when it comes back as it was told,
+    /// it is its turn, unless it was told less than the truth because that is more than a minute.
+    /// Without a likeness it is kept until it would come back, so that others are told later times.
+    fn keep_place(&mut self, request: &Request, refusal: &Refusal, now: Instant) {
+        let told = refusal.retry_after();
+        let expected = refusal.expected_wait().unwrap_or_default();
+        let due = (expected <= told + NEAR).then_some(now + told);
+        let kept = if request.likeness.is_some() { KEPT } else { told };
+        self.line.remember(request, due, now + kept);
     }
 
     /// Returns what a request may expect: how many stand before it, and when its turn comes.
@@ -100,7 +106,8 @@ impl State {
         let lanes = self.line.lanes(request.pool).to_vec();
         let entries = lanes.iter().filter_map(|lane| self.lanes.get(lane));
         let ways = Ways::of(entries, &self.fleet, now);
-        let (share, time) = (|backlog| ways.share(backlog), |backlog| ways.time(backlog));
+        let held = request.reserve.tokens.saturating_sub(request.cost.tokens);
+        let (share, time) = (|backlog| ways.share(backlog), |backlog| ways.time(backlog, held));
         let pace = Pace { share: &share, time: &time };
         let Request { party, pool, place, cost, .. } = request;
         let stand = Stand { party, pool: *pool, place: *place, cost: *cost };
@@ -122,5 +129,7 @@ impl State {
 /// who has this many before it, half of that.
 const APART: Duration = Duration::from_secs(1);
 const HALF: f64 = 40.0;
+/// Who is told so much less than is expected comes back when it is its turn.
+const NEAR: Duration = Duration::from_secs(4);
 /// How long the place of one who was not served is kept.
 const KEPT: Duration = Duration::from_secs(90);

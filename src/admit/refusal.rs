@@ -85,9 +85,13 @@ impl Refusal {
     pub fn retry_after(&self) -> Duration {
         match self {
             Self::TooLarge { .. } => SHORTEST,
-            Self::TimeIsUp { expected, ahead, .. } | Self::LineFull { expected, ahead, .. } => {
-                stay_away(*expected, *ahead)
+            Self::TimeIsUp { expected, ahead, waited, .. } => {
+                // In line again a little before its turn, it is saved up for; after it, it would wait
+                // until what went in its place has been refilled.
+                let early = LEAD.min(waited.mul_f64(0.6)).min(*expected / 3);
+                stay_away(*expected - early, *ahead)
             }
+            Self::LineFull { expected, ahead, .. } => stay_away(*expected, *ahead),
             Self::OwnKey(_) | Self::Stopping => Duration::from_secs(2),
         }
     }
@@ -107,7 +111,7 @@ impl Refusal {
 /// From 2 to 56 s it is the wait itself, then a little less. Whoever would have to stay away for
 /// longer than the minute that SDKs accept is told 59 s, spread over the last of them by its place;
 /// it comes back to that place.
-pub(super) fn stay_away(expected: Duration, ahead: u64) -> Duration {
+fn stay_away(expected: Duration, ahead: u64) -> Duration {
     if expected < 2 * SHORTEST {
         SHORTEST + expected / 2
     } else if expected <= CANDID {
@@ -120,6 +124,8 @@ pub(super) fn stay_away(expected: Duration, ahead: u64) -> Duration {
     }
 }
 
+/// How long before its turn one comes back that was held for 5 s or longer.
+const LEAD: Duration = Duration::from_secs(3);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// Up to here a caller is told what is expected.
 const CANDID: Duration = Duration::from_secs(56);
@@ -164,7 +170,7 @@ mod tests {
     fn whoever_would_have_to_stay_away_longer_is_told_59_seconds_each_its_own() {
         let hour = Duration::from_secs(3600);
         let told: Vec<Duration> = (1_000..1_500).map(|ahead| stay_away(hour, ahead)).collect();
-        assert!(told.iter().all(|time| time.as_secs_f64().ceil() as u64 == 59), "{told:?}");
+        assert!(told.iter().all(|time| time.as_nanos().div_ceil(1_000_000_000) == 59), "{told:?}");
         let distinct: std::collections::BTreeSet<u128> =
             told.iter().map(Duration::as_millis).collect();
         assert_eq!(distinct.len(), 500);

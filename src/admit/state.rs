@@ -216,16 +216,13 @@ impl State {
         Ok(Grant { lane, lent, place, waited_for, would_wait, debit, turn: None, cached })
     }
 
-    /// Returns what `demand` will be charged, and the part of a window that this is, in the first
-    /// lane of `pool`.
-    pub(super) fn cost(&self, pool: PoolId, demand: &Demand) -> (Backlog, f64) {
+    /// Returns what `demand` will be charged, the part of a window that this is, and what must be
+    /// free for it to go, in the first lane of `pool`.
+    pub(super) fn cost(&self, pool: PoolId, demand: &Demand) -> (Backlog, f64, Backlog) {
         let first = self.line.lanes(pool).first().and_then(|lane| self.lanes.get(lane));
-        let Some(entry) = first else {
-            let tokens = demand.input.count();
-            return (Backlog { requests: demand.requests.count(), tokens }, 0.0);
-        };
+        let Some(entry) = first else { return (Backlog::NONE, 0.0, Backlog::NONE) };
         let cost = entry.lane.expected(demand);
-        (cost.into(), entry.lane.share(&cost))
+        (cost.into(), entry.lane.share(&cost), entry.lane.reserved(demand).into())
     }
 }
 

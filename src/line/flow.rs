@@ -163,7 +163,7 @@ impl Rate {
     pub(super) fn per_second(&self, now: Instant) -> (f64, f64) {
         let Some(since) = self.since else { return (0.0, 0.0) };
         // Of a span that is shorter than the memory only that much has been seen.
-        let age = now.saturating_duration_since(since).as_secs_f64().max(5.0);
+        let age = now.saturating_duration_since(since).as_secs_f64().max(10.0);
         let seen = MEMORY * (1.0 - (-age / MEMORY).exp());
         let fading = self.fading(now);
         (self.requests * fading / seen, self.tokens * fading / seen)
@@ -176,7 +176,7 @@ impl Rate {
 }
 
 /// Seconds after which something counts for a third.
-const MEMORY: f64 = 30.0;
+const MEMORY: f64 = 60.0;
 /// The weight of those for whom nobody configured one.
 const USUAL: u32 = crate::units::Party::USUAL_WEIGHT;
 /// A whole window as a virtual time.

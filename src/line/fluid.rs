@@ -123,7 +123,7 @@ impl<T> Line<T> {
         tag.share() - rank.clock.share()
     }
 
-    /// Returns the flows of a class that have somebody, in line or away, for a lane of `pool`.
+    /// Returns the flows of a class that have somebody, in line or away, for a lane of `pool`, or had.
     fn present(&self, pool: PoolId, class: Class) -> BTreeSet<FlowId> {
         let gates = self.lanes(pool).iter().filter_map(|lane| self.gates.get(lane));
         gates.flat_map(|gate| gate.rank(class).present.iter().copied()).collect()
@@ -146,19 +146,21 @@ impl<T> Line<T> {
         }
     }
 
-    fn other(&self, flow: FlowId, pool: PoolId, now: Instant) -> Option<Other> {
-        let flow = self.flows.get(&flow)?;
+    fn other(&self, id: FlowId, pool: PoolId, now: Instant) -> Option<Other> {
+        let flow = self.flows.get(&id)?;
         let lanes = self.lanes(pool);
         let mut gates = lanes.iter().filter_map(|lane| Some((lane, self.gates.get(lane)?)));
-        let (lane, gate) =
-            gates.find(|(_, gate)| gate.pools.iter().any(|pool| flow.queues.contains_key(pool)))?;
+        let (lane, gate) = gates.find(|(_, gate)| gate.rank(flow.class).present.contains(&id))?;
         let (came, went) = (flow.came.per_second(now), flow.went.per_second(now));
-        Some(Other {
+        let other = Other {
             tag: self.lead(Some(flow), *lane, flow.class),
             weight: f64::from(flow.weight.max(1)) / USUAL,
             backlog: flow.backlog(&gate.pools),
-            per_second: (came.0.min(went.0), came.1.min(went.1)),
-        })
+            // Who has gone at a pace for a while goes on so, unless hardly anything comes any more.
+            per_second: (went.0.min(2.0 * came.0), went.1.min(2.0 * came.1)),
+        };
+        let comes_again = other.per_second.0 * LONG > 0.05;
+        (other.backlog.requests > 0 || comes_again).then_some(other)
     }
 
     /// Draws the curve for the pool and class of `stand`, where so many apps wait, unless it was
@@ -287,6 +289,8 @@ fn seconds_of(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.0, LONGEST))
 }
 
+/// A minute: whoever sends less than a twentieth of a request in it is not expected.
+const LONG: f64 = 60.0;
 /// With so many apps the sum over them is done for each who asks.
 const FEW: usize = 32;
 /// How long a curve is good for: at least this, and so much longer for each app that drawing it takes

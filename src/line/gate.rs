@@ -32,12 +32,14 @@ pub(super) struct Rank {
     pub(super) order: BTreeSet<(Tag, Place, FlowId)>,
     /// All requests by their sizes.
     pub(super) sizes: BTreeSet<(u64, Place)>,
-    /// Apps with requests that wait or are away.
+    /// Apps with requests that wait or are away, and those that had some and may come again.
     pub(super) present: BTreeSet<FlowId>,
     /// The virtual time of the class: where newly active apps begin.
     pub(super) clock: Tag,
     /// What this class may take before higher ones.
     pub(super) credit: Tag,
+    /// Those who came back when it was their turn, by what they were told.
+    pub(super) due: BTreeSet<(Instant, Place)>,
     /// Whom the lane is saved up for: it keeps its turn within the class.
     pub(super) saved_for: Option<Place>,
     /// Requests of this size and more cannot go before the lane is looked at again.

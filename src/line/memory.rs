@@ -28,6 +28,8 @@ pub(super) struct Kept {
     pub(super) likeness: u64,
     pub(super) flow: FlowId,
     pub(super) pool: PoolId,
+    /// When its turn was said to come, if it was.
+    pub(super) due: Option<Instant>,
     until: Instant,
 }
 
@@ -35,9 +37,9 @@ impl Kept {
     pub(super) fn new(
         (app, likeness): (AppName, u64),
         (flow, pool): (FlowId, PoolId),
-        until: Instant,
+        (due, until): (Option<Instant>, Instant),
     ) -> Self {
-        Self { app, likeness, flow, pool, until }
+        Self { app, likeness, flow, pool, due, until }
     }
 }
 
@@ -114,7 +116,7 @@ mod tests {
     const KEPT: Duration = Duration::from_secs(90);
 
     fn keep(memory: &mut Memory, arrival: u64, now: Instant, most: (usize, usize)) -> usize {
-        let kept = Kept::new(("app".into(), 7), (FlowId(1), PoolId(1)), now + KEPT);
+        let kept = Kept::new(("app".into(), 7), (FlowId(1), PoolId(1)), (None, now + KEPT));
         memory.keep(Place::new(arrival, now, None), kept, most).len()
     }
 
@@ -144,7 +146,7 @@ mod tests {
         keep(&mut memory, 2, now, AMPLE);
         let (place, _) = memory.take(&"app".into(), 7).expect("it was kept");
         let later = now + Duration::from_secs(60);
-        let kept = Kept::new(("app".into(), 7), (FlowId(1), PoolId(1)), later + KEPT);
+        let kept = Kept::new(("app".into(), 7), (FlowId(1), PoolId(1)), (None, later + KEPT));
         memory.keep(place, kept, AMPLE);
         assert!(memory.forget(now + Duration::from_secs(89)).is_none());
         let end = now + KEPT;

@@ -38,6 +38,7 @@ mod order;
 mod place;
 mod ranked;
 mod recent;
+mod request;
 mod round;
 #[cfg(test)]
 mod tests;
@@ -57,11 +58,13 @@ pub use self::fluid::{Expected, Pace, Stand};
 use self::gate::Gate;
 use self::memory::Memory;
 pub use self::place::{Backlog, LaneId, Place, PoolId};
+use self::request::Saved;
+pub use self::request::{Entry, Request, Waiter};
 use self::round::Round;
 pub use self::tries::{Answer, Left, Purpose, SavedFor, Try};
 pub use self::turn::Turn;
 pub use self::view::{AppView, WaiterView};
-use crate::units::{AppName, Class, Party};
+use crate::units::{AppName, Class};
 
 /// All who wait. `T` is what wakes one of them.
 #[derive(Debug)]
@@ -86,63 +89,6 @@ pub struct Line<T> {
     memory: Memory,
     curves: HashMap<(PoolId, Class), Curve>,
     ids_given: u64,
-}
-
-/// A request that wants to wait.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// On whose behalf.
-    pub party: Party,
-    /// The lanes that it may use.
-    pub pool: PoolId,
-    /// Its place.
-    pub place: Place,
-    /// What it will be charged when it is over.
-    pub cost: Backlog,
-    /// That as the largest part of a window that it takes of any quota of a lane.
-    pub share: f64,
-    /// What must be free for it: a smaller request is taken to fit whenever a larger one does.
-    pub size: u64,
-    /// How many bytes it holds.
-    pub bytes: usize,
-    /// The lane to be looked at after the others: it just failed.
-    pub avoid: Option<LaneId>,
-    /// What an equal request has in common with it, where its place is to be kept for that.
-    pub likeness: Option<u64>,
-    /// Before this it may not go, and holds nobody up.
-    pub not_before: Option<Instant>,
-    /// Whether it had a place already.
-    pub entry: Entry,
-}
-
-/// Whether a request that joins had a place already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry {
-    /// It comes for the first time.
-    New,
-    /// It was refused, and comes back to its place.
-    Return,
-    /// It was granted before and failed: there are no more of them than were under way.
-    Retry,
-}
-
-/// One who waits.
-#[derive(Debug)]
-pub struct Waiter<T> {
-    /// What it asked for.
-    pub request: Request,
-    /// What wakes it.
-    pub ticket: T,
-    flow: FlowId,
-    saved: Option<Saved>,
-}
-
-/// Where a request is saved up for.
-#[derive(Debug, Clone, Copy)]
-struct Saved {
-    lane: LaneId,
-    /// When it is predicted to fit; `None` where no time is known.
-    at: Option<Instant>,
 }
 
 #[derive(Debug)]

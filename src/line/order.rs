@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::flow::{Flow, FlowId, Tag};
 use super::memory::Kept;
 use super::place::{LaneId, Place, PoolId};
-use super::{Line, Request};
+use super::{Entry, Line, Request};
 use crate::units::{AppName, Class, Party};
 
 impl<T> Line<T> {
@@ -27,6 +27,7 @@ impl<T> Line<T> {
         let Some(waiter) = self.waiters.get(&place) else { return };
         let (flow, pool, size) = (waiter.flow, waiter.request.pool, waiter.request.size);
         let (cost, avoid) = (waiter.request.cost, waiter.request.avoid);
+        let due = waiter.request.entry.due();
         let Some(entry) = self.flows.get_mut(&flow) else { return };
         let class = entry.class;
         entry.queues.entry(pool).or_default().waiting.insert(place, cost);
@@ -39,11 +40,15 @@ impl<T> Line<T> {
             let rank = gate.rank_mut(class);
             rank.sizes.insert((size, place));
             rank.present.insert(flow);
+            if let Some(since) = due {
+                rank.due.insert((since, place));
+            }
             // Before the one who is saved up for it holds up nobody but that one.
             let saved = rank.saved_for.filter(|saved| place < *saved);
             let saved = saved.and_then(|saved| self.waiters.get(&saved));
             let is_first = saved.is_some_and(|saved| saved.flow == flow);
-            let is_shut = !is_first && rank.shut_from.is_some_and(|least| size >= least);
+            let is_shut =
+                !is_first && due.is_none() && rank.shut_from.is_some_and(|least| size >= least);
             self.relist(flow, lane);
             if !is_shut {
                 self.ring(lane);
@@ -55,6 +60,7 @@ impl<T> Line<T> {
     pub(super) fn delist(&mut self, place: Place) {
         let Some(waiter) = self.waiters.get(&place) else { return };
         let (flow, pool, size) = (waiter.flow, waiter.request.pool, waiter.request.size);
+        let due = waiter.request.entry.due();
         if let Some(at) = waiter.request.not_before
             && self.resting.remove(&(at, place))
         {
@@ -70,7 +76,11 @@ impl<T> Line<T> {
         pool.held = pool.held.saturating_sub(1);
         for lane in pool.lanes.clone() {
             let Some(gate) = self.gates.get_mut(&lane) else { continue };
-            gate.rank_mut(class).sizes.remove(&(size, place));
+            let rank = gate.rank_mut(class);
+            rank.sizes.remove(&(size, place));
+            if let Some(since) = due {
+                rank.due.remove(&(since, place));
+            }
             self.relist(flow, lane);
         }
     }
@@ -137,14 +147,15 @@ impl<T> Line<T> {
         self.come_back(place, (flow, pool));
     }
 
-    /// Keeps the place of one who was not served, for an equal request that comes before `until`.
+    /// Keeps the place of one who was not served, for an equal request that comes before `until`. From
+    /// `due` on it is that one's turn, where that was said.
     ///
     /// Without a likeness nobody takes it, but those behind it are told later times.
-    pub fn remember(&mut self, request: &Request, until: Instant) {
+    pub fn remember(&mut self, request: &Request, due: Option<Instant>, until: Instant) {
         let flow = self.flow_id(&request.party);
         let likeness = request.likeness.unwrap_or_else(|| request.place.mixed());
         let key = (request.party.app.clone(), likeness);
-        let kept = Kept::new(key, (flow, request.pool), until);
+        let kept = Kept::new(key, (flow, request.pool), (due, until));
         let bounds = self.depth.bounds();
         let most = (bounds.waiting.max(LEAST_KEPT), bounds.waiting_per_app.max(LEAST_KEPT));
         for (place, kept) in self.memory.keep(request.place, kept, most) {
@@ -153,15 +164,17 @@ impl<T> Line<T> {
         self.go_away(request.place, (flow, request.pool), request.cost);
     }
 
-    /// Returns the place that was kept for a request like this; once.
-    pub fn recall(&mut self, app: &AppName, likeness: u64, now: Instant) -> Option<Place> {
+    /// Returns the place that was kept for a request like this, once, and whether it is its turn.
+    pub fn recall(&mut self, app: &AppName, likeness: u64, now: Instant) -> Option<(Place, Entry)> {
         if self.memory.len() == 0 {
             return None;
         }
         self.forget_places(now);
         let (place, kept) = self.memory.take(app, likeness)?;
         self.forget(place, &kept);
-        Some(place)
+        let due = kept.due.filter(|due| *due <= now);
+        let entry = due.map_or(Entry::Return, |since| Entry::Due { since });
+        Some((place, entry))
     }
 
     /// Returns how many places are kept for those who are away.
@@ -191,19 +204,7 @@ impl<T> Line<T> {
         if entry.queues.len() == had {
             return;
         }
-        let (class, is_idle) = (entry.class, entry.is_idle());
-        let lanes = self.pools.get(&pool).map(|pool| pool.lanes.clone()).unwrap_or_default();
-        for lane in lanes {
-            let Some(gate) = self.gates.get_mut(&lane) else { continue };
-            let stays = self
-                .flows
-                .get(&flow)
-                .is_some_and(|flow| gate.pools.iter().any(|pool| flow.queues.contains_key(pool)));
-            if !stays {
-                gate.rank_mut(class).present.remove(&flow);
-            }
-        }
-        if is_idle {
+        if entry.is_idle() {
             self.idle.push_back(flow);
         }
         while self.idle.len() > MOST_IDLE {
@@ -211,6 +212,11 @@ impl<T> Line<T> {
             if self.flows.get(&oldest).is_some_and(Flow::is_idle)
                 && let Some(gone) = self.flows.remove(&oldest)
             {
+                for lane in gone.tags.keys() {
+                    if let Some(gate) = self.gates.get_mut(lane) {
+                        gate.rank_mut(gone.class).present.remove(&oldest);
+                    }
+                }
                 self.flow_ids.remove(&(gone.app, gone.class));
             }
         }
@@ -226,10 +232,11 @@ impl<T> Line<T> {
         entry.queues.entry(pool).or_default().away.insert(place, cost);
         let Some(pool) = self.pools.get_mut(&pool) else { return };
         pool.held += 1;
-        for lane in &pool.lanes {
-            if let Some(gate) = self.gates.get_mut(lane) {
+        for lane in pool.lanes.clone() {
+            if let Some(gate) = self.gates.get_mut(&lane) {
                 gate.rank_mut(class).present.insert(flow);
             }
+            self.relist(flow, lane);
         }
     }
 

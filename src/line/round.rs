@@ -275,9 +275,14 @@ impl<T> Line<T> {
         covered.into_iter().next().or_else(|| by_class.next())
     }
 
-    /// Returns the first of a class: for whom the lane is saved up, else by the order of its app.
+    /// Returns the first of a class: who came back when its turn was said to come, for whom the lane
+    /// is saved up, else by the order of its app.
     pub(super) fn leader(&self, lane: LaneId, class: Class, passed: &[Place]) -> Option<Place> {
-        let saved = self.gates.get(&lane)?.rank(class).saved_for;
+        let rank = self.gates.get(&lane)?.rank(class);
+        if let Some(due) = rank.due.iter().find(|(_, place)| !passed.contains(place)) {
+            return Some(due.1);
+        }
+        let saved = rank.saved_for;
         let Some(saved) = saved.filter(|place| !passed.contains(place)) else {
             return self.in_order(lane, class, passed);
         };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::units::Party;
 
 const AMPLE: Bounds = Bounds { waiting: 100_000, waiting_per_app: 100_000, bytes: usize::MAX };
 
@@ -95,6 +96,7 @@ impl World {
             pool,
             place: Place::new(self.arrivals, self.now, None),
             cost: Backlog { requests: 1, tokens: ask.size },
+            reserve: Backlog { requests: 1, tokens: ask.size },
             share: ask.size as f64 / Lane::FULL,
             size: ask.size,
             bytes: 1,
@@ -450,15 +452,33 @@ fn who_was_told_to_come_back_takes_its_place_and_stands_before_others_meanwhile(
     let place = world.join(request, "back");
     world.come(pool, Ask { app: "app", ..ask("other", 100) });
     let waiter = world.line.leave(place).expect("it waits");
-    world.line.remember(&waiter.request, world.now + secs(90.0));
+    world.line.remember(&waiter.request, None, world.now + secs(90.0));
     let last = world.request(pool, Ask { app: "app", ..ask("last", 100) });
     assert_eq!(ahead(&mut world, &last), (2, 30.0));
-    assert_eq!(world.line.recall(&"app".into(), 7, world.now), Some(place));
+    let back = world.line.recall(&"app".into(), 7, world.now);
+    assert_eq!(back, Some((place, Entry::Return)));
     assert_eq!(world.line.recall(&"app".into(), 7, world.now), None, "its place was given twice");
     let request = Request { entry: Entry::Return, ..waiter.request };
     world.join(request, "back");
     world.run(21.0);
     assert_eq!(world.names(), ["back", "other"]);
+}
+
+#[test]
+fn who_comes_back_when_its_turn_was_said_to_come_is_the_first_of_its_class() {
+    let (mut world, pool) = World::new(1);
+    let mut request = world.request(pool, ask("back", 100));
+    request.likeness = Some(7);
+    world.line.remember(&request, Some(world.now + secs(5.0)), world.now + secs(90.0));
+    world.come(pool, ask("large", 300));
+    world.come(pool, of("urgent", Class::Interactive, 100));
+    world.run(5.0);
+    let (place, entry) =
+        world.line.recall(&"back".into(), 7, world.now).expect("its place is kept");
+    assert_eq!(entry, Entry::Due { since: world.now });
+    world.join(Request { place, entry, ..request }, "back");
+    world.run(60.0);
+    assert_eq!(world.names(), ["urgent", "back", "large"]);
 }
 
 #[test]
