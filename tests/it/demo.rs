@@ -20,7 +20,13 @@ fn the_demo_uses_the_quota_up_without_a_refusal_and_counts_to_the_token() {
     assert_eq!(report["failures_seen_by_apps"], 0, "{text}");
     assert!(number(&report, "refusals_at_provider_per_1000") <= 1.0, "{text}");
     let used = number(&report, "quota_used");
-    assert!((0.95..=1.0).contains(&used), "{text}");
+    assert!(used <= 1.0, "{text}");
+    let lanes = report["lanes"].as_array().expect("the lanes");
+    let sum = |key| lanes.iter().map(|lane| number(lane, key)).sum::<f64>();
+    let unused = sum("tokens_there") - sum("tokens_charged");
+    // Batch leaves free, once, what people at a prompt took in a busy 5 s.
+    let left_to_people = 1.5 * 5.0 * tokens_of(&report, "assistant") / number(&report, "seconds");
+    assert!(unused <= 0.05 * sum("tokens_there") + left_to_people, "{text}");
     // It is no promise where nothing was scarce.
     assert!(number(&report, "wanted") > 1.1, "{text}");
 
@@ -33,6 +39,12 @@ fn the_demo_uses_the_quota_up_without_a_refusal_and_counts_to_the_token() {
     for app in apps {
         assert!(number(app, "requests") > 20.0, "{app}");
     }
+}
+
+fn tokens_of(report: &Value, name: &str) -> f64 {
+    let apps = report["apps"].as_array().expect("the apps");
+    let app = apps.iter().find(|app| app["name"] == name).expect("the app");
+    number(app, "tokens")
 }
 
 fn number(report: &Value, name: &str) -> f64 {
