@@ -19,6 +19,7 @@ pub(crate) struct Args {
     peers: bool,
     full: bool,
     sockets: Option<Sockets>,
+    window: Option<u32>,
     style: Style,
 }
 
@@ -55,12 +56,8 @@ impl Args {
                 // Cargo's own.
                 "--bench" => {}
                 "--cell" => read.cell = Some(value()?),
-                "--seeds" => {
-                    let text = value()?;
-                    let count =
-                        text.parse().map_err(|_| format!("--seeds {text}: not a number"))?;
-                    read.seeds = Some(count);
-                }
+                "--seeds" => read.seeds = Some(number("--seeds", &value()?)?),
+                "--window" => read.window = Some(number("--window", &value()?)?),
                 "--unseen" => read.unseen = true,
                 "--full" => read.full = true,
                 "--peers" => read.peers = true,
@@ -120,7 +117,8 @@ impl Args {
         let wanted = only || self.sockets.is_none() && !self.is_detailed();
         let seed = if self.unseen { UNSEEN[0] } else { SEEN[0] };
         let times = self.seeds.filter(|_| only).unwrap_or(usual);
-        wanted.then_some(Extent { times, full: self.full || only && self.is_detailed(), seed })
+        let full = self.full || only && self.is_detailed();
+        wanted.then_some(Extent { times, full, seed, window: self.window })
     }
 
     /// Returns the seeds with which what people do today is played: none for single cells unless asked for.
@@ -133,6 +131,10 @@ impl Args {
     }
 }
 
+fn number<T: std::str::FromStr>(flag: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{flag} {text}: not a number"))
+}
+
 /// What can be said.
-const KNOWN: &str = "S1 .. S18, --cell TEXT, --seeds N, --unseen, --peers, --sockets, --no-sockets, --full, \
-                     --markdown";
+const KNOWN: &str = "S1 .. S18, --cell TEXT, --seeds N, --unseen, --peers, --sockets, --window SECONDS, \
+                     --no-sockets, --full, --markdown";

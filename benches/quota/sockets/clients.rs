@@ -166,7 +166,7 @@ impl Clients {
             .body(Full::from(body))
             .expect("a request");
         async move {
-            let answer = client.request(request).await.map_err(|error| error.to_string())?;
+            let answer = client.request(request).await.map_err(|error| chain(&error))?;
             let (head, body) = answer.into_parts();
             let body = body.collect().await;
             if head.status == StatusCode::OK && (streams || body.is_ok()) {
@@ -176,6 +176,12 @@ impl Clients {
             Err(format!("{}: {}", head.status, String::from_utf8_lossy(&text)))
         }
     }
+}
+
+/// Returns what an error says, and what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The streams of a connection.
