@@ -130,6 +130,6 @@ impl State {
 const APART: Duration = Duration::from_secs(1);
 const HALF: f64 = 40.0;
 /// Who is told so much less than is expected comes back when it is its turn.
-const NEAR: Duration = Duration::from_secs(4);
+const NEAR: Duration = Duration::from_secs(9);
 /// How long the place of one who was not served is kept.
 const KEPT: Duration = Duration::from_secs(90);

@@ -88,7 +88,7 @@ impl Refusal {
             Self::TimeIsUp { expected, ahead, waited, .. } => {
                 // In line again a little before its turn, it is saved up for; after it, it would wait
                 // until what went in its place has been refilled.
-                let early = LEAD.min(waited.mul_f64(0.6)).min(*expected / 3);
+                let early = LEAD.min(*waited / 2).min(*expected / 3);
                 stay_away(*expected - early, *ahead)
             }
             Self::LineFull { expected, ahead, .. } => stay_away(*expected, *ahead),
@@ -124,8 +124,8 @@ fn stay_away(expected: Duration, ahead: u64) -> Duration {
     }
 }
 
-/// How long before its turn one comes back that was held for 5 s or longer.
-const LEAD: Duration = Duration::from_secs(3);
+/// How long before its turn one comes back that was held for twice as long or longer.
+const LEAD: Duration = Duration::from_millis(2_500);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// Up to here a caller is told what is expected.
 const CANDID: Duration = Duration::from_secs(56);

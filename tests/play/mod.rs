@@ -26,7 +26,7 @@
 
 pub(crate) mod checker;
 pub(crate) mod diary;
-mod dice;
+pub(crate) mod dice;
 mod fair;
 pub(crate) mod figures;
 pub(crate) mod gate;

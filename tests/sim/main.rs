@@ -8,3 +8,4 @@ mod peers;
 #[path = "../play/mod.rs"]
 mod play;
 mod quota;
+mod truth;

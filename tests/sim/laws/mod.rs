@@ -13,7 +13,7 @@
 mod book;
 mod fair;
 mod idle;
-mod world;
+pub(crate) mod world;
 
 use std::time::Duration;
 

@@ -356,7 +356,12 @@ impl Client {
     }
 }
 
-fn ask(party: &Party, model: usize, (input, bound): (u64, u64), held: Option<Duration>) -> Ask {
+pub(crate) fn ask(
+    party: &Party,
+    model: usize,
+    (input, bound): (u64, u64),
+    held: Option<Duration>,
+) -> Ask {
     Ask {
         own_key: None,
         party: party.clone(),
@@ -379,7 +384,7 @@ fn ask(party: &Party, model: usize, (input, bound): (u64, u64), held: Option<Dur
     }
 }
 
-fn usage(input: u64, output: u64) -> Usage {
+pub(crate) fn usage(input: u64, output: u64) -> Usage {
     let (input, output) = (Tokens::new(input), Tokens::new(output));
     Usage { input, output, ..Usage::default() }
 }
@@ -389,7 +394,7 @@ const FAR: Duration = Duration::from_secs(30 * 86_400);
 /// Nobody waits longer: the bound that `line` states, for the largest of these worlds.
 const LONGEST: Duration = Duration::from_secs(4 * 3_600);
 
-fn line() -> LineSettings {
+pub(crate) fn line() -> LineSettings {
     LineSettings {
         max_wait: FAR,
         max_waiting: 10_000,
@@ -417,7 +422,7 @@ fn upstream(world: &World) -> UpstreamSettings {
     upstream_of(world.accounts.iter().enumerate().map(account).collect())
 }
 
-fn upstream_of(accounts: Vec<AccountSettings>) -> UpstreamSettings {
+pub(crate) fn upstream_of(accounts: Vec<AccountSettings>) -> UpstreamSettings {
     UpstreamSettings {
         name: "test".into(),
         base_url: http::Uri::from_static("http://127.0.0.1:1/v1"),
@@ -427,7 +432,7 @@ fn upstream_of(accounts: Vec<AccountSettings>) -> UpstreamSettings {
     }
 }
 
-fn account_with(number: usize, keys: usize, lane: LaneSettings) -> AccountSettings {
+pub(crate) fn account_with(number: usize, keys: usize, lane: LaneSettings) -> AccountSettings {
     let key = |key| KeySettings {
         label: KeyLabel::new(format!("{number}-{key}")),
         secret: Secret::new(format!("sk-{number}-{key}")),
