@@ -269,7 +269,7 @@ fn who_comes_back_when_told_is_served_within_the_hold() {
 
 #[test]
 fn who_comes_back_at_half_of_it_is_refused_again() {
-    let all = follow_all(cases(200), RANGE, Returns::AtHalf);
+    let all = follow_all(cases(100), RANGE, Returns::AtHalf);
     let refused = right(&all, |one| !one.served);
     assert!(refused >= 0.80, "{refused}");
 }
@@ -278,7 +278,7 @@ fn who_comes_back_at_half_of_it_is_refused_again() {
 #[test]
 fn who_would_have_to_stay_away_for_longer_is_told_59_seconds_and_the_true_wait() {
     let range = (Duration::from_secs(66), Duration::from_secs(200));
-    let all = follow_all(cases(200).div_ceil(10), range, Returns::UntilServed);
+    let all = follow_all(cases(60).min(100), range, Returns::UntilServed);
     let is_59 = |one: &Followed| told(&one.refusal).as_millis().div_ceil(1_000) == 59;
     let longest = right(&all, is_59);
     assert!(longest >= 1.0, "{longest}");
