@@ -11,7 +11,6 @@ use super::state::{Goer, State, Ticket, size};
 use super::waiting::{Entered, Waiting};
 use super::{Ask, Shared};
 use crate::config::LineMode;
-use crate::count::Demand;
 use crate::line::{Entry, Place, PoolId, Request, Waiter};
 use crate::upstream::AccountId;
 
@@ -81,6 +80,10 @@ impl State {
 
     fn request(&self, pool: PoolId, (place, entry): (Place, Entry), ask: &Ask) -> Request {
         let (cost, share, reserve) = self.cost(pool, &ask.demand);
+        // Who needs less fits whenever who needs more does. What an output without a bound needs is
+        // only guessed, so it is taken to be large.
+        let is_bounded = ask.demand.output_bound.is_some();
+        let size = if is_bounded { reserve.tokens } else { size(&ask.demand, ASSUMED) };
         let lanes = self.line.lanes(pool).iter().copied();
         let avoid = lanes.into_iter().find(|lane| {
             let account = self.lanes.get(lane).map(|entry| entry.key.account);
@@ -93,22 +96,12 @@ impl State {
             cost,
             reserve,
             share,
-            size: self.size(pool, &ask.demand),
+            size,
             bytes: ask.bytes,
             avoid,
             likeness: ask.likeness,
             not_before: None,
             entry,
-        }
-    }
-
-    /// Returns what must be free for a request: who needs less fits whenever who needs more does. What
-    /// an output without a bound needs is only guessed, so it is taken to be large.
-    fn size(&self, pool: PoolId, demand: &Demand) -> u64 {
-        let first = self.line.lanes(pool).first().and_then(|lane| self.lanes.get(lane));
-        match first.filter(|_| demand.output_bound.is_some()) {
-            Some(entry) => entry.lane.reserved(demand).tokens,
-            None => size(demand, ASSUMED),
         }
     }
 

@@ -54,7 +54,8 @@ impl State {
         let Expected { ahead, wait } = self.expected(request, now);
         let model = self.model(request.pool);
         let waiting = self.line.len();
-        let refusal = Refusal::LineFull { model, full, waiting, ahead, expected: wait };
+        let arrival = request.place.arrival();
+        let refusal = Refusal::LineFull { model, full, waiting, ahead, arrival, expected: wait };
         self.keep_place(request, &refusal, now);
         refusal
     }
@@ -74,7 +75,8 @@ impl State {
         let Expected { ahead, wait } = self.expected(&request, now);
         let short_of = self.short_of(request.pool);
         let model = self.model(request.pool);
-        let refusal = Refusal::TimeIsUp { model, short_of, waited, ahead, expected: wait };
+        let arrival = place.arrival();
+        let refusal = Refusal::TimeIsUp { model, short_of, waited, ahead, arrival, expected: wait };
         self.withdraw(place, now);
         self.keep_place(&request, &refusal, now);
         self.serve(now);

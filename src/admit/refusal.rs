@@ -43,6 +43,8 @@ pub enum Refusal {
         waited: Duration,
         /// How many requests stand before it.
         ahead: u64,
+        /// How many came before it, in every app: tells it apart from all others.
+        arrival: u64,
         /// When its turn is expected, from now.
         expected: Duration,
     },
@@ -58,6 +60,8 @@ pub enum Refusal {
         waiting: usize,
         /// How many of them stand before it.
         ahead: u64,
+        /// How many came before it, in every app: tells it apart from all others.
+        arrival: u64,
         /// When the turn of one more would come, from now.
         expected: Duration,
     },
@@ -85,13 +89,13 @@ impl Refusal {
     pub fn retry_after(&self) -> Duration {
         match self {
             Self::TooLarge { .. } => SHORTEST,
-            Self::TimeIsUp { expected, ahead, waited, .. } => {
+            Self::TimeIsUp { expected, arrival, waited, .. } => {
                 // In line again a little before its turn, it is saved up for; after it, it would wait
                 // until what went in its place has been refilled.
                 let early = LEAD.min(*waited / 2).min(*expected / 3);
-                stay_away(*expected - early, *ahead)
+                stay_away(*expected - early, *arrival)
             }
-            Self::LineFull { expected, ahead, .. } => stay_away(*expected, *ahead),
+            Self::LineFull { expected, arrival, .. } => stay_away(*expected, *arrival),
             Self::OwnKey(_) | Self::Stopping => Duration::from_secs(2),
         }
     }
@@ -105,23 +109,26 @@ impl Refusal {
     }
 }
 
-/// Tells one whose turn is expected after `expected`, behind `ahead` others, how long to stay away:
+/// Tells the `arrival`-th request, whose turn is expected after `expected`, how long to stay away:
 /// within 1 to 59 s, and different for each, as who was told the same time would come back together.
 ///
-/// From 2 to 56 s it is the wait itself, then a little less. Whoever would have to stay away for
-/// longer than the minute that SDKs accept is told 59 s, spread over the last of them by its place;
+/// From 2 to 56 s it is the wait itself and a part of a second, because apps of one rank expect their
+/// turns at one moment; then a little less. Whoever would have to stay away for
+/// longer than the minute that SDKs accept is told 59 s, spread over the last of them by its arrival;
 /// it comes back to that place.
-fn stay_away(expected: Duration, ahead: u64) -> Duration {
-    if expected < 2 * SHORTEST {
+fn stay_away(expected: Duration, arrival: u64) -> Duration {
+    if expected > FAR {
+        return LONGEST - Duration::from_millis(SPREAD - 1 - arrival % SPREAD);
+    }
+    let told = if expected < 2 * SHORTEST {
         SHORTEST + expected / 2
     } else if expected <= CANDID {
         expected
-    } else if expected <= FAR {
+    } else {
         let over = (expected - CANDID).as_secs_f64();
         CANDID + Duration::from_secs_f64(FOLD * over / (over + FOLD))
-    } else {
-        LONGEST - Duration::from_millis(SPREAD - 1 - ahead % SPREAD)
-    }
+    };
+    told + Duration::from_millis(arrival % OWN)
 }
 
 /// How long before its turn one comes back that was held for twice as long or longer.
@@ -135,6 +142,8 @@ const FOLD: f64 = 3.0;
 const LONGEST: Duration = Duration::from_secs(59);
 /// So many milliseconds those share who are told 59 s.
 const SPREAD: u64 = 800;
+/// So many of one rank are told times of their own.
+const OWN: u64 = 256;
 
 fn full_phrase(full: Full, waiting: usize, model: &ModelName) -> String {
     match full {
@@ -157,13 +166,23 @@ mod tests {
 
     #[test]
     fn a_longer_wait_is_told_a_longer_time_up_to_a_minute() {
-        let waits = (0..=640_u64).map(|step| stay_away(Duration::from_millis(step * 100), 7));
+        let waits = (0..=640_u64).map(|step| stay_away(Duration::from_millis(step * 100), 0));
         let told: Vec<Duration> = waits.collect();
         assert!(told.windows(2).all(|pair| pair[0].as_millis() < pair[1].as_millis()));
         assert_eq!(told.first(), Some(&SHORTEST));
-        assert_eq!(stay_away(Duration::from_secs(17), 7), Duration::from_secs(17));
-        let folded = Duration::from_secs(59) - stay_away(Duration::from_secs(59), 7);
+        assert_eq!(stay_away(Duration::from_secs(17), 0), Duration::from_secs(17));
+        let folded = Duration::from_secs(59) - stay_away(Duration::from_secs(59), 0);
         assert!(folded <= Duration::from_secs(2), "it comes {folded:?} too early");
+    }
+
+    #[test]
+    fn those_who_expect_their_turns_at_one_moment_are_told_different_times() {
+        for expected in [0, 1, 17, 57, 63].map(Duration::from_secs) {
+            let told: std::collections::BTreeSet<u128> =
+                (0..OWN).map(|arrival| stay_away(expected, arrival).as_millis()).collect();
+            assert_eq!(told.len(), usize::try_from(OWN).expect("few"), "{expected:?}");
+            assert!(told.iter().all(|millis| (1_000..59_000).contains(millis)), "{told:?}");
+        }
     }
 
     #[test]

@@ -111,7 +111,8 @@ impl Lane {
         let offer = self.offer(demand);
         let share = self.outputs.share(offer.bound);
         let pool = self.pool.with(share);
-        if let Some((quota, limit, wanted)) = self.too_large(&offer.certain, self.time.instant(now))
+        let exceeded = self.exceeded(&offer.certain);
+        if let Some((quota, limit, wanted)) = exceeded.filter(|over| !self.may_be_tried(over, now))
         {
             return Err(Shortfall::TooLarge { quota, limit, wanted });
         }
@@ -119,7 +120,7 @@ impl Lane {
         let mut latest = self.first_contact(&offer, now).max(self.unbounded_turn(&offer, now));
         latest = latest.max(self.restrained(&offer.charge, now));
         latest = latest.max(self.hold.map(|(quota, at)| Wait { at, quota }));
-        if self.exceeded(&offer.certain).is_none() {
+        if exceeded.is_none() {
             latest = latest.max(self.fits_quotas(&offer.charge, share, spare, now));
         }
         if let Some(Wait { at, quota }) = latest.filter(|wait| wait.at > now) {

@@ -17,7 +17,7 @@
 //! 1. All or nothing: a debit touches every quota or none.
 //! 2. A sliding or fixed window never grants more than its limit in any window at the provider, and
 //!    a bucket never more than its capacity and the refill, as long as no request takes longer to
-//!    get there than the lane's grace, and the provider is as configured.
+//!    get there than the lane's grace, and the provider counts and charges as some plausible belief says.
 //! 3. A correction counts at the time of the debit, however late it comes: the level is never higher
 //!    than if the actual use had been known from the start.
 //! 4. A cancelled debit leaves nothing behind; a refused one its request.

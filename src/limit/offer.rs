@@ -8,7 +8,7 @@ use super::charge::Charge;
 use super::debit::Bounded;
 use super::estimate::Prompt;
 use super::lane::Lane;
-use super::moment::nanos;
+use super::moment::{Moment, nanos};
 use super::pool::MODEST;
 use crate::count::Demand;
 use crate::units::Tokens;
@@ -56,27 +56,27 @@ impl Lane {
     /// A limit that only an answer told may have been raised since: when a minute went by without
     /// an answer and nothing is under way, one request may try it.
     pub fn oversize(&self, demand: &Demand, now: Instant) -> Option<(QuotaKind, u64, u64)> {
-        self.too_large(&self.offer(demand).certain, now)
+        let exceeded = self.exceeded(&self.offer(demand).certain);
+        exceeded.filter(|over| !self.may_be_tried(over, self.time.peek(now)))
     }
 
-    pub(super) fn too_large(
+    /// Tells whether one request may try a limit that it exceeds.
+    pub(super) fn may_be_tried(
         &self,
-        certain: &Charge,
-        now: Instant,
-    ) -> Option<(QuotaKind, u64, u64)> {
-        let (bank, wanted) = self.exceeded(certain)?;
-        let limit = bank.limit();
-        let silent = self.time.peek(now).since(self.heard) >= nanos(self.settings.minute);
-        let tries = silent && self.open.count == 0 && self.settings.limit(bank.kind) != Some(limit);
-        (!tries).then_some((bank.kind, limit, wanted))
+        (kind, limit, _): &(QuotaKind, u64, u64),
+        now: Moment,
+    ) -> bool {
+        let silent = now.since(self.heard) >= nanos(self.settings.minute);
+        silent && self.open.count == 0 && self.settings.limit(*kind) != Some(*limit)
     }
 
-    /// Returns the quota that no plausible belief lets `certain` ever fit, and what the least of them
-    /// would debit.
-    pub(super) fn exceeded(&self, certain: &Charge) -> Option<(&Bank, u64)> {
-        let debits = self.banks.iter().filter(|bank| !bank.kind.is_slice());
-        let debits = debits.map(|bank| (bank, bank.least_debit(certain, self.leading)));
-        debits.into_iter().find(|(bank, debit)| *debit > bank.limit())
+    /// Returns the quota that no plausible belief lets `certain` ever fit, its limit, and what the
+    /// least of them would debit.
+    pub(super) fn exceeded(&self, certain: &Charge) -> Option<(QuotaKind, u64, u64)> {
+        let banks = self.banks.iter().filter(|bank| !bank.kind.is_slice());
+        let mut debits =
+            banks.map(|bank| (bank.kind, bank.limit(), bank.least_debit(certain, self.leading)));
+        debits.find(|(_, limit, debit)| debit > limit)
     }
 
     fn least_token_limit(&self) -> Option<u64> {

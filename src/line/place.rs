@@ -32,6 +32,11 @@ impl Place {
         Self { wanted_by: wanted_by.unwrap_or(since + Self::PATIENCE), arrival }
     }
 
+    /// Returns how many came before it, in every app.
+    pub const fn arrival(self) -> u64 {
+        self.arrival
+    }
+
     /// Returns a number that no other place has, well mixed.
     pub(super) const fn mixed(self) -> u64 {
         let mut bits = self.arrival.wrapping_mul(0x9e37_79b9_7f4a_7c15);
