@@ -27,6 +27,9 @@ fn the_demo_uses_the_quota_up_without_a_refusal_and_counts_to_the_token() {
     // Batch leaves free, once, what people at a prompt took in a busy 5 s.
     let left_to_people = 1.5 * 5.0 * tokens_of(&report, "assistant") / number(&report, "seconds");
     assert!(unused <= 0.05 * sum("tokens_there") + left_to_people, "{text}");
+    for lane in lanes.iter().filter(|lane| lane["model"] == "text-embedding-3-small") {
+        assert!(number(lane, "quota_used") >= 0.95, "nothing is left to people there: {text}");
+    }
     // It is no promise where nothing was scarce.
     assert!(number(&report, "wanted") > 1.1, "{text}");
 

@@ -116,6 +116,7 @@ async fn after_a_kill_within_the_window_nothing_is_sent_too_early() {
     let before = admitted(&provider.stats());
     // What the first one earned while it learned is its own.
     let earlier = refused(&provider.stats());
+    assert!(earlier <= 1, "{earlier} refusals before the kill");
 
     let second = Serving::start(&args, &home);
     let _burst = send(&second, 20);

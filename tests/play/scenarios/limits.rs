@@ -6,7 +6,7 @@ use sluicegate::limit::LaneSettings;
 use sluicegate::simulate::engine::{Charging, Counting, ForeignFlow, LimitChange, Limits, Slices};
 
 use super::super::scenario::{Judged, told};
-use super::{Account, Scenario, Size, at_most, single, usual, words};
+use super::{Account, Scenario, Size, at_most, judged_by_counting, single, usual, words};
 
 pub(super) fn scenarios(size: Size) -> Vec<Scenario> {
     [twice(size), changing(size), used(size), foreign(size), sliced(size)].concat()
@@ -55,15 +55,7 @@ fn used(size: Size) -> Vec<Scenario> {
         let scenario = single("S15", words(counting, Charging::Refund), limits, size);
         Scenario { judged, ..scenario }
     };
-    let unknown = at_most(1.03, 2.0);
-    [
-        (Counting::Bucket, at_most(1.02, 1.0)),
-        (Counting::Sliding, unknown),
-        (Counting::Calendar, unknown),
-    ]
-    .into_iter()
-    .map(cell)
-    .collect()
+    judged_by_counting().map(cell).into()
 }
 
 /// S16: another program uses a third of the organisation's quota.

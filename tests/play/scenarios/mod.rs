@@ -119,6 +119,16 @@ fn at_most(ratio: f64, refused: f64) -> Judged {
     Judged { ratio: Some(ratio), refused, ..Judged::default() }
 }
 
+/// What is judged where the way of counting has to be found out: windows are allowed a little more.
+fn judged_by_counting() -> [(Counting, Judged); 3] {
+    let unknown = at_most(1.03, 2.0);
+    [
+        (Counting::Bucket, at_most(1.02, 1.0)),
+        (Counting::Sliding, unknown),
+        (Counting::Calendar, unknown),
+    ]
+}
+
 const COUNTINGS: [Counting; 4] =
     [Counting::Bucket, Counting::Sliding, Counting::Calendar, Counting::FirstRequest];
 const CHARGINGS: [Charging; 4] =

@@ -4,7 +4,9 @@ use sluicegate::simulate::RateHeaders;
 use sluicegate::simulate::engine::{Charging, Counting, Enforcement};
 
 use super::super::scenario::Judged;
-use super::{CHARGINGS, COUNTINGS, Scenario, Size, at_most, single, usual, words};
+use super::{
+    CHARGINGS, COUNTINGS, Scenario, Size, at_most, judged_by_counting, single, usual, words,
+};
 
 pub(super) fn scenarios(size: Size) -> Vec<Scenario> {
     [tokens_bound(size), nothing_told(size), every_mode(size), unenforced(size), no_headers(size)]
@@ -28,15 +30,7 @@ fn nothing_told(size: Size) -> Vec<Scenario> {
         let scenario = single("S9", words(counting, Charging::Refund), limits, size);
         Scenario { judged, ..scenario.untold() }
     };
-    let unknown = at_most(1.03, 2.0);
-    [
-        (Counting::Bucket, at_most(1.02, 1.0)),
-        (Counting::Sliding, unknown),
-        (Counting::Calendar, unknown),
-    ]
-    .into_iter()
-    .map(cell)
-    .collect()
+    judged_by_counting().map(cell).into()
 }
 
 /// S10: each way of counting with each way of charging, none of them told.
