@@ -45,7 +45,8 @@ pub struct QuotaHint {
     pub limit: u64,
     /// What is left of it, rounded as `rounded_to` says.
     pub remaining: Option<u64>,
-    /// Time until the counter is full again (bucket), or until the window ends (fixed).
+    /// Time from when the request was there until the counter is full again (bucket), or until the
+    /// window ends (fixed).
     pub reset: Option<Duration>,
     /// Which window this is about, as far as the provider says.
     pub window: HintWindow,

@@ -20,7 +20,8 @@ use crate::line::Place;
 use crate::relay::{self, Body, Metering, Read, RelayError, is_event_stream};
 use crate::settle::{Ending, Unsettled};
 use crate::upstream::{
-    AccountId, Answer, Change, Finding, SendError, Verdict, classify, hint, outgoing, returning,
+    AccountId, Answer, Came, Change, Finding, SendError, Verdict, classify, hint, outgoing,
+    returning,
 };
 
 /// What became of a try.
@@ -113,7 +114,7 @@ impl Proxy {
             return self.refused(sent, going, (head, body)).await;
         }
         let now = Instant::now();
-        let levels = sent.unsettled.observe(&self.hint(&head.headers, now), now);
+        let levels = sent.unsettled.observe(&self.hint(&head.headers, sent.at, now), now);
         let answer = match &going.errand {
             Errand::Metered(call) => {
                 sent.unsettled.report(&Finding::of(Verdict::Fine), &head.headers, now);
@@ -235,7 +236,7 @@ impl Proxy {
     ) -> (Finding, Change, Vec<QuotaLevel>) {
         let now = Instant::now();
         let finding = classify(head.status, &head.headers, body);
-        let mut told = self.hint(&head.headers, now);
+        let mut told = self.hint(&head.headers, sent.at, now);
         told.refusal = finding.refusal;
         told.refused_by = finding.quota;
         told.retry_after = told.retry_after.or(finding.retry_after);
@@ -250,8 +251,9 @@ impl Proxy {
         (finding, change, levels)
     }
 
-    fn hint(&self, headers: &HeaderMap, now: Instant) -> Hint {
-        hint(headers, self.inner.upstream.dialect, self.inner.clock.since_epoch(now))
+    fn hint(&self, headers: &HeaderMap, sent: Instant, now: Instant) -> Hint {
+        let came = Came { at: self.inner.clock.since_epoch(now), after: now - sent };
+        hint(headers, self.inner.upstream.dialect, came)
     }
 
     /// Makes the head of the client's answer out of the provider's.

@@ -19,11 +19,19 @@ use super::duration;
 use crate::config::Dialect;
 use crate::limit::{Hint, HintWindow, QuotaHint};
 
-/// Reads the headers of any answer, refused or not. `date` is the time since 1970-01-01 UTC at which
-/// they came; resets that are dates are counted from there, or from the answer's own date where
-/// that is far from it.
-pub fn hint(headers: &HeaderMap, dialect: Dialect, date: Duration) -> Hint {
-    let reading = Reading { headers, table: table(dialect), date };
+/// When an answer's headers came.
+#[derive(Debug, Clone, Copy)]
+pub struct Came {
+    /// The time since 1970-01-01 UTC.
+    pub at: Duration,
+    /// How long after the request was sent.
+    pub after: Duration,
+}
+
+/// Reads the headers of any answer, refused or not. All resets are counted from when the request was
+/// sent, those that are dates, too: by our clock, or by the answer's own date where that is far from it.
+pub fn hint(headers: &HeaderMap, dialect: Dialect, came: Came) -> Hint {
+    let reading = Reading { headers, table: table(dialect), came };
     let tokens = reading.tightest(Counted::Tokens, HintWindow::Minute);
     let input = reading.tightest(Counted::Input, HintWindow::Minute);
     let output = reading.tightest(Counted::Output, HintWindow::Minute);
@@ -56,7 +64,7 @@ const RETRY_AFTER_MS: &str = "retry-after-ms";
 struct Reading<'a> {
     headers: &'a HeaderMap,
     table: &'static Table,
-    date: Duration,
+    came: Came,
 }
 
 impl Reading<'_> {
@@ -107,17 +115,18 @@ impl Reading<'_> {
             Unit::Seconds => duration::parse_seconds(text),
             Unit::Date => {
                 let at = since_epoch(humantime::parse_rfc3339(text).ok()?)?;
-                Some(at.saturating_sub(self.now()))
+                Some(at.saturating_sub(self.sent()))
             }
         }
     }
 
-    /// Returns the date by the provider's clock: a machine whose own clock is set wrong would else
-    /// take every reset for long past, or far away.
-    fn now(&self) -> Duration {
+    /// Returns the date at which the request was sent by the provider's clock: a machine whose own
+    /// clock is set wrong would else take every reset for long past, or far away.
+    fn sent(&self) -> Duration {
         let told = text(self.headers, DATE).and_then(|date| httpdate::parse_http_date(date).ok());
         let told = told.and_then(since_epoch);
-        told.filter(|told| told.abs_diff(self.date) > CLOCKS_DIFFER).unwrap_or(self.date)
+        let far = told.filter(|told| told.abs_diff(self.came.at) > CLOCKS_DIFFER);
+        far.unwrap_or(self.came.at).saturating_sub(self.came.after)
     }
 }
 

@@ -53,7 +53,7 @@ pub use self::fingerprint::fingerprints;
 pub use self::fleet::{
     AccountId, AdoptError, Adopted, Change, Fleet, FleetError, KeyId, Lent, Standing,
 };
-pub use self::hint::hint;
+pub use self::hint::{Came, hint};
 pub use self::probe::{probe, try_key};
 pub use self::ranking::{Merit, rank};
 pub use self::request::{Reading, RequestError, outgoing, returning};

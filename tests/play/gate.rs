@@ -13,7 +13,7 @@ use sluicegate::count::{Demand, Method, Prefix};
 use sluicegate::limit::Hint;
 use sluicegate::simulate::Head;
 use sluicegate::units::{AccountName, KeyLabel, ModelName, Party, Requests, Secret, Tokens, Usage};
-use sluicegate::upstream::{AccountId, Change, Finding, Verdict, classify, hint};
+use sluicegate::upstream::{AccountId, Came, Change, Finding, Verdict, classify, hint};
 use tokio::time::{Instant, sleep};
 
 use super::diary::Fate;
@@ -30,6 +30,8 @@ pub(crate) struct Sluicegate {
     provider: Provider,
     /// The keys, by the labels that are on loan.
     keys: HashMap<KeyLabel, String>,
+    /// How the provider speaks of limits.
+    dialect: Dialect,
     seed: u64,
 }
 
@@ -50,6 +52,7 @@ impl System for Sluicegate {
             admission: Admission::start(upstream, &settings.line)
                 .expect("keys that fit into headers"),
             provider,
+            dialect: scenario.dialect(),
             seed,
         }
     }
@@ -85,10 +88,10 @@ impl Sluicegate {
         &self,
         mut flight: InFlight,
         (head, rest): (&Head, Rest),
-        job: &Job,
+        (job, sent): (&Job, Instant),
     ) -> Option<Fate> {
         let now = Instant::now();
-        let told = hint(&head.headers, Dialect::OpenAi, self.provider.date());
+        let told = self.hint(&head.headers, sent, now);
         flight.observe(&told, now);
         flight.report(&Finding::of(Verdict::Fine), &head.headers, now);
         let (used, fate): (Usage, Fate) = match rest.read().await {
@@ -101,18 +104,23 @@ impl Sluicegate {
         Some(fate)
     }
 
+    fn hint(&self, headers: &HeaderMap, sent: Instant, now: Instant) -> Hint {
+        hint(headers, self.dialect, Came { at: self.provider.date(), after: now - sent })
+    }
+
     async fn attempt(&self, job: &Job, reservation: Reservation, backoff: &mut Backoff) -> After {
         let account = reservation.account();
         let credential = reservation.credential().expect("a key");
         let key = self.keys.get(&credential.label).expect("a key of ours").clone();
-        let flight = reservation.commit(Instant::now());
+        let sent = Instant::now();
+        let flight = reservation.commit(sent);
         match self.provider.send(&key, job).await {
             Reply::Answer(head, rest) if head.status.is_success() => {
-                let fate = self.relay(flight, (&head, *rest), job).await;
+                let fate = self.relay(flight, (&head, *rest), (job, sent)).await;
                 fate.map_or_else(|| failed(account, backoff), After::Ends)
             }
             Reply::Answer(head, _) => {
-                let told = hint(&head.headers, Dialect::OpenAi, self.provider.date());
+                let told = self.hint(&head.headers, sent, Instant::now());
                 refused(flight, (&head, told), account, backoff)
             }
             Reply::Broken => {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use sluicegate::config::Dialect;
 use sluicegate::limit::LaneSettings;
 use sluicegate::simulate::RateHeaders;
 use sluicegate::simulate::engine::{
-    Enforcement, Estimator, Key, LimitRule, Limits, Organisation, RefundAt, Rules,
+    Charging, Enforcement, Estimator, Key, LimitRule, Limits, Organisation, RefundAt, Rules,
 };
 use sluicegate::units::Class;
 
@@ -185,6 +186,13 @@ impl Scenario {
             epoch,
             ..Rules::default()
         }
+    }
+
+    /// Returns how the provider speaks of limits: where input and output are limited apart, as the one that does
+    /// so. Only its headers are read in that way; how it counts and charges nobody tells sluicegate.
+    pub(crate) fn dialect(&self) -> Dialect {
+        let is_apart = |account: &Account| account.limits.charging == Charging::Split;
+        if self.accounts.iter().any(is_apart) { Dialect::Anthropic } else { Dialect::OpenAi }
     }
 
     /// Returns the same with other traffic.

@@ -113,6 +113,7 @@ async fn start(scenario: &Scenario, network: &Network) -> Running {
     settings.server.admin = ([127, 0, 0, 1], 0).into();
     settings.data_dir = DataDir::Nowhere;
     for upstream in &mut settings.upstreams {
+        upstream.dialect = scenario.dialect();
         upstream.base_url = format!("http://{}/v1", network.addr()).parse().expect("a URL");
     }
     let environment = NetworkEnvironment::read(|_| None);

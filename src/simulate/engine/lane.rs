@@ -21,6 +21,8 @@ pub(super) struct Lane {
     /// How many changes were made.
     changed: usize,
     foreign: Option<Foreign>,
+    /// The time from 1970-01-01 UTC to the engine's start.
+    epoch: Duration,
     in_flight: u64,
     held: u64,
     tally: Tally,
@@ -56,6 +58,8 @@ pub struct Shown {
     pub remaining: u64,
     /// The time until nothing is used.
     pub reset: Duration,
+    /// When that will be, as the time since 1970-01-01 UTC.
+    pub full_at: Duration,
 }
 
 impl Lane {
@@ -75,6 +79,7 @@ impl Lane {
             changed: 0,
             meters,
             foreign: Foreign::new(&limits, seed),
+            epoch,
             limits,
             in_flight: 0,
             held: 0,
@@ -201,7 +206,9 @@ impl Lane {
         let mut shown: Vec<Shown> = Vec::with_capacity(self.meters.len());
         for (metric, meter) in self.meters.iter_mut().filter(|(metric, _)| !metric.is_slice()) {
             let (limit, remaining) = (meter.limit(), meter.remaining(now));
-            let this = Shown { metric: *metric, limit, remaining, reset: meter.reset(now) };
+            let reset = meter.reset(now);
+            let full_at = self.epoch + Duration::from_nanos(now) + reset;
+            let this = Shown { metric: *metric, limit, remaining, reset, full_at };
             let rival =
                 shown.iter_mut().find(|other| header_of(other.metric) == header_of(*metric));
             match rival {

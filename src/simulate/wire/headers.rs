@@ -1,28 +1,49 @@
 //! Rate-limit headers and Go durations.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::simulate::engine::{Shown, header_of};
+use crate::simulate::engine::{Metric, Shown, header_of};
 
-/// Adds `x-ratelimit-{limit,remaining,reset}-*` for every quota shown.
+/// Adds what is left of every quota shown.
 ///
-/// Requests and tokens as OpenAI sends them. Where input and output are limited apart, the pairs
-/// are `input-tokens` and `output-tokens`, as Anthropic names them, in the same format.
+/// Requests and tokens are told as OpenAI does. Input and output apart are limited by one provider only,
+/// Anthropic, so where they are, all quotas are told in its way.
 pub(in crate::simulate) fn add_rate_limits(headers: &mut HeaderMap, shown: &[Shown]) {
-    for quota in shown {
-        let what = header_of(quota.metric);
-        let values = [
-            ("limit", quota.limit.to_string()),
-            ("remaining", quota.remaining.to_string()),
-            ("reset", go_duration(quota.reset)),
-        ];
-        for (kind, value) in values {
-            add(headers, &format!("x-ratelimit-{kind}-{what}"), &value);
-        }
-    }
+    let apart =
+        |quota: &Shown| matches!(quota.metric, Metric::InputPerMinute | Metric::OutputPerMinute);
+    let one = if shown.iter().any(apart) { add_as_anthropic } else { add_as_openai };
+    shown.iter().for_each(|quota| one(headers, quota));
 }
+
+/// Adds `x-ratelimit-{limit,remaining,reset}-*`, the reset as Go writes durations
+/// (<https://platform.openai.com/docs/guides/rate-limits>, read 2026-11-21).
+fn add_as_openai(headers: &mut HeaderMap, quota: &Shown) {
+    let what = header_of(quota.metric);
+    add(headers, &format!("x-ratelimit-limit-{what}"), &quota.limit.to_string());
+    add(headers, &format!("x-ratelimit-remaining-{what}"), &quota.remaining.to_string());
+    add(headers, &format!("x-ratelimit-reset-{what}"), &go_duration(quota.reset));
+}
+
+/// Adds `anthropic-ratelimit-*-{limit,remaining,reset}`: tokens left are rounded to the nearest thousand,
+/// and the reset is a date in RFC 3339 (<https://docs.claude.com/en/api/rate-limits>, read
+/// 2026-11-21), here of whole seconds, rounded up: nothing is used any more then.
+fn add_as_anthropic(headers: &mut HeaderMap, quota: &Shown) {
+    let what = header_of(quota.metric);
+    let left = match what {
+        "requests" => quota.remaining,
+        _ => quota.remaining.saturating_add(THOUSAND / 2) / THOUSAND * THOUSAND,
+    };
+    let begun = u64::from(quota.full_at.subsec_nanos() > 0);
+    let full_at = Duration::from_secs(quota.full_at.as_secs() + begun);
+    let date = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + full_at);
+    add(headers, &format!("anthropic-ratelimit-{what}-limit"), &quota.limit.to_string());
+    add(headers, &format!("anthropic-ratelimit-{what}-remaining"), &left.to_string());
+    add(headers, &format!("anthropic-ratelimit-{what}-reset"), &date.to_string());
+}
+
+const THOUSAND: u64 = 1_000;
 
 /// Adds `retry-after` in whole seconds, rounded up, and `retry-after-ms`.
 pub(in crate::simulate) fn add_retry_after(headers: &mut HeaderMap, wait: Duration) {
@@ -66,6 +87,38 @@ pub(in crate::simulate) fn whole_millis_up(wait: Duration) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn input_and_output_apart_are_told_as_anthropic_does() {
+        let quota = |metric, remaining, millis| Shown {
+            metric,
+            limit: 40_000,
+            remaining,
+            reset: Duration::from_secs(7),
+            full_at: Duration::from_millis(millis),
+        };
+        let mut headers = HeaderMap::new();
+        let requests = quota(Metric::RequestsPerMinute, 38_501, 1_755_780_060_000);
+        let output = quota(Metric::OutputPerMinute, 38_501, 1_755_780_060_001);
+        add_rate_limits(&mut headers, &[requests, output]);
+        #[rustfmt::skip] // One header a line.
+        let expected = [
+            ("anthropic-ratelimit-requests-limit",          "40000"),
+            ("anthropic-ratelimit-requests-remaining",      "38501"),
+            ("anthropic-ratelimit-requests-reset",          "2025-08-21T12:41:00Z"),
+            ("anthropic-ratelimit-output-tokens-limit",     "40000"),
+            ("anthropic-ratelimit-output-tokens-remaining", "39000"),
+            ("anthropic-ratelimit-output-tokens-reset",     "2025-08-21T12:41:01Z"),
+        ];
+        assert_eq!(headers.len(), expected.len());
+        for (name, value) in expected {
+            assert_eq!(
+                headers.get(name).map(HeaderValue::as_bytes),
+                Some(value.as_bytes()),
+                "{name}"
+            );
+        }
+    }
 
     #[test]
     fn durations_are_written_as_go_does() {

@@ -7,6 +7,7 @@ use super::*;
 
 /// 2025-08-21T12:41:00Z.
 const DATE_SEEN: Duration = Duration::from_secs(1_755_780_060);
+const SEEN: Came = Came { at: DATE_SEEN, after: Duration::ZERO };
 
 const ALL: [Dialect; 9] = [
     Dialect::OpenAi,
@@ -30,7 +31,7 @@ fn headers(lines: &str) -> HeaderMap {
 }
 
 fn read(dialect: Dialect, lines: &str) -> Hint {
-    hint(&headers(lines), dialect, DATE_SEEN)
+    hint(&headers(lines), dialect, SEEN)
 }
 
 /// Writes a hint as words, a counter as what is left of the limit.
@@ -269,10 +270,19 @@ fn a_clock_that_is_set_wrong_moves_no_reset() {
         if let Some(date) = date {
             lines = format!("{lines}\ndate: {date}");
         }
-        let clock = DATE_SEEN + Duration::from_secs(ahead);
-        let read = hint(&headers(&lines), Dialect::Anthropic, clock).requests.expect("a limit");
+        let came = Came { at: DATE_SEEN + Duration::from_secs(ahead), ..SEEN };
+        let read = hint(&headers(&lines), Dialect::Anthropic, came).requests.expect("a limit");
         assert_eq!(read.reset, Some(Duration::from_secs(seconds)), "{ahead} s, {date:?}");
     }
+}
+
+#[test]
+fn a_reset_that_is_a_date_is_counted_from_when_the_request_was_sent() {
+    let lines = "anthropic-ratelimit-requests-limit: 10
+                 anthropic-ratelimit-requests-reset: 2025-08-21T12:40:50Z";
+    let came = Came { after: Duration::from_secs(15), ..SEEN };
+    let read = hint(&headers(lines), Dialect::Anthropic, came).requests.expect("a limit");
+    assert_eq!(read.reset, Some(Duration::from_secs(5)), "ten seconds before the answer came");
 }
 
 proptest! {
@@ -289,7 +299,7 @@ proptest! {
             for (name, value) in names.zip(&values) {
                 headers.insert(name, value.parse().expect("printable"));
             }
-            let hint = hint(&headers, dialect, DATE_SEEN);
+            let hint = hint(&headers, dialect, SEEN);
             let told = [hint.requests, hint.tokens, hint.requests_daily, hint.tokens_daily];
             for told in told.into_iter().chain([hint.input, hint.output]).flatten() {
                 prop_assert!(told.limit > 0);
