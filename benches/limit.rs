@@ -1,8 +1,11 @@
-//! What it costs to admit, send and settle a request, with few and with many requests under way.
+//! What the limits of one lane cost a request, with few and with many requests under way.
 //!
-//! `cargo bench --bench limit` prints nanoseconds per operation and fails where ten thousand
-//! requests under way cost more than three times what twenty do, or where admission takes a
-//! microsecond.
+//! `cargo bench --bench limit` prints nanoseconds of CPU and instructions per operation of `limit` alone, without
+//! line, keys and locks (`--bench line` has these): to reserve, to note that it is sent, to take in what its answer's
+//! headers say, to settle. It fails where ten thousand requests under way cost more than three times what
+//! twenty do, where admission (reserve and sent) takes a microsecond with counting and charging configured, or
+//! where reserve, sent and settle together take three with the whole bank. What headers cost comes with answers,
+//! which nobody waits for in line.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
 
@@ -11,48 +14,83 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use sluicegate::count::{Demand, Method};
-use sluicegate::limit::{Charging, Counting, Debit, Lane, LaneSettings, Spare};
+use sluicegate::limit::{Charging, Counting, Debit, Hint, Lane, LaneSettings, QuotaHint, Spare};
 use sluicegate::units::{Requests, Tokens, Usage};
 use tokio::time::Instant;
 
+#[path = "cost.rs"]
+mod cost;
+
+use cost::{Clock, STILL, counted, cpu, instructions, median, written};
+
 /// Operations are timed in batches, so that reading the clock costs little.
-const BATCH: usize = 20;
-const BATCHES: usize = 5_000;
+const BATCH: usize = 50;
+const BATCHES: usize = 2_000;
+
+/// A lane whose ways are configured, or inferred.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    name: &'static str,
+    ways: Option<(Counting, Charging)>,
+}
+
+#[rustfmt::skip] // One case a line.
+const CASES: [Case; 7] = [
+    Case { name: "bucket, refund",  ways: Some((Counting::Bucket,  Charging::Refund)) },
+    Case { name: "bucket, later",   ways: Some((Counting::Bucket,  Charging::Later)) },
+    Case { name: "sliding, refund", ways: Some((Counting::Sliding, Charging::Refund)) },
+    Case { name: "sliding, later",  ways: Some((Counting::Sliding, Charging::Later)) },
+    Case { name: "fixed, refund",   ways: Some((Counting::Fixed,   Charging::Refund)) },
+    Case { name: "fixed, later",    ways: Some((Counting::Fixed,   Charging::Later)) },
+    Case { name: "whole bank",      ways: None },
+];
+
+/// So many requests are under way.
+const FEW: u32 = 20;
+const MANY: u32 = 10_000;
 
 fn main() {
-    println!("ns per operation: 20 under way | 10,000 under way | ratio");
-    let mut slow = Vec::new();
-    for counting in [Counting::Bucket, Counting::Sliding, Counting::Fixed] {
-        for charging in [Charging::Refund, Charging::Later] {
-            let few = measure(Some(counting), Some(charging), 20);
-            let many = measure(Some(counting), Some(charging), 10_000);
-            let ratio = many.all() / few.all();
-            println!("{counting:?} {charging:?}: {few} | {many} | {ratio:.2}");
-            if ratio > 3.0 {
-                slow.push(format!("{counting:?} {charging:?}: {ratio:.2} times"));
-            }
-            if !cfg!(debug_assertions) && few.reserve.max(many.reserve) >= 1_000.0 {
-                slow.push(format!("{counting:?} {charging:?}: a reservation takes a microsecond"));
-            }
-        }
+    if let Some((name, operations)) = counted() {
+        let case = CASES.into_iter().find(|case| case.name == name).expect("a case");
+        World::new(case, FEW).play(operations / BATCH, STILL);
+        return;
     }
-    let (few, many) = (measure(None, None, 20), measure(None, None, 10_000));
-    let ratio = many.all() / few.all();
-    println!("whole bank: {few} | {many} | {ratio:.2}");
-    if ratio > 3.0 || (!cfg!(debug_assertions) && few.all().max(many.all()) >= 3_000.0) {
-        slow.push(format!("the whole bank: {few}, {many}"));
+    println!("ns of CPU per operation, {FEW} under way | {MANY} | ratio");
+    let mut slow = Vec::new();
+    for case in CASES {
+        let few = World::new(case, FEW).play(BATCHES, cpu);
+        let many = World::new(case, MANY).play(BATCHES, cpu);
+        let ratio = many.all() / few.all();
+        let counted = written(instructions(case.name));
+        println!("{}: {few} | {many} | {ratio:.2} | {counted} in all", case.name);
+        if ratio > 3.0 {
+            slow.push(format!("{}: {ratio:.2} times", case.name));
+        }
+        let (cost, most) = match case.ways {
+            Some(_) => (few.admission().max(many.admission()), 1_000.0),
+            None => (few.all().max(many.all()), 3_000.0),
+        };
+        if !cfg!(debug_assertions) && cost >= most {
+            slow.push(format!("{}: {cost:.0} ns, at most {most}", case.name));
+        }
     }
     assert!(slow.is_empty(), "{slow:?}");
 }
 
-/// Nanoseconds per operation.
+/// Nanoseconds of CPU per operation.
 struct Costs {
     reserve: f64,
     sent: f64,
+    observe: f64,
     settle: f64,
 }
 
 impl Costs {
+    /// What is done before a request goes.
+    fn admission(&self) -> f64 {
+        self.reserve + self.sent
+    }
+
     fn all(&self) -> f64 {
         self.reserve + self.sent + self.settle
     }
@@ -60,77 +98,95 @@ impl Costs {
 
 impl std::fmt::Display for Costs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { reserve, sent, settle } = self;
-        write!(f, "reserve {reserve:.0} sent {sent:.0} settle {settle:.0}")
+        let Self { reserve, sent, observe, settle } = self;
+        write!(f, "reserve {reserve:.0} sent {sent:.0} headers {observe:.0} settle {settle:.0}")
     }
 }
 
-/// Plays a lane in which `under_way` requests are always open, the oldest of them sent 30 s ago,
-/// and which is never short, so that every try is a debit.
-fn measure(counting: Option<Counting>, charging: Option<Charging>, under_way: u32) -> Costs {
-    let settings = LaneSettings {
-        requests_per_minute: Some(1_000_000_000),
-        tokens_per_minute: Some(1_000_000_000_000),
-        requests_per_day: Some(1_000_000_000_000),
-        counting,
-        charging,
-        ..LaneSettings::default()
+/// A lane in which as many requests are always open, the oldest of them sent 30 s ago, and which is never
+/// short, so that every try is a debit.
+struct World {
+    lane: Lane,
+    open: VecDeque<Debit>,
+    gap: Duration,
+    now: Instant,
+}
+
+const REQUESTS: u64 = 1_000_000_000;
+const TOKENS: u64 = 1_000_000_000_000;
+
+impl World {
+    fn new(case: Case, under_way: u32) -> Self {
+        let settings = LaneSettings {
+            requests_per_minute: Some(REQUESTS),
+            tokens_per_minute: Some(TOKENS),
+            requests_per_day: Some(1_000 * REQUESTS),
+            counting: case.ways.map(|(counting, _)| counting),
+            charging: case.ways.map(|(_, charging)| charging),
+            ..LaneSettings::default()
+        };
+        let epoch = Instant::now();
+        let mut lane = Lane::new(settings, epoch);
+        let gap = Duration::from_secs(30) / under_way;
+        let mut now = epoch + Duration::from_secs(60);
+        let mut open = VecDeque::new();
+        for _ in 0..under_way {
+            now += gap;
+            open.push_back(send(&mut lane, now));
+        }
+        Self { lane, open, gap, now }
+    }
+
+    fn play(mut self, batches: usize, clock: Clock) -> Costs {
+        let (demand, hint) = (demand(), hint());
+        let usage = Usage { input: Tokens::new(60), output: Tokens::new(140), ..Usage::default() };
+        let mut times: [Vec<Duration>; 4] = Default::default();
+        for _ in 0..batches {
+            let mut fresh = Vec::with_capacity(BATCH);
+            // What is admitted is sent at once: time passes between batches.
+            self.now += self.gap * u32::try_from(BATCH).unwrap_or(1);
+            let begin = clock();
+            for _ in 0..BATCH {
+                self.now += Duration::from_micros(1);
+                let debit = self.lane.try_reserve(black_box(&demand), Spare::default(), self.now);
+                fresh.push(debit.expect("there is room"));
+            }
+            let reserved = clock();
+            for debit in &mut fresh {
+                self.lane.sent(black_box(debit), self.now);
+            }
+            let sent = clock();
+            self.open.extend(fresh);
+            let mut oldest: Vec<Debit> = self.open.drain(..BATCH).collect();
+            let answered = clock();
+            for debit in &mut oldest {
+                self.lane.observe(debit, black_box(&hint), self.now);
+            }
+            let observed = clock();
+            for debit in oldest {
+                self.lane.settle(debit, black_box(&usage), self.now);
+            }
+            let settled = clock();
+            let spans =
+                [reserved - begin, sent - reserved, observed - answered, settled - observed];
+            for (all, span) in times.iter_mut().zip(spans) {
+                all.push(span);
+            }
+        }
+        black_box(self.lane.headroom(self.now));
+        let [reserve, sent, observe, settle] = times.map(|spans| median(spans, BATCH));
+        Costs { reserve, sent, observe, settle }
+    }
+}
+
+/// Headers as OpenAI writes them, of a provider at which nothing is used.
+fn hint() -> Hint {
+    let full = |limit| {
+        let (remaining, reset) = (Some(limit), Some(Duration::ZERO));
+        Some(QuotaHint { limit, remaining, reset, ..QuotaHint::default() })
     };
-    let epoch = Instant::now();
-    let mut lane = Lane::new(settings, epoch);
-    let gap = Duration::from_secs(30) / under_way;
-    let mut now = epoch + Duration::from_secs(60);
-    let mut open: VecDeque<Debit> = VecDeque::new();
-    for _ in 0..under_way {
-        now += gap;
-        open.push_back(send(&mut lane, now));
-    }
-    let costs = play(&mut lane, &mut open, gap, &mut now);
-    black_box(lane.headroom(now));
-    costs
-}
-
-fn play(lane: &mut Lane, open: &mut VecDeque<Debit>, gap: Duration, now: &mut Instant) -> Costs {
-    let demand = demand();
-    let usage = Usage { input: Tokens::new(60), output: Tokens::new(140), ..Usage::default() };
-    let mut times: [Vec<Duration>; 3] = Default::default();
-    for _ in 0..BATCHES {
-        let begin = Instant::now();
-        let mut fresh = Vec::with_capacity(BATCH);
-        for _ in 0..BATCH {
-            *now += gap;
-            fresh.push(
-                lane.try_reserve(black_box(&demand), Spare::default(), *now)
-                    .expect("there is room"),
-            );
-        }
-        let reserved = Instant::now();
-        for debit in &mut fresh {
-            lane.sent(black_box(debit), *now);
-        }
-        let sent = Instant::now();
-        open.extend(fresh);
-        let oldest = open.drain(..BATCH);
-        let settling = Instant::now();
-        for debit in oldest {
-            lane.settle(debit, black_box(&usage), *now);
-        }
-        let settled = Instant::now();
-        let spans = [reserved - begin, sent - reserved, settled - settling];
-        for (all, span) in times.iter_mut().zip(spans) {
-            all.push(span);
-        }
-    }
-    let [reserve, sent, settle] = times.map(median);
-    Costs { reserve, sent, settle }
-}
-
-/// Returns the median of the batches in nanoseconds per operation: who else uses the machine
-/// lengthens some of them, not most.
-fn median(mut batches: Vec<Duration>) -> f64 {
-    batches.sort_unstable();
-    let middle = batches.get(batches.len() / 2).copied().unwrap_or_default();
-    middle.as_secs_f64() * 1e9 / f64::from(u32::try_from(BATCH).unwrap_or(1))
+    let processing = Some(Duration::from_millis(200));
+    Hint { requests: full(REQUESTS), tokens: full(TOKENS), processing, ..Hint::default() }
 }
 
 fn send(lane: &mut Lane, now: Instant) -> Debit {

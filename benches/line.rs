@@ -1,9 +1,10 @@
 //! What it costs to join the line, to settle and let the next go, and to hang up, with few and with
 //! many in line and under way.
 //!
-//! `cargo bench --bench line` prints nanoseconds per operation, and fails where 20,000 waiting and
-//! 10,000 under way cost more than three times what 20 of each do, or where a request that need not
-//! wait takes a microsecond with counting and charging configured, or three with neither.
+//! `cargo bench --bench line` prints nanoseconds of CPU per operation of the whole admission (line, limits, keys and
+//! their lock; not the waking of tasks), and instructions where valgrind is installed. It fails where 20,000
+//! waiting and 10,000 under way cost more than three times what 20 of each do, or where to admit a request
+//! that need not wait takes a microsecond with counting and charging configured, or three with neither.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
 
@@ -24,6 +25,11 @@ use sluicegate::units::{Secret, Tokens, Usage};
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
+#[path = "cost.rs"]
+mod cost;
+
+use cost::{Clock, STILL, counted, cpu, instructions, median, written};
+
 /// Operations are timed in batches, so that reading the clock costs little.
 const BATCH: usize = 20;
 const BATCHES: usize = 1_000;
@@ -31,8 +37,12 @@ const BATCHES: usize = 1_000;
 fn main() {
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _inside = runtime.enter();
+    if let Some((name, operations)) = counted() {
+        at_once(name == CONFIGURED, operations / BATCH, STILL);
+        return;
+    }
     let mut slow = Vec::new();
-    println!("ns per operation, 20 waiting and 20 under way | 20,000 and 10,000 | ratio");
+    println!("ns of CPU per operation, 20 waiting and 20 under way | 20,000 and 10,000 | ratio");
     let (few, many) = (waiting(20, 20), waiting(20_000, 10_000));
     for ((name, few), (_, many)) in few.into_iter().zip(many) {
         let ratio = many / few;
@@ -41,16 +51,20 @@ fn main() {
             slow.push(format!("{name}: {ratio:.2} times"));
         }
     }
-    println!("ns of CPU for a request that need not wait: admit | sent | settle");
-    for (name, configured, most) in [("configured", true, 1_000.0), ("inferred", false, 3_000.0)] {
-        let [admit, sent, settle] = at_once(configured);
-        println!("{name}: {admit:.0} | {sent:.0} | {settle:.0}");
+    println!("for a request that need not wait: admit | sent | settle | in all");
+    for (name, most) in [(CONFIGURED, 1_000.0), ("inferred", 3_000.0)] {
+        let [admit, sent, settle] = at_once(name == CONFIGURED, BATCHES, cpu);
+        let counted = written(instructions(name));
+        println!("{name}: {admit:.0} | {sent:.0} | {settle:.0} | {counted}");
         if !cfg!(debug_assertions) && admit >= most {
             slow.push(format!("{name}: admission takes {admit:.0} ns"));
         }
     }
     assert!(slow.is_empty(), "{slow:?}");
 }
+
+/// The lane whose ways of counting and charging are configured.
+const CONFIGURED: &str = "configured";
 
 /// What waits and what is under way, always as many: the lane has so many slots.
 struct World {
@@ -99,21 +113,21 @@ impl World {
     fn plays(&mut self) -> [f64; 3] {
         let mut times: [Vec<Duration>; 3] = Default::default();
         for _ in 0..BATCHES {
-            let begin = Instant::now();
+            let begin = cpu();
             for _ in 0..BATCH {
                 let Entered::Waiting(place) = self.enters() else { panic!("no slot is free") };
                 self.waiting.push_back(place);
             }
-            let joined = Instant::now();
+            let joined = cpu();
             for place in self.waiting.drain(self.waiting.len() - BATCH / 2..) {
                 drop(place);
             }
-            let left = Instant::now();
+            let left = cpu();
             for _ in 0..BATCH / 2 {
                 let flight = self.flying.pop_front().expect("some are under way");
                 flight.settle(&usage(), Instant::now());
             }
-            let settled = Instant::now();
+            let settled = cpu();
             for _ in 0..BATCH / 2 {
                 let next = self.next();
                 self.flies(next);
@@ -136,7 +150,7 @@ impl World {
     }
 }
 
-fn at_once(configured: bool) -> [f64; 3] {
+fn at_once(configured: bool, batches: usize, clock: Clock) -> [f64; 3] {
     let lane = LaneSettings {
         counting: configured.then_some(Counting::Bucket),
         charging: configured.then_some(Charging::Refund),
@@ -146,18 +160,19 @@ fn at_once(configured: bool) -> [f64; 3] {
     meet(&admission);
     let app = AppName::new("app");
     let mut times: [Vec<Duration>; 3] = Default::default();
-    for _ in 0..BATCHES {
+    for _ in 0..batches {
         let asks: Vec<Ask> = (0..BATCH).map(|_| ask(app.clone())).collect();
-        let begin = Instant::now();
+        let begin = clock();
         let granted: Vec<Entered> =
             asks.into_iter().map(|ask| admission.enter(ask).expect("room")).collect();
-        let admitted = Instant::now();
+        let admitted = clock();
         let flights: Vec<InFlight> = granted.into_iter().map(sent).collect();
-        let left = Instant::now();
+        let left = clock();
+        let now = Instant::now();
         for flight in flights {
-            flight.settle(&usage(), left);
+            flight.settle(&usage(), now);
         }
-        let spans = [admitted - begin, left - admitted, left.elapsed()];
+        let spans = [admitted - begin, left - admitted, clock() - left];
         for (all, span) in times.iter_mut().zip(spans) {
             all.push(span);
         }
@@ -176,13 +191,6 @@ fn meet(admission: &Admission) {
     let mut flight = sent(entered);
     flight.observe(&Hint::default(), Instant::now());
     flight.settle(&usage(), Instant::now());
-}
-
-/// Returns the median of the batches in nanoseconds per operation.
-fn median(mut spans: Vec<Duration>, operations: usize) -> f64 {
-    spans.sort_unstable();
-    let middle = spans.get(spans.len() / 2).copied().unwrap_or_default();
-    middle.as_secs_f64() * 1e9 / f64::from(u32::try_from(operations).unwrap_or(1))
 }
 
 fn ample() -> LaneSettings {

@@ -103,8 +103,7 @@ enum Task {
 /// Plays every cell with every seed, on all cores.
 fn play_all(cells: &[Cell], args: &Args) -> Results {
     let (seeds, peer_seeds) = (args.seeds(), args.peer_seeds());
-    let limited = |cell: &usize| cells[*cell].has_oracle() && !peer_seeds.is_empty();
-    let rivals = (0..cells.len()).filter(limited).map(Task::Rivals);
+    let rivals = args.rival_cells(cells).into_iter().map(Task::Rivals);
     let ours =
         (0..cells.len()).flat_map(|cell| seeds.iter().map(move |seed| Task::Ours(cell, *seed)));
     // Those take longest.

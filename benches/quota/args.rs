@@ -1,5 +1,7 @@
 //! What to play, from the command line.
 
+use crate::cell::Cell;
+use crate::papers;
 use crate::play::scenario::Scenario;
 use crate::play::scenarios::Size;
 use crate::sockets::Extent;
@@ -121,11 +123,20 @@ impl Args {
         wanted.then_some(Extent { times, full, seed, window: self.window })
     }
 
-    /// Returns the seeds with which what people do today is played: none for single cells unless asked for.
-    pub(crate) fn peer_seeds(&self) -> Vec<u64> {
-        if self.is_detailed() && !self.peers {
+    /// Returns in which cells what people do today is played: one of each scenario, and all in full; of single
+    /// cells in none unless asked for. It takes some thirty runs for each.
+    pub(crate) fn rival_cells(&self, cells: &[Cell]) -> Vec<usize> {
+        if self.full || self.peers {
+            return (0..cells.len()).filter(|cell| cells[*cell].has_oracle()).collect();
+        }
+        if self.is_detailed() {
             return Vec::new();
         }
+        papers::standing(cells).into_iter().map(|(cell, _)| cell).collect()
+    }
+
+    /// Returns the seeds with which that is played.
+    pub(crate) fn peer_seeds(&self) -> Vec<u64> {
         let most = if self.full { 10 } else { 3 };
         self.seeds().into_iter().take(most).collect()
     }

@@ -2,10 +2,10 @@
 
 use crate::cell::{Cell, Played, median};
 use crate::play::peers::Peer;
-use crate::table::print_all;
+use crate::table::{print_all, settings};
 use crate::{Outcome, Results};
 
-/// A scenario's name, what it is about, and which of its cells stands for it in the short table.
+/// A scenario's name, what it is about, and which of its cells stands for it.
 type Entry = (&'static str, &'static str, &'static str);
 
 #[rustfmt::skip] // One scenario a line: the table is read by columns.
@@ -30,11 +30,25 @@ const SCENARIOS: [Entry; 18] = [
     ("S18", "no rate-limit headers",                        "bucket/refund"),
 ];
 
+/// Returns which of `cells` stands for each scenario, and what the scenario is about.
+pub(crate) fn standing(cells: &[Cell]) -> Vec<(usize, &'static str)> {
+    let of = |(name, about, shown): Entry| {
+        let stands = |cell: &Cell| {
+            let it = cell.scenario.name == name && cell.has_oracle();
+            it && (shown.is_empty() || cell.scenario.cell == shown)
+        };
+        Some((cells.iter().position(stands)?, about))
+    };
+    SCENARIOS.into_iter().filter_map(of).collect()
+}
+
 /// Prints both tables; returns how many cells miss a figure.
 pub(crate) fn print(cells: &[Cell], results: &Results) -> usize {
+    println!("README:\n");
     short(cells, results);
-    println!();
+    println!("\nARCHITECTURE:\n");
     print_all(cells, results);
+    println!("\n{}", settings(results));
     let nothing = Outcome::default();
     let missed = |(index, cell): &(usize, &Cell)| {
         !cell.missed(&results.get(index).unwrap_or(&nothing).ours).is_empty()
@@ -42,16 +56,13 @@ pub(crate) fn print(cells: &[Cell], results: &Results) -> usize {
     cells.iter().enumerate().filter(missed).count()
 }
 
+/// Prints a line for each scenario, with a column for each system.
 fn short(cells: &[Cell], results: &Results) {
     let names = Peer::ALL.map(|peer| format!(" {} |", peer.name())).concat();
-    println!("| makespan / oracle, refused per 1,000, failed | sluicegate |{names}");
+    println!("| | sluicegate |{names}");
     println!("|---|---|{}", "---|".repeat(Peer::ALL.len()));
-    for (name, about, shown) in SCENARIOS {
-        let of_it = cells.iter().enumerate().filter(|(_, cell)| cell.scenario.name == name);
-        let mut of_it = of_it.filter(|(_, cell)| cell.has_oracle());
-        let found = of_it.find(|(_, cell)| shown.is_empty() || cell.scenario.cell == shown);
-        let Some((index, cell)) = found else { continue };
-        let Some(outcome) = results.get(&index) else { continue };
+    for (index, about) in standing(cells) {
+        let (Some(cell), Some(outcome)) = (cells.get(index), results.get(&index)) else { continue };
         let rivals = outcome.rivals.iter().map(|rival| format!(" {} |", rival.text(cell)));
         let rivals: String = rivals.collect();
         println!("| {about} | {} |{rivals}", ours(cell, &outcome.ours));

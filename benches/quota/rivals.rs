@@ -45,7 +45,7 @@ fn play_one(cell: &Cell, peer: Peer, oracles: &[(u64, Duration)]) -> Rival {
     }
 }
 
-/// How many times as long as the oracle a peer may take.
+/// How many times as long as the oracle a peer may take; what is not done then is told as such.
 const PATIENCE: u32 = 3;
 
 /// Returns how bad a run is: requests that are not served weigh most, then the time, then refusals.
@@ -60,31 +60,45 @@ fn unserved(figures: &Figures) -> f64 {
 }
 
 impl Rival {
-    /// Returns the text of its cell: makespan / oracle, refusals per 1,000, and the part that failed. What
-    /// was not done in three times the oracle's time is told in place of the first, and where requests
-    /// failed there is no makespan.
-    pub(crate) fn text(&self, cell: &Cell) -> String {
-        let middle = |figure: &Look<'_>| median(self.figures.iter().map(figure).collect());
-        #[expect(clippy::cast_precision_loss, reason = "thousands")]
-        let part = |count: fn(&Figures) -> usize| {
-            middle(&|one| count(one) as f64 / one.requests.max(1) as f64) * 100.0
-        };
-        let (failed, unfinished) = (part(|one| one.failed), part(|one| one.unfinished));
-        let first = match (unfinished > 0.0, failed > 0.0) {
+    /// Returns makespan / oracle; the part that was done where some was not in three times the oracle's
+    /// time, and nothing where requests failed: who serves less is done earlier.
+    pub(crate) fn makespan(&self) -> String {
+        let (failed, unfinished) = (self.part(|one| one.failed), self.part(|one| one.unfinished));
+        match (unfinished > 0.0, failed > 0.0) {
             (true, _) => format!("{} % done", floor(100.0 - unfinished - failed)),
             (false, true) => "-".to_owned(),
-            (false, false) => format!("{:.2}", middle(&|one| one.ratio)),
-        };
-        let failed = if failed > 0.0 { format!("{} %", ceil(failed)) } else { "0".to_owned() };
-        let mut text = format!("{first} / {:.0} / {failed}", middle(&|one| one.refused));
+            (false, false) => format!("{:.2}", self.middle(&|one| one.ratio)),
+        }
+    }
+
+    /// Returns the part of the requests that failed.
+    pub(crate) fn failed(&self) -> String {
+        let failed = self.part(|one| one.failed);
+        if failed > 0.0 { format!("{} %", ceil(failed)) } else { "0".to_owned() }
+    }
+
+    /// Returns the text of its cell in the short table: makespan / oracle, refusals per 1,000, and the part that
+    /// failed.
+    pub(crate) fn text(&self, cell: &Cell) -> String {
+        let refused = self.middle(&|one| one.refused);
+        let mut text = format!("{} / {refused:.0} / {}", self.makespan(), self.failed());
         if cell.scenario.judged.latency_of.is_some() {
-            text += &format!(", p99 {:.1} s", middle(&|one| one.served_most.as_secs_f64()));
+            text += &format!(", p99 {:.1} s", self.middle(&|one| one.served_most.as_secs_f64()));
         }
         if cell.scenario.judged.jain.is_some() {
-            let jain = middle(&|one| one.jain.unwrap_or(f64::NAN));
+            let jain = self.middle(&|one| one.jain.unwrap_or(f64::NAN));
             text += &if jain.is_nan() { String::new() } else { format!(", Jain {jain:.2}") };
         }
         text
+    }
+
+    fn middle(&self, figure: &Look<'_>) -> f64 {
+        median(self.figures.iter().map(figure).collect())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "thousands")]
+    fn part(&self, count: fn(&Figures) -> usize) -> f64 {
+        self.middle(&|one| count(one) as f64 / one.requests.max(1) as f64) * 100.0
     }
 }
 

@@ -1,9 +1,8 @@
 //! The table, and the lines for tuning.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use crate::cell::{Cell, Figure, Played, median};
+use crate::cell::{Cell, Played, median};
 use crate::play::figures::Figures;
 use crate::play::peers::Peer;
 use crate::rivals::Rival;
@@ -63,6 +62,9 @@ pub(crate) fn print(cells: &[Cell], results: &Results) -> usize {
     println!();
     print_all(cells, results);
     println!();
+    if results.values().any(|outcome| !outcome.rivals.is_empty()) {
+        println!("{}\n", settings(results));
+    }
     let nothing = Outcome::default();
     let mut missing = 0;
     for (index, cell) in cells.iter().enumerate() {
@@ -76,29 +78,24 @@ pub(crate) fn print(cells: &[Cell], results: &Results) -> usize {
     missing
 }
 
-/// Prints a row for every cell, and which settings of the others were best.
+/// Prints a row for every cell, and below it one for each of the others that was played in it.
 pub(crate) fn print_all(cells: &[Cell], results: &Results) {
-    let others = results.values().any(|outcome| !outcome.rivals.is_empty());
-    let names = Peer::ALL.into_iter().filter(|_| others).map(|peer| format!(" {} |", peer.name()));
-    let names: String = names.collect();
     println!(
-        "| scenario | makespan / oracle, median (worst) | refused per 1,000 | failed | quota used | wait p50, p99 | fairness |{names}"
+        "| scenario | | makespan / oracle, median (worst) | refused per 1,000 | failed | quota used | wait p50, p99 | fairness |"
     );
-    println!("|---|---|---|---|---|---|---|{}", "---|".repeat(names.matches('|').count()));
+    println!("|---|---|---|---|---|---|---|---|");
     let nothing = Outcome::default();
     for (index, cell) in cells.iter().enumerate() {
         let outcome = results.get(&index).unwrap_or(&nothing);
-        let rivals = outcome.rivals.iter().map(|rival| format!(" {} |", rival.text(cell)));
-        println!("{}{}", row(cell, &outcome.ours), rivals.collect::<String>());
-    }
-    if others {
-        println!();
-        println!("{}", settings(results));
+        println!("{}", row(cell, &outcome.ours));
+        for rival in &outcome.rivals {
+            println!("{}", rival_row(cell, rival));
+        }
     }
 }
 
-/// Says in how many cells each setting was best.
-fn settings(results: &Results) -> String {
+/// Says in how many cells each setting of the others was best.
+pub(crate) fn settings(results: &Results) -> String {
     let mut counts: BTreeMap<(Peer, &str), usize> = BTreeMap::new();
     for rival in results.values().flat_map(|outcome| &outcome.rivals) {
         *counts.entry((rival.peer, &rival.setting)).or_default() += 1;
@@ -114,38 +111,57 @@ fn settings(results: &Results) -> String {
 }
 
 fn row(cell: &Cell, played: &[Played]) -> String {
-    let all = |figure: &Figure<'_>| played.iter().map(figure).collect::<Vec<_>>();
-    let pair = |values: Vec<f64>, digits: usize| {
-        let worst = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        format!("{:.digits$} ({worst:.digits$})", median(values))
-    };
-    let excesses = played.iter().filter_map(|one| one.figures.excess);
+    let figures: Vec<&Figures> = played.iter().map(|one| &one.figures).collect();
+    let excesses = figures.iter().filter_map(|one| one.excess);
     let against = match excesses.max_by(f64::total_cmp) {
         // Without enforcement there is no oracle, and the worst window tells.
         Some(excess) => format!("worst window {:+.2} %", excess * 100.0),
-        None => pair(all(&|one| one.figures.ratio), 3),
+        None => pair(&figures, |one| one.ratio, 3),
     };
-    let failed: usize = played.iter().map(|one| one.figures.failed).sum();
-    let seconds = |of: fn(&Figures) -> Duration| median(all(&|one| of(&one.figures).as_secs_f64()));
-    let fairness =
-        match (cell.scenario.judged.weights, played.first().and_then(|one| one.figures.jain)) {
-            (Some(_), _) => {
-                let off = median(all(&|one| one.figures.off_weights.unwrap_or(f64::NAN)));
-                format!("{off:.2} points off")
-            }
-            (None, Some(_)) => {
-                format!("{:.3}", median(all(&|one| one.figures.jain.unwrap_or(f64::NAN))))
-            }
-            (None, None) => String::new(),
-        };
+    let failed: usize = figures.iter().map(|one| one.failed).sum();
+    let missed = if cell.missed(played).is_empty() { "" } else { " **misses**" };
+    let name = format!("{} {}{missed}", cell.scenario.name, cell.scenario.cell);
+    format!("| {name} | sluicegate | {against} | {} |", others(cell, &figures, &failed.to_string()))
+}
+
+fn rival_row(cell: &Cell, rival: &Rival) -> String {
+    let figures: Vec<&Figures> = rival.figures.iter().collect();
+    let others = others(cell, &figures, &rival.failed());
+    format!("| | {} | {} | {others} |", rival.peer.name(), rival.makespan())
+}
+
+/// Returns the columns that are the same for all systems.
+fn others(cell: &Cell, figures: &[&Figures], failed: &str) -> String {
+    let of = |figure: fn(&Figures) -> f64| middle(figures, figure);
+    let judged = &cell.scenario.judged;
+    let fairness = match (judged.weights, judged.jain) {
+        (Some(_), _) => {
+            number(of(|one| one.off_weights.unwrap_or(f64::NAN)), 2).map(|off| off + " points off")
+        }
+        (None, Some(_)) => number(of(|one| one.jain.unwrap_or(f64::NAN)), 3),
+        (None, None) => None,
+    };
     format!(
-        "| {} {} | {} | {} | {failed} | {:.1} % | {:.1}, {:.1} s | {fairness} |",
-        cell.scenario.name,
-        cell.scenario.cell,
-        against,
-        pair(all(&|one| one.figures.refused), 1),
-        median(all(&|one| one.figures.used)) * 100.0,
-        seconds(|figures| figures.wait_half),
-        seconds(|figures| figures.wait_most),
+        "{} | {failed} | {:.1} % | {:.1}, {:.1} s | {}",
+        pair(figures, |one| one.refused, 1),
+        of(|one| one.used) * 100.0,
+        of(|one| one.wait_half.as_secs_f64()),
+        of(|one| one.wait_most.as_secs_f64()),
+        fairness.unwrap_or_default(),
     )
+}
+
+fn middle(figures: &[&Figures], figure: fn(&Figures) -> f64) -> f64 {
+    median(figures.iter().map(|one| figure(one)).collect())
+}
+
+/// Writes the median and the worst.
+fn pair(figures: &[&Figures], figure: fn(&Figures) -> f64, digits: usize) -> String {
+    let worst = figures.iter().map(|one| figure(one)).fold(f64::NEG_INFINITY, f64::max);
+    format!("{:.digits$} ({worst:.digits$})", middle(figures, figure))
+}
+
+/// Writes a number, where it is one.
+fn number(value: f64, digits: usize) -> Option<String> {
+    (!value.is_nan()).then(|| format!("{value:.digits$}"))
 }

@@ -30,7 +30,7 @@ use super::sdk::Client;
 pub(super) struct Setting {
     /// Which part of the limit is used.
     part: f64,
-    /// Which part of a minute the bucket holds.
+    /// Which part of a window's tokens the bucket holds.
     burst: f64,
 }
 
@@ -44,7 +44,7 @@ pub(super) const SETTINGS: [Setting; 4] = [
 
 impl Display for Setting {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let holds = if self.burst < 1.0 { "a second" } else { "a minute" };
+        let holds = if self.burst < 1.0 { "a second's worth" } else { "a window's" };
         write!(f, "{:.0} % of the limit, holds {holds}", self.part * 100.0)
     }
 }

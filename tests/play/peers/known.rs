@@ -26,18 +26,25 @@ pub(super) fn accounts(scenario: &Scenario) -> Vec<Known> {
 
 fn of_account(account: &Account) -> impl Iterator<Item = Known> {
     let (told, real) = (&account.told, &account.limits);
-    let apart = |input: Option<u64>, output: Option<u64>| Some(input? + output?);
-    let tokens = told
-        .tokens_per_minute
-        .or_else(|| apart(told.input_tokens_per_minute, told.output_tokens_per_minute))
-        .or(real.tokens_per_minute)
-        .or_else(|| apart(real.input_per_minute, real.output_per_minute));
-    let requests = told.requests_per_minute.or(real.requests_per_minute);
+    // These recipes know one window: where there are limits by the day, those are scarce.
+    let by_day = real.requests_per_day.is_some() || real.tokens_per_day.is_some();
+    let (requests, tokens, window) = if by_day {
+        let requests = told.requests_per_day.or(real.requests_per_day);
+        (requests, told.tokens_per_day.or(real.tokens_per_day), real.day)
+    } else {
+        let apart = |input: Option<u64>, output: Option<u64>| Some(input? + output?);
+        let tokens = told
+            .tokens_per_minute
+            .or_else(|| apart(told.input_tokens_per_minute, told.output_tokens_per_minute))
+            .or(real.tokens_per_minute)
+            .or_else(|| apart(real.input_per_minute, real.output_per_minute));
+        (told.requests_per_minute.or(real.requests_per_minute), tokens, real.minute)
+    };
     #[expect(clippy::cast_precision_loss, reason = "millions at most")]
     let part = |limit: Option<u64>| {
         limit.map_or(f64::INFINITY, |limit| limit as f64 / account.keys.len() as f64)
     };
-    let (requests, tokens, window) = (part(requests), part(tokens), real.minute);
+    let (requests, tokens) = (part(requests), part(tokens));
     let known = move |key: &str| Known { key: key.to_owned(), requests, tokens, window };
     account.keys.iter().map(move |key| known(&key.secret))
 }

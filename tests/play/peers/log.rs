@@ -9,8 +9,8 @@
 //! at all goes back at most ten times. Of several keys, the one whose log has most room is taken. Large requests
 //! are overtaken for as long as small ones come.
 //!
-//! Tried: 32, 128 and 512 workers, sleeping for a quarter of a second and for two seconds; entries that stay as
-//! they are, and entries that are corrected.
+//! Tried: 32, 128 and 512 workers, sleeping for a quarter of a second and for two seconds of a minute, and for as
+//! much of a day where that is the window; entries that stay as they are, and entries that are corrected.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -33,7 +33,7 @@ use super::sdk::{Tried, try_once};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
     workers: usize,
-    /// The fixed time for which a worker sleeps.
+    /// The fixed time for which a worker sleeps, in a window of a minute.
     pause: Duration,
     entry: Entry,
 }
@@ -76,6 +76,8 @@ impl Display for Setting {
 pub(super) struct Log {
     provider: Provider,
     setting: Setting,
+    /// The fixed time for which a worker sleeps.
+    pause: Duration,
     /// A fair semaphore: who comes again stands at the end.
     workers: Semaphore,
     pages: RefCell<Vec<Page>>,
@@ -99,9 +101,11 @@ impl Log {
     /// Creates an empty log.
     pub(super) fn new(provider: Provider, keys: Vec<Known>, setting: Setting) -> Self {
         let page = |known| Page { known, entries: VecDeque::new(), first: 0, tokens: 0.0 };
+        let minutes = keys.first().map_or(1.0, |key| key.window.as_secs_f64() / 60.0);
         Self {
             provider,
             setting,
+            pause: setting.pause.mul_f64(minutes),
             workers: Semaphore::new(setting.workers),
             pages: RefCell::new(keys.into_iter().map(page).collect()),
         }
@@ -162,7 +166,7 @@ impl System for Log {
         loop {
             let _worker = self.workers.acquire().await.expect("it is never closed");
             let Some((mark, key)) = self.enter(worst) else {
-                sleep(self.setting.pause).await;
+                sleep(self.pause).await;
                 continue;
             };
             match try_once(&self.provider, &key, job).await {
@@ -177,7 +181,7 @@ impl System for Log {
                     if failures > MOST_FAILURES {
                         return Fate::Failed;
                     }
-                    sleep(told.unwrap_or(self.setting.pause)).await;
+                    sleep(told.unwrap_or(self.pause)).await;
                 }
                 Tried::Never => return Fate::Failed,
             }
