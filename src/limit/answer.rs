@@ -133,7 +133,7 @@ impl Lane {
         let others = self.open.charge.minus(&debit.charge);
         let slack = self.open.slack;
         let unheard = if now < known {
-            Unheard { slack, refunds: others.bound, output: self.pool.reserve() }
+            Unheard { slack, refunds: others.bound, output: self.pool.reserve(&self.outputs) }
         } else {
             Unheard { slack, ..Unheard::default() }
         };

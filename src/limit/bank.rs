@@ -12,13 +12,17 @@
 //! 1. At least one hypothesis is plausible at any time.
 //! 2. Which are is worked out when an answer was heard, never when a request asks.
 
+use std::cell::OnceCell;
+
 use super::QuotaKind;
 use super::charge::{Charge, Refunds, Way};
 use super::debit::Debit;
 use super::hypothesis::{Hypothesis, Prediction};
 use super::margin::Margin;
-use super::meter::Meter;
+use super::meter::{Meter, NEVER, Wanted};
 use super::moment::Moment;
+use super::outputs::Outputs;
+use super::pool::{Dues, Pool};
 use super::settings::{Charging, Counting, LaneSettings};
 use super::traffic::Totals;
 use crate::units::Usage;
@@ -51,18 +55,32 @@ pub(super) struct Bank {
 }
 
 /// What is asked of a quota for one request.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Need {
+#[derive(Debug)]
+pub(super) struct Need<'a> {
     pub(super) charge: Charge,
     pub(super) leading: Charging,
-    /// What output of requests under way may still take.
-    pub(super) reserve: u64,
-    /// What its own output may take.
-    pub(super) output: u64,
+    /// What its own output may come to, and what it is likely to.
+    pub(super) output: (u64, u64),
+    /// What others under way are still charged where output is charged when it is known.
+    pub(super) pool: &'a Pool,
+    pub(super) outputs: &'a Outputs,
+    /// When all that falls due; worked out where it matters.
+    pub(super) dues: OnceCell<Dues>,
     /// What is to be left for others.
     pub(super) spare: u64,
     pub(super) minute: u64,
     pub(super) grace: u64,
+}
+
+impl Need<'_> {
+    /// Returns the most that all under way and the request may be charged for output.
+    fn most(&self) -> u64 {
+        self.pool.most().saturating_add(self.output.0)
+    }
+
+    fn dues(&self, now: Moment) -> &Dues {
+        self.dues.get_or_init(|| self.pool.dues(self.outputs, self.output.0, now))
+    }
 }
 
 impl Bank {
@@ -147,7 +165,7 @@ impl Bank {
 
     /// Returns when every plausible belief has room; `now` if they have, [`NEVER`] where it takes an
     /// answer.
-    pub(super) fn when(&mut self, need: &Need, now: Moment) -> Moment {
+    pub(super) fn when(&mut self, need: &Need<'_>, now: Moment) -> Moment {
         let limit = self.limit();
         let margin = self.margin.at(limit, need.minute, now);
         let mut latest = now;
@@ -157,20 +175,26 @@ impl Bank {
             }
             let charging = belief.charging(need.leading);
             let later = charging.is_later(self.kind);
-            let (reserve, output) = if later { (need.reserve, need.output) } else { (0, 0) };
-            let amount = need.charge.of(self.kind, charging).saturating_add(output);
-            if amount == 0 {
+            let debited = need.charge.of(self.kind, charging);
+            let (most, likely) = if later { need.output } else { (0, 0) };
+            if debited == 0 && most == 0 {
                 continue;
             }
             belief.meter.advance(now, need.grace);
-            let with_margin = amount.saturating_add(margin);
-            let spare = belief.meter.spare(need.spare, need.minute / 12, now);
-            let with_spare = with_margin.saturating_add(spare);
             // What fits an untouched quota fits.
-            let alone = if with_spare > limit { with_margin.min(limit) } else { with_spare };
-            let wanted = alone.saturating_add(reserve);
-            let at =
-                if wanted > limit { NEVER } else { belief.meter.when(wanted, now, need.grace) };
+            let output = likely.min(limit.saturating_sub(debited));
+            let rest = limit.saturating_sub(debited).saturating_sub(output);
+            let spare = belief.meter.spare(need.spare, need.minute / 12, now);
+            let with_spare = margin.saturating_add(spare);
+            let spare = if with_spare > rest { margin.min(rest) } else { with_spare };
+            let wanted = Wanted { now: debited, output, spare };
+            let at = if later && !belief.meter.fits(&wanted, need.most(), now, need.grace) {
+                belief.meter.when_due(&wanted, need.dues(now), now, need.grace)
+            } else if debited > limit {
+                NEVER
+            } else {
+                belief.meter.when(debited.saturating_add(spare), now, need.grace)
+            };
             latest = latest.max(at);
         }
         latest
@@ -347,6 +371,3 @@ pub(super) fn bit(place: usize) -> u32 {
 pub(super) fn lane_bit(place: usize) -> u64 {
     u32::try_from(place).ok().and_then(|place| 1_u64.checked_shl(place)).unwrap_or(0)
 }
-
-/// Not before output of requests under way is known.
-pub(super) const NEVER: Moment = Moment(u64::MAX);

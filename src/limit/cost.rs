@@ -56,7 +56,7 @@ impl Lane {
     /// Returns what `demand` is expected to be charged when it is over.
     pub fn expected(&self, demand: &Demand) -> Cost {
         let offer = self.offer(demand);
-        let output = self.outputs.share(offer.bound).mean();
+        let output = self.outputs.mean(self.outputs.most(offer.bound));
         Cost { requests: offer.charge.requests, tokens: self.leading.last(&offer.charge, output) }
     }
 
@@ -65,7 +65,8 @@ impl Lane {
         let offer = self.offer(demand);
         let mut tokens = offer.charge.tokens(self.leading);
         if !self.leading.reserves_bound() {
-            tokens = tokens.saturating_add(self.outputs.share(offer.bound).mean());
+            let output = self.outputs.mean(self.outputs.most(offer.bound));
+            tokens = tokens.saturating_add(output);
         }
         Cost { requests: offer.charge.requests, tokens }
     }
@@ -108,7 +109,9 @@ impl Lane {
     /// they will still be charged.
     fn coming_back(&self, bank: &Bank) -> u64 {
         match bank.charging(self.leading) {
-            Charging::Refund => self.open.charge.bound.saturating_sub(self.pool.mean()),
+            Charging::Refund => {
+                self.open.charge.bound.saturating_sub(self.pool.mean(&self.outputs))
+            }
             Charging::Max | Charging::Later | Charging::Split => 0,
         }
     }

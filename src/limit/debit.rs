@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use super::QuotaKind;
 use super::charge::Charge;
-use super::cohort::Member;
 use super::estimate::Prompt;
 use super::hint::RefusalHint;
 use super::hypothesis::Prediction;
 use super::moment::Moment;
-use super::pool::Share;
 use super::settings::Charging;
 use super::traffic::Totals;
 
@@ -25,9 +23,8 @@ pub struct Debit {
     pub(super) prompt: Prompt,
     /// By how much the estimate of the prompt may be too large.
     pub(super) slack: u32,
-    pub(super) share: Share,
-    /// Whether its output is in the sample.
-    pub(super) member: Member,
+    /// What its output may come to.
+    pub(super) output: u64,
     /// How tokens of the minute were taken to be charged, for quotas that follow them.
     pub(super) leading: Charging,
     pub(super) bounded: Bounded,

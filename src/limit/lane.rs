@@ -1,18 +1,21 @@
 //! The quotas that one account grants one limit group: all of them are debited, or none.
 
+use std::cell::OnceCell;
+
 use tokio::time::Instant;
 
-use super::bank::{Bank, NEVER, Need, Settled};
+use super::bank::{Bank, Need, Settled};
 use super::charge::Charge;
-use super::cohort::Member;
 use super::contact::{Contact, Grace};
 use super::debit::{Bounded, Debit, MOST_TOLD, Sent, Stage};
 use super::estimate::Estimates;
 use super::hypothesis::Prediction;
+use super::meter::NEVER;
 use super::moment::{Moment, Timeline, nanos};
 use super::offer::Offer;
+use super::outputs::Outputs;
 use super::pacing::Pacing;
-use super::pool::{Outputs, Pool, Share};
+use super::pool::Pool;
 use super::ramp::Ramp;
 use super::settings::{Charging, LaneSettings};
 use super::traffic::Traffic;
@@ -109,8 +112,6 @@ impl Lane {
     ) -> Result<Debit, Shortfall> {
         let now = self.time.advance(now);
         let offer = self.offer(demand);
-        let share = self.outputs.share(offer.bound);
-        let pool = self.pool.with(share);
         let exceeded = self.exceeded(&offer.certain);
         if let Some((quota, limit, wanted)) = exceeded.filter(|over| !self.may_be_tried(over, now))
         {
@@ -121,7 +122,7 @@ impl Lane {
         latest = latest.max(self.restrained(&offer.charge, now));
         latest = latest.max(self.hold.map(|(quota, at)| Wait { at, quota }));
         if exceeded.is_none() {
-            latest = latest.max(self.fits_quotas(&offer.charge, share, spare, now));
+            latest = latest.max(self.fits_quotas(&offer, spare, now));
         }
         if let Some(Wait { at, quota }) = latest.filter(|wait| wait.at > now) {
             if at == NEVER {
@@ -130,23 +131,24 @@ impl Lane {
             return Err(Shortfall::Later { quota, at: self.time.instant(at) });
         }
         self.hold = None;
-        Ok(self.take(&offer, (share, pool), now))
+        Ok(self.take(&offer, now))
     }
 
     /// Debits every quota, into debt where there is no room.
     pub fn reserve_anyway(&mut self, demand: &Demand, now: Instant) -> Debit {
         let now = self.time.advance(now);
         let offer = self.offer(demand);
-        let share = self.outputs.share(offer.bound);
-        let pool = self.pool.with(share);
-        self.take(&offer, (share, pool), now)
+        self.take(&offer, now)
     }
 
-    fn take(&mut self, offer: &Offer, (share, pool): (Share, Pool), now: Moment) -> Debit {
+    fn take(&mut self, offer: &Offer, now: Moment) -> Debit {
         for bank in &mut self.banks {
             bank.debit(&offer.charge, self.leading, now, self.grace.nanos());
         }
-        self.pool = pool;
+        let output = self.outputs.most(offer.bound);
+        if output > 0 {
+            self.pool.enter(output, now);
+        }
         self.traffic.reserved(&offer.charge);
         self.drift = self.drift.plus(&offer.charge);
         self.contact.begin(now);
@@ -159,8 +161,7 @@ impl Lane {
             charge: offer.charge,
             prompt: offer.prompt,
             slack: u32::try_from(self.estimates.slack(offer.prompt)).unwrap_or(u32::MAX),
-            share,
-            member: Member::default(),
+            output,
             leading: self.leading,
             bounded: offer.bounded,
             probing: !self.contact.is_made(),
@@ -201,6 +202,10 @@ impl Lane {
             bank.predict(&mut guesses, (debit, &unsent), now, grace);
         }
         if moves {
+            if debit.output > 0 {
+                self.pool.leave(debit.output, debit.at);
+                self.pool.enter(debit.output, now);
+            }
             debit.at = now;
             debit.left_behind = 0;
         }
@@ -208,28 +213,17 @@ impl Lane {
         let beliefs = self.banks.iter().map(|bank| bank.beliefs.len()).sum();
         debit.sent = Some(Box::new(Sent { mark, guesses, beliefs }));
         debit.stage = Stage::Sent;
-        if debit.share.may_have_output() {
-            debit.member = self.outputs.join();
-        }
-    }
-
-    /// Takes in that the answer to the request of `debit` has had `tokens` of output so far.
-    pub fn seen(&mut self, debit: &mut Debit, tokens: u64) {
-        let share = debit.share.seen(tokens);
-        self.pool = self.pool.without(debit.share).with(share);
-        debit.share = share;
     }
 
     /// Replaces the estimate by what was truly used, at the debit's own time. Returns what that was
     /// charged in the end.
-    pub fn settle(&mut self, mut debit: Debit, usage: &Usage, now: Instant) -> Cost {
+    pub fn settle(&mut self, debit: Debit, usage: &Usage, now: Instant) -> Cost {
         let now = self.time.advance(now);
         let output = usage.output.count();
         self.account(&debit, output, Some(usage), now);
         self.traffic.settled(&debit.charge, (usage.input.count(), output), now);
-        if debit.share.may_have_output() {
-            self.outputs.learn(debit.member, Some(output));
-            debit.member = Member::default();
+        if debit.output > 0 {
+            self.outputs.learn(output, now.since(debit.at));
             self.unbounded.make();
         }
         self.close(&debit);
@@ -239,7 +233,8 @@ impl Lane {
     /// Closes a debit whose use will never be known: the estimate stays debited.
     pub fn keep(&mut self, debit: Debit, now: Instant) {
         let now = self.time.advance(now);
-        self.account(&debit, debit.share.mean(), None, now);
+        let output = self.outputs.mean(debit.output);
+        self.account(&debit, output, None, now);
         self.close(&debit);
     }
 
@@ -265,8 +260,9 @@ impl Lane {
         if debit.stage == Stage::Reserved {
             self.traffic.leaves(&debit.charge);
         }
-        self.pool = self.pool.without(debit.share);
-        self.outputs.learn(debit.member, None);
+        if debit.output > 0 {
+            self.pool.leave(debit.output, debit.at);
+        }
         self.open.remove(debit);
     }
 
@@ -289,18 +285,15 @@ impl Lane {
         }
     }
 
-    fn fits_quotas(
-        &mut self,
-        charge: &Charge,
-        share: Share,
-        spare: Spare,
-        now: Moment,
-    ) -> Option<Wait> {
+    fn fits_quotas(&mut self, offer: &Offer, spare: Spare, now: Moment) -> Option<Wait> {
+        let output = self.outputs.most(offer.bound);
         let mut need = Need {
-            charge: *charge,
+            charge: offer.charge,
             leading: self.leading,
-            reserve: self.pool.reserve(),
-            output: share.upper(),
+            output: (output, self.outputs.sum(1, output)),
+            pool: &self.pool,
+            outputs: &self.outputs,
+            dues: OnceCell::new(),
             spare: 0,
             minute: nanos(self.settings.minute),
             grace: self.grace.nanos(),

@@ -28,7 +28,7 @@ use super::estimate::Estimates;
 use super::lane::Lane;
 use super::meter::End;
 use super::moment::{Moment, nanos};
-use super::pool::Outputs;
+use super::outputs::Outputs;
 use super::score::Score;
 use super::settings::{Charging, Counting};
 
@@ -137,7 +137,7 @@ impl Lane {
         let is_empty = quotas.iter().all(|quota| quota.told.is_none() && quota.used.is_empty());
         let learned = Learned {
             quotas,
-            outputs: self.outputs,
+            outputs: self.outputs.clone(),
             met: self.contact.is_made(),
             absent_max: self.told_absent,
             estimates: self.estimates,
@@ -176,7 +176,7 @@ impl Lane {
         for quota in &learned.quotas {
             self.recall_quota(quota, kept, now);
         }
-        self.outputs = learned.outputs.sane();
+        self.outputs = learned.outputs.clone().sane();
         if self.outputs.is_known() {
             self.unbounded.make();
         }
@@ -196,7 +196,7 @@ impl Lane {
         let grace = self.grace.nanos();
         let mut used =
             bank.likeliest().map(|belief| belief.meter.past(now, grace)).unwrap_or_default();
-        let to_come = self.pool.reserve();
+        let to_come = self.pool.reserve(&self.outputs);
         if bank.charging(self.leading).is_later(bank.kind) && to_come > 0 {
             used.push(PastDebit { ago_ms: 0, amount: to_come });
         }

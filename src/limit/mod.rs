@@ -27,7 +27,6 @@
 mod answer;
 mod bank;
 mod charge;
-mod cohort;
 mod contact;
 mod cost;
 mod debit;
@@ -42,6 +41,7 @@ mod meter;
 mod moment;
 mod offer;
 mod offset;
+mod outputs;
 mod pacing;
 mod pool;
 mod ramp;

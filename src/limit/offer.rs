@@ -9,7 +9,7 @@ use super::debit::Bounded;
 use super::estimate::Prompt;
 use super::lane::Lane;
 use super::moment::{Moment, nanos};
-use super::pool::MODEST;
+use super::outputs::MODEST;
 use crate::count::Demand;
 use crate::units::Tokens;
 

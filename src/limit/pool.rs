@@ -1,201 +1,246 @@
-//! What outputs were so far, and how much of those under way is still to be expected.
+//! The requests under way, and when what they use falls due.
 //!
 //! # What this module owns
 //!
-//! [`Outputs`], the running mean and spread of what answers used, and [`Pool`], the sum of what the
-//! requests under way are expected to use. Where output is charged when it is known, the pool is
-//! kept free: its mean plus two standard deviations of the sum, never above the sum of the bounds.
+//! [`Pool`], how many requests are under way, by their age, and what they may use at most. Where
+//! output is charged when it is known, room for it must be there when it falls due, and not before: a
+//! quota refills meanwhile. [`Due`] says how much falls due until when: the mean and two standard
+//! deviations of the sum, never above the sum of the bounds.
+//!
+//! # What this module does not do
+//!
+//! It does not know how outputs are distributed ([`super::outputs`] does) nor what room there will be
+//! ([`super::meter`] does).
 //!
 //! # Invariants
 //!
-//! 1. What a share adds when it enters the pool, it takes out when it leaves: integers, no drift.
+//! 1. What a request adds when it enters the pool, it takes out when it leaves: integers, no drift.
+//! 2. At most [`PLACES`] groups are kept, each spanning a share of its age.
 
-use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
-use super::cohort::{Cohort, Member};
 use super::meter::float;
+use super::moment::Moment;
+use super::outputs::{Course, DEVIATIONS, Outputs, whole};
 
-/// What outputs were so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Outputs {
-    /// How many answers are in mean and variance.
-    seen: u32,
-    mean: f64,
-    variance: f64,
-    /// What those were that ended first, while nothing better is known.
-    #[serde(skip)]
-    early: Early,
-    #[serde(skip)]
-    cohort: Cohort,
-}
-
-/// What the first answers used.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Early {
-    seen: u32,
-    mean: f64,
+/// The requests under way.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    groups: VecDeque<Group>,
+    count: u64,
     most: u64,
 }
 
-/// The part of one request in the pool.
+/// Requests that were sent one after the other.
+#[derive(Debug, Clone, Copy)]
+struct Group {
+    first: Moment,
+    last: Moment,
+    count: u64,
+    /// What they may use together.
+    most: u64,
+}
+
+/// What falls due from a moment on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Share {
-    mean: u64,
-    /// The mean, as far as it is known.
-    upper: u64,
-    /// The standard deviation.
-    spread: u64,
-    /// `None`: it has no bound.
-    bound: Option<u64>,
+pub(super) struct Due {
+    /// In so many nanoseconds.
+    pub(super) after: u64,
+    /// What requests under way will have been charged by the next one.
+    pub(super) others: u64,
+    /// What one more makes of it.
+    pub(super) all: u64,
 }
 
-/// What is expected of all requests under way.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Pool {
-    mean: u64,
-    upper: u64,
-    variance: u128,
-    bounds: u64,
-    unbounded: u32,
-}
-
-impl Outputs {
-    /// Takes a request that is being sent into the sample, if it has a place there.
-    pub(super) fn join(&mut self) -> Member {
-        self.cohort.join()
-    }
-
-    /// Takes in that the answer to a request used `output` tokens; `None` where that was never known.
-    pub(super) fn learn(&mut self, member: Member, output: Option<u64>) {
-        if let Some(output) = output {
-            self.early.seen = self.early.seen.saturating_add(1);
-            self.early.mean += (float(output) - self.early.mean) / f64::from(self.early.seen);
-            self.early.most = self.early.most.max(output);
-        }
-        if let Some(sample) = self.cohort.end(member, output) {
-            let weight = (f64::from(sample.size) / f64::from(self.seen + sample.size)).max(0.2);
-            let off = sample.mean - self.mean;
-            self.mean += weight * off;
-            let spread = self.variance + weight * off * off;
-            self.variance = (1.0 - weight) * spread + weight * sample.variance;
-            self.seen = self.seen.saturating_add(sample.size).min(MOST_SEEN);
-        }
-    }
-
-    /// Returns whether any answer was seen.
-    pub(super) fn is_known(&self) -> bool {
-        self.seen > 0 || self.early.seen > 0
-    }
-
-    /// Returns it without what no answers can have led to: it comes from a file.
-    pub(super) fn sane(self) -> Self {
-        let is_sane = |number: f64| number.is_finite() && number >= 0.0;
-        if is_sane(self.mean) && is_sane(self.variance) { self } else { Self::default() }
-    }
-
-    /// Returns how much one answer may be expected to use: the mean and one deviation; `None` while
-    /// nothing is known.
-    pub(super) fn usual(&self) -> Option<u64> {
-        if self.seen > 0 {
-            return Some(whole(self.mean + self.variance.sqrt()));
-        }
-        (self.early.seen > 0).then_some(self.early.most)
-    }
-
-    /// Returns what to expect of a request with this bound: all of it while nothing is known.
-    pub(super) fn share(&self, bound: Option<u64>) -> Share {
-        let most = bound.unwrap_or(u64::MAX);
-        if self.seen == 0 {
-            let early = (self.early.seen > 0).then(|| whole(self.early.mean).min(most));
-            let upper = bound.unwrap_or(MODEST.max(self.early.most));
-            return Share { mean: early.unwrap_or(upper), upper, spread: 0, bound };
-        }
-        // The mean itself is known from so many answers only.
-        let unsure = 2.0 * (self.variance / f64::from(self.seen)).sqrt();
-        let spread = whole(self.variance.sqrt()).min(most).min(u64::from(u32::MAX));
-        Share {
-            mean: whole(self.mean).min(most),
-            upper: whole(self.mean + unsure).min(most),
-            spread,
-            bound,
-        }
-    }
-}
-
-impl Share {
-    /// Returns what is expected of it.
-    pub(super) fn mean(&self) -> u64 {
-        self.mean
-    }
-
-    /// Returns the share of a request that has had `tokens` of output so far.
-    ///
-    /// Output is charged when it is known, which is at the end: what is there already is charged
-    /// for certain, and only the rest is still open.
-    pub(super) fn seen(self, tokens: u64) -> Self {
-        let most = self.bound.unwrap_or(u64::MAX);
-        let mean = self.mean.max(tokens).min(most);
-        let upper = self.upper.max(tokens).min(most);
-        Self { mean, upper, spread: self.spread.min(most.saturating_sub(tokens)), ..self }
-    }
-
-    /// Returns what it may take.
-    pub(super) fn upper(&self) -> u64 {
-        self.upper
-    }
-
-    fn variance(&self) -> u128 {
-        u128::from(self.spread) * u128::from(self.spread)
-    }
-
-    /// Returns whether it may have any output at all.
-    pub(super) fn may_have_output(&self) -> bool {
-        self.bound != Some(0)
-    }
-}
+/// What falls due, in the order of time.
+pub(super) type Dues = [Due; PARTS.len()];
 
 impl Pool {
-    /// Returns the pool with one more request.
-    pub(super) fn with(mut self, share: Share) -> Self {
-        self.mean = self.mean.saturating_add(share.mean);
-        self.upper = self.upper.saturating_add(share.upper);
-        self.variance = self.variance.saturating_add(share.variance());
-        self.bounds = self.bounds.saturating_add(share.bound.unwrap_or(0));
-        self.unbounded += u32::from(share.bound.is_none());
-        self
+    /// Takes in a request debited at `since`, now, that may use `most`.
+    pub(super) fn enter(&mut self, most: u64, since: Moment) {
+        self.count += 1;
+        self.most = self.most.saturating_add(most);
+        match self.groups.back_mut() {
+            Some(newest) if since.since(newest.first) < LEAST => {
+                newest.last = newest.last.max(since);
+                newest.count += 1;
+                newest.most = newest.most.saturating_add(most);
+            }
+            _ => {
+                self.make_place(since);
+                self.groups.push_back(Group { first: since, last: since, count: 1, most });
+            }
+        }
     }
 
-    /// Returns the pool with one request less.
-    pub(super) fn without(mut self, share: Share) -> Self {
-        self.mean = self.mean.saturating_sub(share.mean);
-        self.upper = self.upper.saturating_sub(share.upper);
-        self.variance = self.variance.saturating_sub(share.variance());
-        self.bounds = self.bounds.saturating_sub(share.bound.unwrap_or(0));
-        self.unbounded = self.unbounded.saturating_sub(u32::from(share.bound.is_none()));
-        self
+    /// Takes out a request that was debited at `since`.
+    pub(super) fn leave(&mut self, most: u64, since: Moment) {
+        self.count = self.count.saturating_sub(1);
+        self.most = self.most.saturating_sub(most);
+        let behind = self.groups.partition_point(|group| group.first <= since);
+        let Some(place) = behind.checked_sub(1) else { return };
+        let Some(group) = self.groups.get_mut(place) else { return };
+        group.count = group.count.saturating_sub(1);
+        group.most = group.most.saturating_sub(most);
+        if group.count == 0 {
+            self.groups.remove(place);
+        }
+    }
+
+    /// Returns the most that they may use together.
+    pub(super) fn most(&self) -> u64 {
+        self.most
     }
 
     /// Returns what is expected of all of them together.
-    pub(super) fn mean(&self) -> u64 {
-        self.mean
+    pub(super) fn mean(&self, outputs: &Outputs) -> u64 {
+        outputs.mean(self.most.checked_div(self.count).unwrap_or(0)).saturating_mul(self.count)
     }
 
-    /// Returns what has to be kept free for it.
-    pub(super) fn reserve(&self) -> u64 {
-        let deviation = u64::try_from(self.variance.isqrt()).unwrap_or(u64::MAX);
-        let likely = self.upper.saturating_add(deviation.saturating_mul(2));
-        if self.unbounded == 0 { likely.min(self.bounds) } else { likely }
+    /// Returns what all of them together are likely to use at most, whatever their age.
+    pub(super) fn reserve(&self, outputs: &Outputs) -> u64 {
+        outputs.sum(self.count, self.most)
+    }
+
+    /// Returns what falls due when, if one more that may use `own` is sent at `now`.
+    pub(super) fn dues(&self, outputs: &Outputs, own: u64, now: Moment) -> Dues {
+        let ages = self.groups.iter().map(|group| (now.since(group.middle()), group.count));
+        let course = outputs.course(ages);
+        let mut after = 0;
+        PARTS.map(|part| {
+            let until = course.end() / WHOLE * part;
+            let (mut mean, mut variance) = (0.0, 0.0);
+            for group in &self.groups {
+                let (sum, spread) = group.due(&course, now, until);
+                mean += sum;
+                variance += spread;
+            }
+            let one = Group { first: now, last: now, count: 1, most: own };
+            let (sum, spread) = one.due(&course, now, until);
+            let likely = |mean: f64, variance: f64| whole(mean + DEVIATIONS * variance.sqrt());
+            let others = likely(mean, variance).min(self.most);
+            let all = likely(mean + sum, variance + spread).min(self.most.saturating_add(own));
+            Due { after: std::mem::replace(&mut after, until), others, all: all.max(others) }
+        })
+    }
+
+    /// Joins the two neighbours that are the closest for their age, where all places are taken.
+    fn make_place(&mut self, now: Moment) {
+        if self.groups.len() < PLACES {
+            return;
+        }
+        let nexts = self.groups.iter().skip(1);
+        let spans = self.groups.iter().zip(nexts).map(|(group, next)| {
+            float(next.last.since(group.first)) / float(now.since(group.first).max(1))
+        });
+        let best = spans.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(i, _)| i);
+        let Some(later) = self.groups.remove(best + 1) else { return };
+        let Some(earlier) = self.groups.get_mut(best) else { return };
+        earlier.last = later.last;
+        earlier.count += later.count;
+        earlier.most = earlier.most.saturating_add(later.most);
     }
 }
 
-/// Reserved for an output without a bound before anything is known: what a short answer has.
-pub(super) const MODEST: u64 = 256;
+impl Group {
+    fn middle(&self) -> Moment {
+        self.first.plus(self.last.since(self.first) / 2)
+    }
 
-/// So many answers are remembered: what outputs are like may change.
-const MOST_SEEN: u32 = 1_024;
+    /// Returns mean and variance of what these are charged within `until` nanoseconds.
+    fn due(&self, course: &Course, now: Moment, until: u64) -> (f64, f64) {
+        let age = now.since(self.middle());
+        let likely = course.between(age, age.saturating_add(until));
+        let (count, most) = (float(self.count), float(self.most));
+        let mean = (likely.mean * count + likely.unknown * most).min(most);
+        (mean, likely.variance * count)
+    }
+}
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts saturate")]
-fn whole(amount: f64) -> u64 {
-    amount.ceil() as u64
+/// The most groups.
+const PLACES: usize = 24;
+/// Requests sent so shortly after each other are of one age, in nanoseconds.
+const LEAST: u64 = 2_000_000;
+/// Up to which parts of the longest known time dues are added up.
+const PARTS: [u64; 10] = [0, 2, 4, 8, 12, 16, 24, 32, 48, WHOLE];
+const WHOLE: u64 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+    const SECOND: u64 = 1_000 * MS;
+
+    /// Answers of 100 tokens that take two seconds.
+    fn usual() -> Outputs {
+        let mut outputs = Outputs::default();
+        (0..500).for_each(|_| outputs.learn(100, 2 * SECOND + SECOND / 4));
+        outputs
+    }
+
+    fn last(dues: &Dues) -> Due {
+        *dues.last().expect("there are some")
+    }
+
+    #[test]
+    fn while_nothing_is_known_all_may_be_charged_at_once() {
+        let mut pool = Pool::default();
+        pool.enter(1_000, Moment(0));
+        let dues = pool.dues(&Outputs::default(), 500, Moment(SECOND));
+        assert!(dues.iter().all(|due| *due == Due { after: 0, others: 1_000, all: 1_500 }));
+    }
+
+    #[test]
+    fn outputs_fall_due_when_their_answers_end() {
+        let mut pool = Pool::default();
+        let sent = Moment(SECOND);
+        (0..50).for_each(|_| pool.enter(1_000, sent));
+        let outputs = usual();
+        let within = |now: Moment, time: u64| {
+            let dues = pool.dues(&outputs, 1_000, now);
+            dues.iter().take_while(|due| due.after < time).last().map_or(0, |due| due.others)
+        };
+        assert!(within(sent, SECOND) < 100, "none ends within a second: {}", within(sent, SECOND));
+        let later = sent.plus(3 * SECOND / 2);
+        let soon = within(later, 2 * SECOND);
+        assert!((4_500..=6_000).contains(&soon), "all end within the next one: {soon}");
+    }
+
+    #[test]
+    fn one_more_makes_more_of_it_and_never_more_than_the_bounds() {
+        let mut pool = Pool::default();
+        (0..10).for_each(|i| pool.enter(120, Moment(i * 10 * MS)));
+        let due = last(&pool.dues(&usual(), 120, Moment(SECOND)));
+        assert!((1_000..=1_200).contains(&due.others), "{due:?}");
+        assert!((90..=120).contains(&(due.all - due.others)), "{due:?}");
+    }
+
+    #[test]
+    fn what_enters_leaves_without_a_trace_in_any_order() {
+        let mut pool = Pool::default();
+        let mut open: Vec<(u64, Moment)> =
+            (0..500).map(|i| (i % 7, Moment(i * i * 40 * MS))).collect();
+        for (most, at) in &open {
+            pool.enter(*most, *at);
+            assert!(pool.groups.len() <= PLACES);
+        }
+        open.rotate_left(123);
+        for (left, (most, at)) in open.iter().enumerate() {
+            assert_eq!(pool.count, 500 - left as u64);
+            pool.leave(*most, *at);
+        }
+        assert_eq!((pool.groups.len(), pool.count, pool.most), (0, 0, 0));
+    }
+
+    #[test]
+    fn groups_are_short_for_their_age() {
+        let mut pool = Pool::default();
+        (0..10_000).for_each(|i| pool.enter(1, Moment(i * 10 * MS)));
+        let now = Moment(100 * SECOND);
+        for group in &pool.groups {
+            let (span, age) = (group.last.since(group.first), now.since(group.first));
+            assert!(span <= age / 2, "{span} of {age}");
+        }
+    }
 }

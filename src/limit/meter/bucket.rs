@@ -90,6 +90,11 @@ impl Bucket {
         self.limit
     }
 
+    /// Returns the time in which it refills.
+    pub(super) fn window(&self) -> u64 {
+        self.window
+    }
+
     /// Debits `amount` at `now`.
     ///
     /// The provider may get the request up to `grace` nanoseconds later: a full bucket does not

@@ -10,12 +10,14 @@
 //! answers ([`super::quota`] does). It keeps no record of a request: who debits must say the time of
 //! the debit again to correct it.
 
+mod ahead;
 mod bucket;
 mod fixed;
 mod log;
 mod others;
 mod sliding;
 
+pub(super) use self::ahead::{NEVER, Wanted};
 use self::bucket::Bucket;
 pub(super) use self::fixed::End;
 use self::fixed::Fixed;

@@ -26,6 +26,11 @@ impl Sliding {
         Self { limit, window, log: Log::new(window), others: Others::default() }
     }
 
+    /// Returns the length of the window.
+    pub(super) fn window(&self) -> u64 {
+        self.window
+    }
+
     /// Drops what has left at `now`.
     pub(super) fn advance(&mut self, now: Moment, grace: u64) {
         let window = self.window;
