@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::admit::{AppSnapshot, LaneSnapshot, LineSnapshot, Snapshot, WaiterSnapshot};
-use crate::limit::QuotaKind;
+use crate::limit::{Belief, Charging, Counting, QuotaKind};
 
 /// Returns `snapshot` as JSON; times are in milliseconds, and say so in their names.
 pub(super) fn json(snapshot: &Snapshot) -> String {
@@ -102,6 +102,28 @@ struct QuotaView {
     limit: Option<u64>,
     headroom: i64,
     reset_ms: u64,
+    /// `null` where nothing is counted over time.
+    believed: Option<BeliefView>,
+}
+
+#[derive(Serialize)]
+struct BeliefView {
+    counting: Option<Counting>,
+    /// `null` where requests are counted.
+    charging: Option<Charging>,
+    /// What it may be instead: a request goes when all of them have room.
+    or: Vec<WayView>,
+    /// How many answers told of the quota.
+    answers: u32,
+    configured_limit: Option<u64>,
+    told_limit: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct WayView {
+    counting: Counting,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charging: Option<Charging>,
 }
 
 impl<'a> LineView<'a> {
@@ -159,8 +181,28 @@ impl<'a> LaneView<'a> {
                     limit: level.limit,
                     headroom: level.headroom,
                     reset_ms: millis(level.reset),
+                    believed: lane
+                        .beliefs
+                        .iter()
+                        .find(|belief| belief.quota == level.quota)
+                        .map(BeliefView::of),
                 })
                 .collect(),
+        }
+    }
+}
+
+impl BeliefView {
+    fn of(belief: &Belief) -> Self {
+        let mut ways = belief.ways.iter().copied();
+        let likeliest = ways.next();
+        Self {
+            counting: likeliest.map(|(counting, _)| counting),
+            charging: likeliest.and_then(|(_, charging)| charging),
+            or: ways.map(|(counting, charging)| WayView { counting, charging }).collect(),
+            answers: belief.answers,
+            configured_limit: belief.configured,
+            told_limit: belief.told,
         }
     }
 }

@@ -84,6 +84,15 @@ impl State {
         pool
     }
 
+    /// Returns the pool that requests for `model` go to, if one was made.
+    pub(super) fn known_route(
+        &self,
+        owner: Option<AccountId>,
+        model: &ModelName,
+    ) -> Option<PoolId> {
+        self.routes.by_model.get(&RouteKey { owner, model: model.clone() }).copied()
+    }
+
     fn lane_keys(&self, accounts: &[AccountId], model: &ModelName) -> Vec<LaneKey> {
         let key =
             |&account| LaneKey { account, group: self.lane_settings(account, model).0.into() };

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Admission;
-use super::state::State;
-use crate::limit::{QuotaKind, QuotaLevel};
+use super::state::{LaneEntry, State};
+use crate::limit::{Belief, Cost, QuotaKind, QuotaLevel};
 use crate::line::{AppView, Backlog, PoolId};
 use crate::units::{AccountName, AppName, Class, ModelName};
-use crate::upstream::Standing;
+use crate::upstream::{ClientKey, Standing};
 
 /// The state of all lanes and lines at one moment.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct LaneSnapshot {
     pub open: usize,
     /// Each quota.
     pub levels: Vec<QuotaLevel>,
+    /// What is believed of each that is counted over time.
+    pub beliefs: Vec<Belief>,
     /// How old what it began with was, where it was learned in an earlier run.
     pub recalled: Option<Duration>,
 }
@@ -112,6 +114,7 @@ impl Admission {
                     group: named(&entry.key.group).to_owned(),
                     open: entry.open,
                     levels: entry.lane.levels(now),
+                    beliefs: entry.lane.beliefs(),
                     recalled: entry.memory.recalled,
                 })
                 .collect();
@@ -123,6 +126,23 @@ impl Admission {
 }
 
 impl Admission {
+    /// Returns what a request for `model` may find of each quota once those have gone who wait: of
+    /// the lane with the most headroom. Nothing where no such request came before.
+    pub fn levels(&self, own_key: Option<&ClientKey>, model: &ModelName) -> Vec<QuotaLevel> {
+        self.shared.with(|state| {
+            let now = Instant::now();
+            let owner = own_key.and_then(|key| state.fleet.guest(key));
+            let Some(pool) = state.known_route(owner, model) else { return Vec::new() };
+            let lanes = state.line.lanes(pool).iter().filter_map(|lane| state.lanes.get(lane));
+            let roomier = |a: &LaneEntry, b: &LaneEntry| {
+                a.lane.headroom(now).total_cmp(&b.lane.headroom(now))
+            };
+            let Some(best) = lanes.max_by(|a, b| roomier(a, b)) else { return Vec::new() };
+            let Backlog { requests, tokens } = state.line.waiting_for(pool).1;
+            best.lane.levels_behind(&Cost { requests, tokens }, now)
+        })
+    }
+
     /// Tells whether some key can be used now or after a rest; true where clients bring their own.
     pub fn has_usable_key(&self) -> bool {
         self.shared.with(|state| {

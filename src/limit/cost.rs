@@ -7,6 +7,7 @@ use super::bank::Bank;
 use super::charge::Charge;
 use super::lane::Lane;
 use super::meter::float;
+use super::moment::nanos;
 use super::settings::Charging;
 use crate::count::Demand;
 use crate::units::{Tokens, Usage};
@@ -71,14 +72,14 @@ impl Lane {
         Cost { requests: offer.charge.requests, tokens }
     }
 
-    /// Returns the largest part that `cost` takes of any of the lane's limits: 1 is a whole window of
-    /// one quota. Zero while no limit is known.
+    /// Returns the largest part that `cost` takes of any of the lane's limits, its slots included: 1
+    /// is a whole window of one quota. Zero while no limit is known.
     pub fn share(&self, cost: &Cost) -> f64 {
         let parts = self.banks.iter().filter_map(|bank| {
             let amount = cost.of(bank.kind)?;
             Some(float(amount) / float(bank.limit()))
         });
-        parts.fold(0.0, f64::max)
+        parts.fold(self.slots.share(cost.requests, nanos(self.settings.minute)), f64::max)
     }
 
     /// Returns when `cost` will have gone through this lane, if all of it waited now and nothing else
@@ -95,6 +96,7 @@ impl Lane {
             let rest = amount.saturating_sub(back);
             latest = latest.max(bank.gone_through(rest, moment, grace));
         }
+        latest = latest.max(self.slots.gone_through(cost.requests, moment));
         self.time.instant(latest)
     }
 

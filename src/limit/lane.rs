@@ -18,6 +18,7 @@ use super::pacing::Pacing;
 use super::pool::Pool;
 use super::ramp::Ramp;
 use super::settings::{Charging, LaneSettings};
+use super::slots::Slots;
 use super::traffic::Traffic;
 use super::{Cost, QuotaKind, Shortfall, Spare};
 use crate::count::Demand;
@@ -44,6 +45,7 @@ pub struct Lane {
     pub(super) told_absent: Option<u64>,
     pub(super) pool: Pool,
     pub(super) open: Open,
+    pub(super) slots: Slots,
     /// After a refusal nothing goes before this, for want of this quota.
     pub(super) hold: Option<(QuotaKind, Moment)>,
     /// When the provider answered last.
@@ -83,6 +85,7 @@ impl Lane {
             told_absent: None,
             pool: Pool::default(),
             open: Open::default(),
+            slots: Slots::new(settings.concurrency),
             hold: None,
             heard: begin,
             drift: Charge::default(),
@@ -172,6 +175,7 @@ impl Lane {
             refusal: None,
         };
         self.open.add(&debit);
+        self.slots.take(now);
         debit
     }
 
@@ -206,6 +210,8 @@ impl Lane {
                 self.pool.leave(debit.output, debit.at);
                 self.pool.enter(debit.output, now);
             }
+            self.slots.give_back(debit.at);
+            self.slots.take(now);
             debit.at = now;
             debit.left_behind = 0;
         }
@@ -253,6 +259,7 @@ impl Lane {
         for bank in &mut self.banks {
             bank.account(&settled, debit.left_behind, now, self.grace.nanos());
         }
+        self.slots.learn(debit.at, now);
     }
 
     /// Takes a debit out of the sums over what is under way.
@@ -264,6 +271,7 @@ impl Lane {
             self.pool.leave(debit.output, debit.at);
         }
         self.open.remove(debit);
+        self.slots.give_back(debit.at);
     }
 
     /// Creates the beliefs about a quota of `kind`.
@@ -274,13 +282,10 @@ impl Lane {
     }
 
     fn fits_slots(&self) -> Result<(), Shortfall> {
-        match self.settings.concurrency {
-            Some(0) => {
-                Err(Shortfall::TooLarge { quota: QuotaKind::Concurrency, limit: 0, wanted: 1 })
-            }
-            Some(slots) if self.open.count >= slots => {
-                Err(Shortfall::AfterAnswer { quota: QuotaKind::Concurrency })
-            }
+        let quota = QuotaKind::Concurrency;
+        match (self.slots.most, self.slots.free()) {
+            (Some(0), _) => Err(Shortfall::TooLarge { quota, limit: 0, wanted: 1 }),
+            (_, Some(0)) => Err(Shortfall::AfterAnswer { quota }),
             _ => Ok(()),
         }
     }

@@ -48,6 +48,7 @@ mod ramp;
 mod route;
 mod score;
 mod settings;
+mod slots;
 mod traffic;
 mod view;
 mod words;
@@ -148,6 +149,22 @@ pub struct QuotaLevel {
     pub headroom: i64,
     /// Time until the quota is full again (or its window ends) if nothing else is debited.
     pub reset: Duration,
+}
+
+/// What is believed of one quota, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Belief {
+    /// Which quota.
+    pub quota: QuotaKind,
+    /// The ways of counting, and of charging where tokens are counted, that may be the provider's:
+    /// the likeliest first. Room is what all of them leave.
+    pub ways: Vec<(Counting, Option<Charging>)>,
+    /// How many answers told of it.
+    pub answers: u32,
+    /// The limit that is configured, if one is.
+    pub configured: Option<u64>,
+    /// The limit that the provider told last, if it did.
+    pub told: Option<u64>,
 }
 
 impl QuotaKind {

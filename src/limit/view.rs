@@ -5,21 +5,20 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::bank::Bank;
+use super::cost::Cost;
 use super::hypothesis::Hypothesis;
 use super::lane::Lane;
 use super::meter::float;
 use super::moment::Moment;
-use super::{QuotaKind, QuotaLevel};
+use super::{Belief, QuotaKind, QuotaLevel};
 
 impl Lane {
     /// Returns the least headroom of all quotas as a share of their limits; 1 is full, negative is
     /// debt.
     pub fn headroom(&self, now: Instant) -> f64 {
         let now = self.time.peek(now);
-        let slots = self
-            .settings
-            .concurrency
-            .map(|slots| float(slots.saturating_sub(self.open.count)) / float(slots.max(1)));
+        let slots = self.slots.most.zip(self.slots.free());
+        let slots = slots.map(|(most, free)| float(free) / float(most.max(1)));
         let shares = self.banks.iter().filter(|bank| !bank.kind.is_slice()).map(|bank| {
             #[expect(clippy::cast_precision_loss, reason = "a share needs no more")]
             let room = self.room(bank, now) as f64;
@@ -41,13 +40,47 @@ impl Lane {
                 reset: Duration::from_nanos(full.max().unwrap_or(0)),
             }
         });
-        let slots = self.settings.concurrency.map(|slots| QuotaLevel {
+        let slots = self.slots.most.zip(self.slots.free()).map(|(most, free)| QuotaLevel {
             quota: QuotaKind::Concurrency,
-            limit: Some(slots),
-            headroom: i64::try_from(slots.saturating_sub(self.open.count)).unwrap_or(i64::MAX),
+            limit: Some(most),
+            headroom: i64::try_from(free).unwrap_or(i64::MAX),
             reset: Duration::ZERO,
         });
         meters.chain(slots).collect()
+    }
+
+    /// Returns the state of every quota as it is for those who come after `waiting`.
+    pub fn levels_behind(&self, waiting: &Cost, now: Instant) -> Vec<QuotaLevel> {
+        let behind = |level: QuotaLevel| {
+            let taken = waiting.of(level.quota).unwrap_or(0);
+            QuotaLevel { headroom: level.headroom.saturating_sub_unsigned(taken), ..level }
+        };
+        self.levels(now).into_iter().map(behind).collect()
+    }
+
+    /// Returns what is believed of every quota that is counted over time.
+    pub fn beliefs(&self) -> Vec<Belief> {
+        let belief = |bank: &Bank| {
+            let charging = |belief: &Hypothesis| match bank.kind {
+                kind if kind.is_of_tokens() => Some(belief.charging(self.leading)),
+                _ => None,
+            };
+            let way = |belief: &Hypothesis| (belief.way.counting, charging(belief));
+            let mut ways: Vec<_> = bank.likeliest().map(way).into_iter().collect();
+            for one in bank.plausible().map(way) {
+                if !ways.contains(&one) {
+                    ways.push(one);
+                }
+            }
+            Belief {
+                quota: bank.kind,
+                ways,
+                answers: bank.statements,
+                configured: bank.ceiling,
+                told: bank.told,
+            }
+        };
+        self.banks.iter().map(belief).collect()
     }
 
     /// Returns what could be debited by every plausible belief.

@@ -36,6 +36,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
+use self::answer::limits;
 use self::attempt::{Outcome, Try};
 use self::errand::Errand;
 pub use self::failure::Failure;
@@ -201,6 +202,7 @@ impl Proxy {
             return answer;
         }
         if matches!(failure, Failure::Refused(_)) {
+            limits(answer.headers_mut(), &self.levels(visit));
             let books = self.books(&visit.record);
             books.metrics.refused(&books.series);
         }

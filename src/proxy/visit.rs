@@ -15,6 +15,7 @@ use crate::admit::Ask;
 use crate::auth::{Client, Looks};
 use crate::call::Endpoint;
 use crate::count::Prefix;
+use crate::limit::QuotaLevel;
 use crate::settle::Record;
 use crate::units::{AppName, Party, RequestId};
 use crate::upstream::ClientKey;
@@ -90,11 +91,21 @@ impl Proxy {
         patience::patience(&visit.head.headers, longest, needed.unwrap_or_default())
     }
 
+    /// Returns the client's key, where each client uses its own.
+    fn own_key(&self, visit: &Visit) -> Option<ClientKey> {
+        let own = self.inner.upstream.accounts.is_empty();
+        own.then(|| ClientKey::from_headers(&visit.head.headers))
+    }
+
+    /// Returns what the client may have of its model's quotas after those who wait.
+    pub(super) fn levels(&self, visit: &Visit) -> Vec<QuotaLevel> {
+        self.inner.admission.levels(self.own_key(visit).as_ref(), &visit.record.model)
+    }
+
     /// Says what a request is to be admitted for.
     pub(super) fn ask(&self, visit: &Visit, errand: &Errand) -> Ask {
-        let own = self.inner.upstream.accounts.is_empty();
         Ask {
-            own_key: own.then(|| ClientKey::from_headers(&visit.head.headers)),
+            own_key: self.own_key(visit),
             party: visit.record.party.clone(),
             wanted_by: visit.wishes.deadline,
             likeness: errand.likeness(&visit.head, self.inner.seed),

@@ -251,6 +251,11 @@ impl Fleet {
         self.guests.adopt(key)
     }
 
+    /// Returns the account of a client's own key, if it has one; it is not held.
+    pub fn guest(&self, key: &ClientKey) -> Option<AccountId> {
+        self.guests.find(key)
+    }
+
     /// Ends a hold of [`adopt`](Self::adopt). A configured account is left alone.
     pub fn leave(&mut self, account: AccountId) {
         self.guests.leave(account);

@@ -53,6 +53,11 @@ impl Guests {
         Ok(Adopted { account, evicted })
     }
 
+    /// Returns the account of `key`, if it has one.
+    pub(super) fn find(&self, key: &ClientKey) -> Option<AccountId> {
+        self.by_key.peek(key).copied()
+    }
+
     pub(super) fn leave(&mut self, account: AccountId) {
         if let Some(guest) = self.by_account.get_mut(&account) {
             guest.visits = guest.visits.saturating_sub(1);

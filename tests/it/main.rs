@@ -17,4 +17,5 @@ mod recorder;
 mod refusals;
 mod restart;
 mod simulate;
+mod told;
 mod upstream;
