@@ -7,7 +7,6 @@ use super::state::{Goer, Grant, Hold, State, Ticket};
 use crate::count::Demand;
 use crate::limit::{Debit, QuotaKind};
 use crate::line::{Answer, LaneId, Left, Place, PoolId, Purpose, SavedFor, Try, Turn, Waiter};
-use crate::units::Class;
 
 /// What came of a try: for the line, and for the one who was tried.
 struct Outcome {
@@ -86,7 +85,8 @@ impl State {
         };
         let (party, demand, pool) = (request.party.clone(), ticket.demand, request.pool);
         let prefix = &ticket.prefix.clone();
-        let debit = match self.try_debit(asked.lane, (party.class, &demand), now) {
+        let class = self.line.goes_as(asked.lane, asked.place).unwrap_or(party.class);
+        let debit = match self.try_debit(asked.lane, (class, &demand), now) {
             Ok(debit) => debit,
             Err(Hold::Shut(at)) => return Outcome::of(Answer::Shut(at)),
             Err(Hold::Until(at, quota)) => {
@@ -130,7 +130,8 @@ impl State {
         else {
             return false;
         };
-        let (class, demand): (Class, Demand) = (request.party.class, ticket.demand);
+        let class = self.line.goes_as(lane, saved.place).unwrap_or(request.party.class);
+        let demand: Demand = ticket.demand;
         let at = match self.try_debit(lane, (class, &demand), now) {
             Ok(debit) => {
                 self.take_back(lane, debit);

@@ -151,14 +151,16 @@ pub struct QuotaLevel {
     pub reset: Duration,
 }
 
+/// How a provider may count, and charge where tokens are counted.
+pub type BelievedWay = (Counting, Option<Charging>);
+
 /// What is believed of one quota, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Belief {
     /// Which quota.
     pub quota: QuotaKind,
-    /// The ways of counting, and of charging where tokens are counted, that may be the provider's:
-    /// the likeliest first. Room is what all of them leave.
-    pub ways: Vec<(Counting, Option<Charging>)>,
+    /// The ways that may be the provider's, the likeliest first. Room is what all of them leave.
+    pub ways: Vec<BelievedWay>,
     /// How many answers told of it.
     pub answers: u32,
     /// The limit that is configured, if one is.

@@ -261,6 +261,15 @@ impl<T> Line<T> {
         }
     }
 
+    /// Returns the class by whose rules somebody goes on `lane`: the highest for the first of a lower
+    /// one whose credit covers it, which leaves nothing free for those it goes before.
+    pub fn goes_as(&self, lane: LaneId, place: Place) -> Option<Class> {
+        let class = self.waiters.get(&place)?.request.party.class;
+        let by_credit =
+            self.is_covered(lane, class, place) && self.leader(lane, class, &[]) == Some(place);
+        Some(if by_credit { Class::Interactive } else { class })
+    }
+
     /// Returns the first of all who wait before `lane`, with its class.
     fn first(&self, lane: LaneId, passed: &[Place]) -> Option<(Place, Class)> {
         let lower = [Class::Standard, Class::Batch].into_iter();

@@ -42,6 +42,7 @@ pub(super) enum Kind {
 /// One case, drawn from its seed.
 #[derive(Debug, Clone)]
 pub(super) struct Case {
+    pub(super) seed: u64,
     pub(super) kind: Kind,
     /// What the lanes are told.
     pub(super) settings: Vec<LaneSettings>,
@@ -75,7 +76,7 @@ pub(super) struct Size {
 
 impl Case {
     /// Draws a case in which one waits for `wait` after the hold, or about that.
-    pub(super) fn draw(kind: Kind, dice: &mut Dice, wait: Duration) -> Self {
+    pub(super) fn draw(kind: Kind, (seed, dice): (u64, &mut Dice), wait: Duration) -> Self {
         let windows = [Counting::Bucket, Counting::Bucket, Counting::Sliding];
         let counting = if kind == Kind::Fixed { Counting::Fixed } else { pick(dice, &windows) };
         let chargings = [Charging::Refund, Charging::Refund, Charging::Max, Charging::Later];
@@ -92,6 +93,7 @@ impl Case {
             _ => 1.0,
         };
         Self {
+            seed,
             kind,
             load: dice.between(0.1, 0.9),
             settings: if kind == Kind::Unknown { vec![LaneSettings::default()] } else { settings },

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use sluicegate::admit::{Admission, Ask, InFlight, Refusal, Reservation};
 use sluicegate::config::Dialect;
+use sluicegate::limit::Hint;
 use sluicegate::simulate::engine::{Cost, Engine, Outcome};
 use sluicegate::simulate::{Head, HeadStyle};
 use sluicegate::units::Party;
-use sluicegate::upstream::{classify, hint};
+use sluicegate::upstream::{Came, classify, hint};
 use tokio::time::{Instant, sleep};
 
 use crate::laws::world::{ask, usage};
@@ -30,8 +31,10 @@ impl Provider {
         Self { engine: RefCell::new(engine), style, begin: Instant::now() }
     }
 
-    fn date(&self) -> Duration {
-        self.engine.borrow().rules().epoch + self.begin.elapsed()
+    /// Reads what the head of an answer says of limits that came to a request of `sent`.
+    fn hint(&self, head: &Head, sent: Instant) -> Hint {
+        let at = self.engine.borrow().rules().epoch + self.begin.elapsed();
+        hint(&head.headers, Dialect::OpenAi, Came { at, after: sent.elapsed() })
     }
 }
 
@@ -77,7 +80,8 @@ impl Client {
         let label = reservation.credential().expect("a key").label.clone();
         let Size { input, output, takes, .. } = self.size;
         let Provider { engine, style, begin } = &*self.provider;
-        let mut flight = reservation.commit(Instant::now());
+        let sent = Instant::now();
+        let mut flight = reservation.commit(sent);
         sleep(WAY).await;
         let key = format!("sk-{label}");
         let admitted = engine.borrow_mut().admit(&key, "m0", &self.cost(), begin.elapsed());
@@ -86,28 +90,20 @@ impl Client {
             Err(refusal) => {
                 let head = style.refused(refusal, &key, "m0");
                 sleep(WAY).await;
-                self.is_refused(flight, &head);
+                let told = self.provider.hint(&head, sent);
+                is_refused(flight, &head, told);
                 return false;
             }
         };
         let head = style.answered(&admission.organisation, &admission.shown, takes / 4);
         sleep(takes / 4 + WAY).await;
-        flight.observe(&hint(&head.headers, Dialect::OpenAi, self.provider.date()), Instant::now());
+        flight.observe(&self.provider.hint(&head, sent), Instant::now());
         sleep(takes - takes / 4 - WAY).await;
         let outcome = Outcome::Answered { output };
         engine.borrow_mut().finish(admission.ticket, outcome, begin.elapsed());
         sleep(WAY).await;
         flight.settle(&usage(input, output), Instant::now());
         true
-    }
-
-    fn is_refused(&self, mut flight: InFlight, head: &Head) {
-        let mut told = hint(&head.headers, Dialect::OpenAi, self.provider.date());
-        let finding = classify(head.status, &head.headers, &head.error);
-        told.refusal = finding.refusal;
-        told.retry_after = told.retry_after.or(finding.retry_after);
-        flight.observe(&told, Instant::now());
-        flight.refused(Instant::now());
     }
 
     fn cost(&self) -> Cost {
@@ -121,6 +117,15 @@ impl Client {
             output,
         }
     }
+}
+
+/// Learns from a refusal of the provider.
+fn is_refused(mut flight: InFlight, head: &Head, mut told: Hint) {
+    let finding = classify(head.status, &head.headers, &head.error);
+    told.refusal = finding.refusal;
+    told.retry_after = told.retry_after.or(finding.retry_after);
+    flight.observe(&told, Instant::now());
+    flight.refused(Instant::now());
 }
 
 /// Returns what `retry-after-ms` says.

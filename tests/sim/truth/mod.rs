@@ -17,7 +17,7 @@ use std::time::Duration;
 use sluicegate::admit::{Admission, Entered, Refusal};
 use sluicegate::simulate::HeadStyle;
 use sluicegate::simulate::engine::Engine;
-use sluicegate::units::Party;
+use sluicegate::units::Class;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
@@ -37,12 +37,12 @@ const RANGE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs
 /// What the one whose fate is followed was told, and what became of it.
 #[derive(Debug, Clone)]
 struct Followed {
-    party: Party,
+    class: Class,
     /// What was expected when it came.
     predicted: Duration,
     refusal: Refusal,
-    /// Whether it was served when it came back; at last, where it came back until it was.
-    served: bool,
+    /// Why it was refused when it came back, if it was; at last, where it came back until it was served.
+    again: Option<Refusal>,
     /// How long after its refusal that was known.
     after: Duration,
 }
@@ -60,7 +60,7 @@ fn follow(kind: Kind, seed: u64, wait: Duration, returns: Returns) -> Option<(Ca
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without sockets");
     let mut dice = Dice::new(seed, 7);
-    let case = Case::draw(kind, &mut dice, wait);
+    let case = Case::draw(kind, (seed, &mut dice), wait);
     let followed = LocalSet::new().block_on(&runtime, async {
         let lanes = case.settings.iter().enumerate();
         let accounts = lanes.map(|(number, lane)| account_with(number, 1, lane.clone()));
@@ -132,9 +132,8 @@ async fn comes_and_returns(client: Client, returns: Returns) -> Option<Followed>
         match client.admission.acquire(client.ask(Some(HOLD))).await {
             Err(again) if returns == Returns::UntilServed => next = again,
             end => {
-                let (served, after) = (end.is_ok(), since.elapsed());
-                let party = client.party.clone();
-                return Some(Followed { party, predicted, refusal, served, after });
+                let (class, again, after) = (client.party.class, end.err(), since.elapsed());
+                return Some(Followed { class, predicted, refusal, again, after });
             }
         }
     }
@@ -179,13 +178,13 @@ fn cases(usual: usize) -> usize {
 fn right(all: &[(Case, Followed)], is_right: impl Fn(&Followed) -> bool) -> f64 {
     let wrong: Vec<&(Case, Followed)> = all.iter().filter(|(_, one)| !is_right(one)).collect();
     for (case, one) in wrong.iter().take(40) {
-        let Case { apps, load, backlog, obedient, shown, asks, .. } = case;
-        let settings = case.settings.iter().map(|lane| (lane.counting, lane.charging));
+        let Case { seed, apps, load, backlog, size, obedient, shown, asks, .. } = case;
+        let Followed { class, predicted, refusal, again, after } = one;
+        let settings = case.settings.first().map(|lane| (lane.counting, lane.charging));
         println!(
-            "{:?} apps {apps} load {load:.2} backlog {backlog:.2} size {:.2} obedient {obedient} \
-             {shown:?} asks {asks:?}\n    {one:?}",
-            settings.collect::<Vec<_>>(),
-            case.size
+            "seed {seed}: {settings:?}, headers {shown:?}, {apps} apps, backlog {backlog:.2}, load \
+             {load:.2}, size {size:.2}, obedient {obedient}, asks {asks:.1?}\n    {class:?} expected \
+             {predicted:.1?}, then {refusal:?}; after {after:.1?} {again:?}"
         );
     }
     println!("{} of {} wrong", wrong.len(), all.len());
@@ -196,9 +195,9 @@ fn right(all: &[(Case, Followed)], is_right: impl Fn(&Followed) -> bool) -> f64 
 /// back when told, and how many are refused again who come back at half of it.
 fn judge(kind: Kind, (when_told, at_half): (f64, f64)) {
     let all = follow_all(kind, cases(60), RANGE, Returns::WhenTold);
-    let served = right(&all, |one| one.served);
+    let served = right(&all, |one| one.again.is_none());
     let all = follow_all(kind, cases(30), RANGE, Returns::AtHalf);
-    let refused = right(&all, |one| !one.served);
+    let refused = right(&all, |one| one.again.is_some());
     println!("{kind:?}: {served:.3} served when told, {refused:.3} refused at half of it");
     assert!(served >= when_told, "{kind:?}: {served}");
     assert!(refused >= at_half, "{kind:?}: {refused}");
@@ -207,20 +206,20 @@ fn judge(kind: Kind, (when_told, at_half): (f64, f64)) {
 #[test]
 fn who_comes_back_when_told_is_served_within_the_hold() {
     let all = follow_all(Kind::Usual, cases(200), RANGE, Returns::WhenTold);
-    let served = right(&all, |one| one.served);
+    let served = right(&all, |one| one.again.is_none());
     assert!(served >= 0.99, "{served}");
 }
 
 #[test]
 fn who_comes_back_at_half_of_it_is_refused_again() {
     let all = follow_all(Kind::Usual, cases(100), RANGE, Returns::AtHalf);
-    let refused = right(&all, |one| !one.served);
+    let refused = right(&all, |one| one.again.is_some());
     assert!(refused >= 0.80, "{refused}");
 }
 
 #[test]
 fn windows_with_a_fixed_end_are_told_truly() {
-    judge(Kind::Fixed, (0.98, 0.80));
+    judge(Kind::Fixed, (0.94, 0.80));
 }
 
 #[test]
@@ -235,7 +234,7 @@ fn two_accounts_are_told_truly() {
 
 #[test]
 fn limits_of_the_day_are_told_truly() {
-    judge(Kind::Day, (0.98, 0.75));
+    judge(Kind::Day, (0.98, 0.70));
 }
 
 #[test]
@@ -245,7 +244,7 @@ fn apps_of_different_weight_are_told_truly() {
 
 #[test]
 fn apps_of_all_classes_are_told_truly() {
-    judge(Kind::Classes, (0.85, 0.80));
+    judge(Kind::Classes, (0.98, 0.80));
 }
 
 #[test]
