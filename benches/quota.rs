@@ -2,9 +2,10 @@
 //!
 //! `cargo bench --bench quota` plays all of it with ten seeds, five of them unseen while tuning (medians
 //! are judged, the worst are printed), and fails where a figure is missed. Beside it stands what people do
-//! today, at its best setting and with three seeds. `--full` plays three times as long, and the others with more
-//! seeds. `--markdown` prints the tables of README and ARCHITECTURE. Fewer cells, to tune: `cargo bench --profile
-//! tune --bench quota -- S1 S15 --seeds 3 --cell sliding`, a line for each seed; `--peers` adds the others.
+//! today, in one cell of each scenario, at its best setting and with three seeds; at the end five cells are played
+//! over sockets. `--full` plays three times as long, and the others with more seeds in all cells. `--markdown`
+//! prints the tables of README and ARCHITECTURE, `--write` puts them there. Fewer cells, to tune: `cargo bench
+//! --profile tune --bench quota -- S1 S15 --seeds 3 --cell sliding`, a line for each seed; `--peers` adds the others.
 
 #![expect(
     clippy::expect_used,
@@ -62,33 +63,35 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let scenarios = scenarios::all(args.size()).into_iter().filter(|one| args.wants(one));
     let cells: Vec<Cell> = scenarios.map(Cell::new).collect();
-    let mut missed = 0;
-    if args.is_simulated() {
-        missed += simulated(&cells, &args);
-    }
+    let results = if args.is_simulated() { simulated(&cells, &args) } else { Results::new() };
+    let missed = if args.is_simulated() { table::missing(&cells, &results).len() } else { 0 };
     // Nothing else runs meanwhile.
-    if let Some(extent) = args.sockets() {
-        let compared = sockets::play(&cells, extent);
-        println!();
-        sockets::print(&compared);
-        missed += compared.iter().filter(|one| one.is_missed()).count();
+    let compared = args.sockets().map(|extent| sockets::play(&cells, extent)).unwrap_or_default();
+    match args.style() {
+        Style::Judged if !compared.is_empty() => println!("\n{}", sockets::table(&compared)),
+        Style::Judged => {}
+        Style::Papers => papers::all_of_them(&cells, &results, &compared)
+            .iter()
+            .for_each(|(name, text)| println!("{name}:\n\n{text}")),
+        Style::Written => {
+            papers::all_of_them(&cells, &results, &compared).iter().for_each(papers::write);
+        }
     }
-    if args.style() == Style::Judged {
-        println!("{} cells, {:.0} s", cells.len(), began.elapsed().as_secs_f64());
-    }
+    println!("{} cells, {:.0} s", cells.len(), began.elapsed().as_secs_f64());
+    let missed = missed + compared.iter().filter(|one| one.is_missed()).count();
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Plays the cells in simulated time and prints the tables; returns how many miss a figure.
-fn simulated(cells: &[Cell], args: &Args) -> usize {
+/// Plays the cells in simulated time, and prints what came of it where people read it.
+fn simulated(cells: &[Cell], args: &Args) -> Results {
     if args.is_detailed() {
         println!("{}", table::DETAILS);
     }
     let results = play_all(cells, args);
-    match args.style() {
-        Style::Judged => table::print(cells, &results),
-        Style::Papers => papers::print(cells, &results),
+    if args.style() == Style::Judged {
+        println!("{}", table::judged(cells, &results));
     }
+    results
 }
 
 /// A piece of work.

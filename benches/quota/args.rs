@@ -40,8 +40,10 @@ pub(crate) enum Style {
     /// One table with everything, and what was missed.
     #[default]
     Judged,
-    /// The tables of README and ARCHITECTURE and nothing else.
+    /// The tables of README and ARCHITECTURE.
     Papers,
+    /// These tables are written into README and ARCHITECTURE.
+    Written,
 }
 
 impl Args {
@@ -66,6 +68,7 @@ impl Args {
                 "--sockets" => read.sockets = Some(Sockets::Only),
                 "--no-sockets" => read.sockets = Some(Sockets::Without),
                 "--markdown" => read.style = Style::Papers,
+                "--write" => read.style = Style::Written,
                 name if name.starts_with('S') => read.names.push(name.to_owned()),
                 other => {
                     return Err(format!("{other}: not known ({KNOWN})"));
@@ -114,7 +117,7 @@ impl Args {
 
     /// Returns what is played over sockets: no single cells unless asked for.
     pub(crate) fn sockets(&self) -> Option<Extent> {
-        let usual = if self.full { 5 } else { 3 };
+        let usual = if self.full { 5 } else { 2 };
         let only = self.sockets == Some(Sockets::Only);
         let wanted = only || self.sockets.is_none() && !self.is_detailed();
         let seed = if self.unseen { UNSEEN[0] } else { SEEN[0] };
@@ -148,4 +151,4 @@ fn number<T: std::str::FromStr>(flag: &str, text: &str) -> Result<T, String> {
 
 /// What can be said.
 const KNOWN: &str = "S1 .. S18, --cell TEXT, --seeds N, --unseen, --peers, --sockets, --window SECONDS, \
-                     --no-sockets, --full, --markdown";
+                     --no-sockets, --full, --markdown, --write";

@@ -1,9 +1,12 @@
-//! The tables of README and ARCHITECTURE, exactly as they stand there.
+//! The tables of README and ARCHITECTURE, exactly as they stand there: between two marks, which are comments.
 
+use std::fs;
+
+use crate::Results;
 use crate::cell::{Cell, Played, median};
 use crate::play::peers::Peer;
-use crate::table::{print_all, settings};
-use crate::{Outcome, Results};
+use crate::sockets::{self, Compared};
+use crate::table::{all, settings, summary};
 
 /// A scenario's name, what it is about, and which of its cells stands for it.
 type Entry = (&'static str, &'static str, &'static str);
@@ -42,31 +45,49 @@ pub(crate) fn standing(cells: &[Cell]) -> Vec<(usize, &'static str)> {
     SCENARIOS.into_iter().filter_map(of).collect()
 }
 
-/// Prints both tables; returns how many cells miss a figure.
-pub(crate) fn print(cells: &[Cell], results: &Results) -> usize {
-    println!("README:\n");
-    short(cells, results);
-    println!("\nARCHITECTURE:\n");
-    print_all(cells, results);
-    println!("\n{}", settings(results));
-    let nothing = Outcome::default();
-    let missed = |(index, cell): &(usize, &Cell)| {
-        !cell.missed(&results.get(index).unwrap_or(&nothing).ours).is_empty()
-    };
-    cells.iter().enumerate().filter(missed).count()
+/// A paper, and what stands in it.
+pub(crate) type Paper = (&'static str, String);
+
+/// Returns what both papers say.
+pub(crate) fn all_of_them(cells: &[Cell], results: &Results, compared: &[Compared]) -> [Paper; 2] {
+    let kept = summary(cells, results);
+    let mut full = format!("{kept}\n{}\n{}\n", all(cells, results), settings(results));
+    if !compared.is_empty() {
+        full += &format!("\n{}", sockets::table(compared));
+    }
+    let short = format!("{}\n{kept}", short(cells, results));
+    [("README.md", short), ("ARCHITECTURE.md", full)]
 }
 
-/// Prints a line for each scenario, with a column for each system.
-fn short(cells: &[Cell], results: &Results) {
+/// Puts a text where the paper has the marks.
+///
+/// # Panics
+///
+/// Where the paper has no marks, or cannot be written.
+pub(crate) fn write((name, text): &Paper) {
+    let path = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+    let paper = fs::read_to_string(&path).expect("a paper");
+    let (before, rest) = paper.split_once(BEGIN).expect("the first mark");
+    let (_, after) = rest.split_once(END).expect("the last mark");
+    fs::write(&path, format!("{before}{BEGIN}\n{text}{END}{after}")).expect("a paper to write in");
+    println!("{name} is up to date");
+}
+
+const BEGIN: &str = "<!-- cargo bench --bench quota -- --write -->";
+const END: &str = "<!-- end -->";
+
+/// Returns a line for each scenario, with a column for each system.
+fn short(cells: &[Cell], results: &Results) -> String {
     let names = Peer::ALL.map(|peer| format!(" {} |", peer.name())).concat();
-    println!("| | sluicegate |{names}");
-    println!("|---|---|{}", "---|".repeat(Peer::ALL.len()));
+    let mut text =
+        format!("| | sluicegate |{names}\n|---|---|{}\n", "---|".repeat(Peer::ALL.len()));
     for (index, about) in standing(cells) {
         let (Some(cell), Some(outcome)) = (cells.get(index), results.get(&index)) else { continue };
         let rivals = outcome.rivals.iter().map(|rival| format!(" {} |", rival.text(cell)));
         let rivals: String = rivals.collect();
-        println!("| {about} | {} |{rivals}", ours(cell, &outcome.ours));
+        text += &format!("| {about} | {} |{rivals}\n", ours(cell, &outcome.ours));
     }
+    text
 }
 
 /// Returns sluicegate's text, in the form of the others'.

@@ -57,41 +57,47 @@ pub(crate) fn rival_details(cell: &Cell, rival: &Rival) -> String {
     )
 }
 
-/// Prints the table and what was missed; returns how many cells miss a figure.
-pub(crate) fn print(cells: &[Cell], results: &Results) -> usize {
-    println!();
-    print_all(cells, results);
-    println!();
+/// Returns the table and what was missed, for people at a terminal.
+pub(crate) fn judged(cells: &[Cell], results: &Results) -> String {
+    let mut text = format!("\n{}\n", all(cells, results));
     if results.values().any(|outcome| !outcome.rivals.is_empty()) {
-        println!("{}\n", settings(results));
+        text += &format!("{}\n\n", settings(results));
     }
-    let nothing = Outcome::default();
-    let mut missing = 0;
-    for (index, cell) in cells.iter().enumerate() {
-        let missed = cell.missed(&results.get(&index).unwrap_or(&nothing).ours);
-        if !missed.is_empty() {
-            missing += 1;
-            println!("{} {} misses: {}", cell.scenario.name, cell.scenario.cell, missed.join(", "));
-        }
+    for (cell, missed) in missing(cells, results) {
+        text += &format!("{} {} misses: {missed}\n", cell.scenario.name, cell.scenario.cell);
     }
-    println!("{missing} of {} cells miss a figure", cells.len());
-    missing
+    text + &summary(cells, results)
 }
 
-/// Prints a row for every cell, and below it one for each of the others that was played in it.
-pub(crate) fn print_all(cells: &[Cell], results: &Results) {
-    println!(
-        "| scenario | | makespan / oracle, median (worst) | refused per 1,000 | failed | quota used | wait p50, p99 | fairness |"
-    );
-    println!("|---|---|---|---|---|---|---|---|");
+/// Returns the cells that miss a figure, and which.
+pub(crate) fn missing<'a>(cells: &'a [Cell], results: &Results) -> Vec<(&'a Cell, String)> {
+    let nothing = Outcome::default();
+    let each = cells.iter().enumerate().map(|(index, cell)| {
+        (cell, cell.missed(&results.get(&index).unwrap_or(&nothing).ours).join(", "))
+    });
+    each.filter(|(_, missed)| !missed.is_empty()).collect()
+}
+
+/// Says how many cells keep their figures.
+pub(crate) fn summary(cells: &[Cell], results: &Results) -> String {
+    let seeds = results.values().map(|outcome| outcome.ours.len()).max().unwrap_or(0);
+    let kept = cells.len() - missing(cells, results).len();
+    format!("{kept} of {} cells keep their figures, with {seeds} seeds each.\n", cells.len())
+}
+
+/// Returns a row for every cell, and below it one for each of the others that was played in it.
+pub(crate) fn all(cells: &[Cell], results: &Results) -> String {
+    let mut text = "| scenario | | makespan / oracle, median (worst) | refused per 1,000 | failed | quota used | wait p50, p99 | fairness |\n".to_owned();
+    text += "|---|---|---|---|---|---|---|---|\n";
     let nothing = Outcome::default();
     for (index, cell) in cells.iter().enumerate() {
         let outcome = results.get(&index).unwrap_or(&nothing);
-        println!("{}", row(cell, &outcome.ours));
+        text += &row(cell, &outcome.ours);
         for rival in &outcome.rivals {
-            println!("{}", rival_row(cell, rival));
+            text += &rival_row(cell, rival);
         }
     }
+    text
 }
 
 /// Says in how many cells each setting of the others was best.
@@ -121,13 +127,14 @@ fn row(cell: &Cell, played: &[Played]) -> String {
     let failed: usize = figures.iter().map(|one| one.failed).sum();
     let missed = if cell.missed(played).is_empty() { "" } else { " **misses**" };
     let name = format!("{} {}{missed}", cell.scenario.name, cell.scenario.cell);
-    format!("| {name} | sluicegate | {against} | {} |", others(cell, &figures, &failed.to_string()))
+    let others = others(cell, &figures, &failed.to_string());
+    format!("| {name} | sluicegate | {against} | {others} |\n")
 }
 
 fn rival_row(cell: &Cell, rival: &Rival) -> String {
     let figures: Vec<&Figures> = rival.figures.iter().collect();
     let others = others(cell, &figures, &rival.failed());
-    format!("| | {} | {} | {others} |", rival.peer.name(), rival.makespan())
+    format!("| | {} | {} | {others} |\n", rival.peer.name(), rival.makespan())
 }
 
 /// Returns the columns that are the same for all systems.

@@ -6,6 +6,7 @@
 //!    stand in a header.
 //! 2. Where apps have keys, every upstream has a key of its own.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,6 +44,12 @@ impl Settings {
     /// Tells whose keys are used.
     pub fn mode(&self) -> Mode<'_> {
         Mode { upstreams: &self.upstreams }
+    }
+
+    /// Returns every app that is named here, by its key or by a rule.
+    pub fn named_apps(&self) -> HashSet<AppName> {
+        let by_key = self.apps.iter().map(|app| &app.name);
+        by_key.chain(self.rules.iter().filter_map(|rule| rule.app.as_ref())).cloned().collect()
     }
 }
 

@@ -113,7 +113,7 @@ impl Proxy {
             counting: Arc::new(Semaphore::new(cores())),
             admission: Admission::start(&upstream, &settings.line)?,
             client: Client::new(&settings.timeouts, environment)?,
-            metrics: Metrics::new(),
+            metrics: Metrics::new(settings.named_apps()),
             times: AnswerTimes::new(),
             clock: WallClock::from_system(),
             seed: rand::random(),

@@ -5,6 +5,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
+use super::bounds::OTHER;
 use crate::units::{AccountName, Usage};
 
 /// The counters of all accounts.
@@ -35,7 +36,7 @@ impl Accounts {
         if let Some(tokens) = self.known.get(account) {
             return tokens.add(usage);
         }
-        let other = AccountName::new("(other)");
+        let other = AccountName::new(OTHER);
         let account = if self.known.len() < MOST_ACCOUNTS { account } else { &other };
         let counter = |kind| {
             let account = account.to_string();
@@ -59,7 +60,7 @@ impl Tokens {
 }
 
 /// How many accounts get a series of their own.
-const MOST_ACCOUNTS: usize = 1000;
+const MOST_ACCOUNTS: usize = 200;
 
 #[cfg(test)]
 mod tests {

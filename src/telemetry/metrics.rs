@@ -1,5 +1,6 @@
 //! Every metric, with its name, in one place.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::accounts::Accounts;
+use super::bounds::Bounds;
 use crate::units::{AccountName, AppName, Class, ModelName, Party, PicoUsd, Tokens, Usage};
 
 /// All counters of the program. Cloning it shares them.
@@ -25,6 +27,7 @@ struct Inner {
     registry: Registry,
     families: Families,
     accounts: Accounts,
+    bounds: Bounds,
     /// Handles by app, model and class, so that a request pays one look-up.
     series: DashMap<SeriesKey, Arc<Series>>,
     totals: Series,
@@ -146,14 +149,11 @@ struct KindLabels {
     kind: &'static str,
 }
 
-/// How many apps times models times classes get a series of their own; the names come from clients.
-const MOST_SERIES: usize = 1000;
-
 const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl Metrics {
-    /// Creates the counters, all zero.
-    pub fn new() -> Self {
+    /// Creates the counters, all zero. `configured` apps have their own however many others come.
+    pub fn new(configured: HashSet<AppName>) -> Self {
         let families = Families::default();
         let mut registry = Registry::with_prefix("sluicegate");
         let f = &families;
@@ -192,22 +192,19 @@ impl Metrics {
         let accounts = Accounts::default();
         let help = "Settled tokens of an account, by kind; the cached are part of the input";
         registry.register("account_tokens", help, accounts.tokens.clone());
-        let (series, totals) = (DashMap::new(), Series::default());
-        Self { inner: Arc::new(Inner { registry, families, accounts, series, totals }) }
+        let (bounds, series, totals) = (Bounds::new(configured), DashMap::new(), Series::default());
+        Self { inner: Arc::new(Inner { registry, families, accounts, bounds, series, totals }) }
     }
 
-    /// Returns the counters of the requests of `party` for `model`; when too many are known, those of all others.
+    /// Returns the counters of the requests of `party` for `model`, or of all who have none of their own.
     pub fn series(&self, party: &Party, model: &ModelName) -> Arc<Series> {
         let class = party.class;
         let key = SeriesKey { app: party.app.clone(), model: model.clone(), class };
         if let Some(series) = self.inner.series.get(&key) {
             return Arc::clone(&series);
         }
-        let key = if self.inner.series.len() < MOST_SERIES {
-            key
-        } else {
-            SeriesKey { app: AppName::new("(other)"), model: ModelName::new("(other)"), class }
-        };
+        let labels = self.inner.bounds.labels((&key.app, &key.model), self.inner.series.len());
+        let key = SeriesKey { app: labels.0, model: labels.1, class };
         let families = &self.inner.families;
         let entry = self.inner.series.entry(key);
         let key = entry.key().clone();
@@ -289,7 +286,7 @@ impl Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new()
+        Self::new(HashSet::new())
     }
 }
 
@@ -338,7 +335,7 @@ mod tests {
 
     #[test]
     fn what_is_settled_stands_in_the_series_and_in_the_totals() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let series = metrics.series(&party("a"), &ModelName::new("m"));
         let usage = Usage { input: Tokens::new(7), output: Tokens::new(5), ..Usage::default() };
         metrics.settled(&series, Tokens::new(6), &usage, PicoUsd::new(9));
@@ -354,7 +351,7 @@ mod tests {
 
     #[test]
     fn each_class_has_its_own_times() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let batch = Party { class: Class::Batch, ..party("a") };
         let (batch, usual) =
             (&metrics.series(&batch, &"m".into()), &metrics.series(&party("a"), &"m".into()));
@@ -379,11 +376,19 @@ mod tests {
     }
 
     #[test]
-    fn series_are_bounded_whatever_clients_call_their_models() {
-        let metrics = Metrics::new();
-        for n in 0..2 * MOST_SERIES {
-            let _series = metrics.series(&party("a"), &ModelName::new(format!("m{n}")));
+    fn a_page_of_metrics_is_bounded_whatever_clients_call_themselves_and_their_models() {
+        let metrics = Metrics::default();
+        for n in 0..1_700 {
+            for class in [Class::Interactive, Class::Standard, Class::Batch] {
+                let party = Party { class, ..party(&format!("some-notebook-{n}")) };
+                metrics.refused(&metrics.series(&party, &ModelName::new("gpt-4o-mini")));
+                metrics.refused(&metrics.series(&party, &ModelName::new(format!("m{n}"))));
+            }
         }
-        assert!(metrics.inner.series.len() <= MOST_SERIES + 1, "the series grew without bound");
+        let text = metrics.render();
+        assert!(text.len() < 500_000, "{} bytes", text.len());
+        let other =
+            "sluicegate_refused_total{app=\"(other)\",model=\"(other)\",class=\"batch\"} 16";
+        assert!(text.contains(other), "what has no series of its own is counted nowhere");
     }
 }

@@ -11,6 +11,7 @@
 //! clients are quoted, so that none of them can forge a line.
 
 mod accounts;
+mod bounds;
 mod lines;
 mod logs;
 mod metrics;

@@ -194,23 +194,22 @@ impl Prepared {
     }
 }
 
-/// Prints the table.
-pub(crate) fn print(compared: &[Compared]) {
-    println!(
-        "| over sockets | makespan / oracle, least (others) | in simulated time | difference | refused per 1,000 | failed | timers late by |"
-    );
-    println!("|---|---|---|---|---|---|---|");
+/// Returns the table.
+pub(crate) fn table(compared: &[Compared]) -> String {
+    let mut text = "| over sockets | makespan / oracle, least (others) | in simulated time | difference | refused per 1,000 | failed | timers late by |\n".to_owned();
+    text += "|---|---|---|---|---|---|---|\n";
     for one in compared {
         let mut ratios = one.ratios.clone();
         ratios.sort_by(f64::total_cmp);
         let others: Vec<String> =
             ratios.iter().skip(1).map(|ratio| format!("{ratio:.3}")).collect();
+        let others =
+            if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
         let late = one.late.iter().map(|late| late.as_secs_f64() * 1_000.0).collect();
-        println!(
-            "| {} | {:.3} ({}) | {:.3} | {:+.3} | {:.1} | {} | {:.1} ms |",
+        text += &format!(
+            "| {} | {:.3}{others} | {:.3} | {:+.3} | {:.1} | {} | {:.1} ms |\n",
             one.name,
             ratios.first().copied().unwrap_or(f64::NAN),
-            others.join(", "),
             one.simulated,
             one.difference(),
             median(one.refused.clone()),
@@ -218,4 +217,5 @@ pub(crate) fn print(compared: &[Compared]) {
             median(late),
         );
     }
+    text
 }
