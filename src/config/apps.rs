@@ -85,6 +85,8 @@ fn rule(
     apps: &[Located<AppSettings>],
     check: &mut Check<'_>,
 ) -> RuleSettings {
+    let asks = ["path", "model", "user_agent"].iter().any(|key| section.has(key));
+    let sets = ["app", "class"].iter().any(|key| section.has(key));
     let mut pattern = |key| section.take::<ModelPattern>(key, check).map(|given| given.value);
     let (path, model, user_agent) = (pattern("path"), pattern("model"), pattern("user_agent"));
     let app = section.take::<Label>("app", check);
@@ -93,10 +95,10 @@ fn rule(
         let origin = section.origin().clone();
         check.problem(Problem::Missing { origin, key: section.path_of(key), rule: rule.into() });
     };
-    if path.is_none() && model.is_none() && user_agent.is_none() {
+    if !asks {
         missing("path", "a rule asks for at least one of `path`, `model` and `user_agent`");
     }
-    if app.is_none() && class.is_none() {
+    if !sets {
         missing("class", "a rule sets `app`, `class` or both");
     }
     if let Some(app) = &app {

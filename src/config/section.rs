@@ -121,13 +121,18 @@ impl Section {
         }
     }
 
+    /// Tells whether something stands at `key`, right or wrong, that was not taken out yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.find(key).is_some()
+    }
+
     /// Takes `key` out; its absence is a problem.
     pub(super) fn require<T: FromRaw>(
         &mut self,
         key: &str,
         check: &mut Check<'_>,
     ) -> Option<Located<T>> {
-        if self.table.find(key).is_none() && !self.replaced {
+        if !self.has(key) && !self.replaced {
             check.problem(Problem::Missing {
                 origin: self.origin.clone(),
                 key: self.path_of(key),

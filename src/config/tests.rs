@@ -152,6 +152,21 @@ fn later_sources_win_and_each_value_knows_its_own() {
 }
 
 #[test]
+fn a_key_may_stand_twice_where_it_draws_on_two_projects() {
+    let account = |name: &str, more: &str| {
+        format!("{{ name = \"{name}\", keys = [{{ label = \"{name}\", key = \"x\" }}]{more} }}")
+    };
+    let listed = |first: &str, second: &str| {
+        format!("[[upstreams]]\naccounts = [{},\n{}]", account("a", first), account("b", second))
+    };
+    Machine::with_file(&listed("", ", project = \"p\"")).loaded();
+    let (same, other) = (", organization = \"o\"", ", organization = \"q\"");
+    Machine::with_file(&listed(same, other)).loaded();
+    let error = Machine::with_file(&listed(same, same)).error();
+    assert!(error.contains("config.toml:3") && error.contains("counted twice"), "{error}");
+}
+
+#[test]
 fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
     let upstream = "[[upstreams]]\n";
     let account = "[[upstreams.accounts]]\nname = \"a\"\n[[upstreams.accounts.keys]]\n";
@@ -174,6 +189,8 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
         ("no models", format!("{upstream}[[upstreams.limits]]\nminute = \"1s\""), "/etc/config.toml:2: `upstreams.limits.models` is missing, but must be a text in which `*` stands for any text"),
         ("a pattern twice", format!("{upstream}limits = [{{ models = \"a\" }}, {{ models = \"a\" }}]"), "/etc/config.toml:2: `upstreams.limits.models` is \"a\", but another one has the same: they must differ"),
         ("an account twice", two, "/etc/config.toml:7: `upstreams.accounts.name` is \"a\", but another one has the same: they must differ"),
+        ("a key twice", format!("{upstream}{account}key = \"x\"\n[[upstreams.accounts.keys]]\nlabel = \"l\"\nkey = \"x\""), "/etc/config.toml:8: `upstreams.accounts.keys.key` is ***, but the same key stands above, for the same organisation and project: its quota would be counted twice"),
+        ("a minute longer than a day", format!("{upstream}[[upstreams.limits]]\nmodels = \"*\"\nday = \"1m\""), "/etc/config.toml:4: `upstreams.limits.minute` is 60s beside a `day` of 60s, but a minute must be shorter than a day"),
         ("no key", format!("{upstream}[[upstreams.accounts]]\nname = \"a\""), "/etc/config.toml:2: `upstreams.accounts.keys` is missing, but an account needs at least one key, `[[upstreams.accounts.keys]]`"),
         ("an empty list of keys", format!("{upstream}accounts = [\n{{ name = \"a\", keys = [] }}]"), "/etc/config.toml:3: `upstreams.accounts.keys` is missing, but an account needs at least one key, `[[upstreams.accounts.keys]]`"),
         ("too little room in the line", "[line]\nmax_waiting_bytes = \"1MiB\"".into(), "/etc/config.toml:2: `line.max_waiting_bytes` is 1048576 bytes, but must be at least `server.max_body`, 67108864 bytes: a larger request could never wait"),
@@ -195,6 +212,7 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
         ("a highest class below the usual", format!("{app}class = \"interactive\"\nmax_class = \"batch\"\n{keyed}"), "/etc/config.toml:5: `apps.max_class` is \"batch\", but the app's `class` is \"interactive\": it must be at least that"),
         ("no weight", format!("{app}weight = 0\n{keyed}"), "/etc/config.toml:4: `apps.weight` is 0, but must be a whole number from 1 to 10000; 100 is usual"),
         ("a rule that asks for nothing", "[[rules]]\nclass = \"batch\"".into(), "/etc/config.toml:1: `rules.path` is missing, but a rule asks for at least one of `path`, `model` and `user_agent`"),
+        ("a rule that sets nothing right", "[[rules]]\nmodel = \"*\"\nclass = \"urgent\"".into(), "/etc/config.toml:3: `rules.class` is \"urgent\", but must be \"interactive\", \"standard\" or \"batch\""),
         ("a rule that sets nothing", "[[rules]]\nmodel = \"*\"".into(), "/etc/config.toml:1: `rules.class` is missing, but a rule sets `app`, `class` or both"),
         ("a rule twice", "rules = [{ path = \"/v1/a*\", app = \"x\" },\n{ path = \"/a*\", class = \"batch\" }]".into(), "/etc/config.toml:2: `rules.path` is a rule that never counts, but an earlier rule asks the same, and the first that matches counts"),
         ("a rule for nobody", format!("{app}{keyed}\n[[rules]]\nmodel = \"*\"\napp = \"b\""), "/etc/config.toml:8: `rules.app` is \"b\", but no app under `[[apps]]` has this name"),

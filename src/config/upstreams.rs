@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use super::check::{check_home, resolve};
 use super::dialect::DialectChoice;
@@ -38,10 +39,10 @@ fn upstream(mut section: Section, check: &mut Check<'_>) -> Option<Addressed> {
     let name = section.require::<Label>("name", check);
     let url = section.require::<BaseUrl>("base_url", check);
     let dialect = section.require::<DialectChoice>("dialect", check);
-    let (mut names, mut labels) = (Unique::default(), Unique::default());
+    let mut taken = Taken::default();
     let mut accounts = Vec::new();
     for account_section in sections(&mut section, "accounts", check) {
-        accounts.extend(account(account_section, (&mut names, &mut labels), check));
+        accounts.extend(account(account_section, &mut taken, check));
     }
     let limits = limits(&mut section, check);
     section.finish(check);
@@ -58,15 +59,15 @@ fn upstream(mut section: Section, check: &mut Check<'_>) -> Option<Addressed> {
 
 fn account(
     mut section: Section,
-    (names, labels): (&mut Unique, &mut Unique),
+    taken: &mut Taken,
     check: &mut Check<'_>,
 ) -> Option<AccountSettings> {
     let name = section.require::<Label>("name", check);
     if let Some(name) = &name {
-        names.add(&name.value.0, &section.path_of("name"), &name.origin, check);
+        taken.names.add(&name.value.0, &section.path_of("name"), &name.origin, check);
     }
-    let organization = section.take::<Label>("organization", check);
-    let project = section.take::<Label>("project", check);
+    let organization = section.take::<Label>("organization", check).map(|given| given.value.0);
+    let project = section.take::<Label>("project", check).map(|given| given.value.0);
     let listed = section.tables("keys", check);
     let sections =
         listed.unwrap_or(Located { value: Vec::new(), origin: section.origin().clone() });
@@ -79,20 +80,42 @@ fn account(
     }
     let mut keys = Vec::new();
     for key_section in sections.value {
-        keys.extend(key(key_section, labels, check));
+        let path = key_section.path_of("key");
+        let Some((key, origin)) = key(key_section, &mut taken.labels, check) else { continue };
+        let payer = (organization.clone(), project.clone());
+        if !taken.keys.insert((key.secret.expose().to_owned(), payer)) {
+            let rule = "the same key stands above, for the same organisation and project: its quota \
+                        would be counted twice";
+            check.problem(value(&origin, path, "***".to_owned(), rule));
+        }
+        keys.push(key);
     }
     let limits = limits(&mut section, check);
     section.finish(check);
     Some(AccountSettings {
         name: AccountName::new(name?.value.0),
         keys,
-        organization: organization.map(|given| given.value.0),
-        project: project.map(|given| given.value.0),
+        organization,
+        project,
         limits,
     })
 }
 
-fn key(mut section: Section, labels: &mut Unique, check: &mut Check<'_>) -> Option<KeySettings> {
+/// What the accounts read so far have for themselves.
+#[derive(Default)]
+struct Taken {
+    names: Unique,
+    labels: Unique,
+    /// Keys, each with the organisation and the project that it is sent with.
+    keys: BTreeSet<(String, (Option<String>, Option<String>))>,
+}
+
+/// Reads a key, and tells where it stands.
+fn key(
+    mut section: Section,
+    labels: &mut Unique,
+    check: &mut Check<'_>,
+) -> Option<(KeySettings, Origin)> {
     let label = section.take::<Label>("label", check);
     let path = section.path_of("label");
     let given = secret(&mut section, check);
@@ -100,10 +123,10 @@ fn key(mut section: Section, labels: &mut Unique, check: &mut Check<'_>) -> Opti
     let given = given?;
     let (label, origin) = match label {
         Some(Located { value: Label(label), origin }) => (label, origin),
-        None => (given.source, given.origin),
+        None => (given.source, given.origin.clone()),
     };
     labels.add(&label, &path, &origin, check);
-    Some(KeySettings { label: KeyLabel::new(label), secret: given.secret })
+    Some((KeySettings { label: KeyLabel::new(label), secret: given.secret }, given.origin))
 }
 
 fn limits(section: &mut Section, check: &mut Check<'_>) -> Vec<LimitRule> {
@@ -137,15 +160,34 @@ fn lane(section: &mut Section, check: &mut Check<'_>) -> LaneSettings {
         concurrency: limit("concurrency"),
         ..LaneSettings::default()
     };
+    let (minute, day) = windows(section, (base.minute, base.day), check);
     LaneSettings {
-        minute: section.take("minute", check).map_or(base.minute, |given| given.value),
-        day: section.take("day", check).map_or(base.day, |given| given.value),
+        minute,
+        day,
         counting: section.take("counting", check).map(|given| given.value),
         charging: section.take("charging", check).map(|given| given.value),
         estimator: section.take("estimator", check).map(|given| given.value),
         absent_max: section.take("absent_max", check).map(|given| given.value),
         ..base
     }
+}
+
+/// Reads how long a "minute" and a "day" are.
+fn windows(
+    section: &mut Section,
+    usual: (Duration, Duration),
+    check: &mut Check<'_>,
+) -> (Duration, Duration) {
+    let minute = section.take::<Duration>("minute", check);
+    let day = section.take::<Duration>("day", check);
+    let of = |given: &Option<Located<Duration>>, usual| given.as_ref().map_or(usual, |it| it.value);
+    let (long, short) = (of(&day, usual.1), of(&minute, usual.0));
+    if let (false, Some(given)) = (short < long, minute.or(day)) {
+        let found = format!("{short:?} beside a `day` of {long:?}");
+        let rule = "a minute must be shorter than a day";
+        check.problem(value(&given.origin, section.path_of("minute"), found, rule));
+    }
+    (short, long)
 }
 
 /// Takes a list of tables out that may be absent.

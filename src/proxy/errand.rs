@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method as Verb, request};
+use http::{HeaderValue, Method as Verb, request};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
@@ -153,6 +153,11 @@ fn fit_to_keep(model: &ModelName) -> ModelName {
     ModelName::new(format!("{}...", text.get(..end).unwrap_or_default()))
 }
 
+/// Tells whether a `Content-Encoding` names none.
+fn is_plain(encoding: &HeaderValue) -> bool {
+    encoding.is_empty() || encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+}
+
 /// The longest name of a model that is remembered, in bytes.
 const LONGEST_NAME: usize = 200;
 
@@ -168,7 +173,7 @@ impl Proxy {
             return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
         };
         let encoding = visit.head.headers.get(http::header::CONTENT_ENCODING);
-        if encoding.is_some_and(|encoding| encoding != "identity") {
+        if encoding.is_some_and(|encoding| !is_plain(encoding)) {
             // A compressed body is not read; the provider says whether it takes it.
             return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
         }

@@ -70,8 +70,11 @@ impl Wishes {
         now: Instant,
     ) -> Result<Self, WishError> {
         let text = |name: &HeaderName, error: WishError| {
-            let value = headers.get(name).map(|value| value.to_str().map_err(|_| error));
-            value.transpose().map(|text| text.map(str::trim))
+            let mut values = headers.get_all(name).iter();
+            let Some(value) = values.next() else { return Ok(None) };
+            // Of two, nobody can tell which one is meant.
+            let only = if values.next().is_none() { value.to_str().ok() } else { None };
+            only.map(str::trim).map(Some).ok_or(error)
         };
         let class = text(&CLASS, WishError::Class)?;
         let class =
@@ -101,12 +104,13 @@ fn time_left(text: &str, since_epoch: Duration) -> Result<Duration, WishError> {
         Ok(seconds) if seconds.is_nan() => return Err(WishError::Deadline),
         Ok(seconds) if seconds <= 0.0 => return Err(WishError::Past),
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| WishError::Deadline)?,
-        Err(_) => {
-            let at = rfc3339(text).ok_or(WishError::Deadline)?;
-            at.checked_sub(since_epoch).filter(|left| !left.is_zero()).ok_or(WishError::Past)?
-        }
+        Err(_) => rfc3339(text).ok_or(WishError::Deadline)?.saturating_sub(since_epoch),
     };
-    if left <= FARTHEST { Ok(left) } else { Err(WishError::Deadline) }
+    match left {
+        Duration::ZERO => Err(WishError::Past),
+        left if left <= FARTHEST => Ok(left),
+        _ => Err(WishError::Deadline),
+    }
 }
 
 /// Reads a time of RFC 3339, such as `2026-11-22T18:00:00Z` or `2026-11-22T19:00:00.5+01:00`, as the
@@ -168,6 +172,7 @@ mod tests {
             ("2026-11-22T12:00:30.25Z", Ok(30_250)),           ("2026-11-22T13:00:30+01:00", Ok(30_000)),
             ("2026-11-22T06:30:30-05:30", Ok(30_000)),         ("2026-11-22T12:00:30+00:00", Ok(30_000)),
             ("0", past),                                       ("-1", past),
+            ("1e-300", past),                                  ("-0", past),
             ("2026-11-22T12:00:00Z", past),                    ("2026-11-22T12:00:30+00:01", past),
             ("soon", nonsense),                                ("", nonsense),
             ("NaN", nonsense),                                 ("inf", nonsense),
@@ -218,5 +223,25 @@ mod tests {
         let headers = HeaderMap::from_iter([(CLASS, strange)]);
         assert_eq!(Wishes::read(&headers, &clock, now), Err(WishError::Class));
         assert_eq!(Wishes::read(&HeaderMap::new(), &clock, now), Ok(Wishes::default()));
+    }
+
+    #[test]
+    fn of_two_wishes_neither_is_taken() {
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            (CLASS, ["batch", "interactive"], WishError::Class),
+            (DEADLINE, ["30", "60"],          WishError::Deadline),
+            (KEEP_ALIVE, ["off", "15"],       WishError::KeepAlive),
+        ];
+        for (name, values, error) in cases {
+            let now = Instant::now();
+            let clock = WallClock::anchored(now, Duration::ZERO);
+            let headers: HeaderMap = values
+                .iter()
+                .map(|value| (name.clone(), http::HeaderValue::from_static(value)))
+                .collect();
+            assert_eq!(headers.get_all(&name).iter().count(), 2);
+            assert_eq!(Wishes::read(&headers, &clock, now), Err(error), "{name}");
+        }
     }
 }
