@@ -221,13 +221,11 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
         ("a home that is not expanded", "data_dir = \"~/x\"".into(), "/etc/config.toml:1: `data_dir` is \"~/x\", but `~` is not expanded here: write the whole path"),
         ("a line break in a name", format!("{upstream}name = \"a\\nb\""), "/etc/config.toml:2: `upstreams.name` is \"a\\nb\", but must be a name of 1 to 64 printable ASCII characters"),
     ];
-    let mut differing = Vec::new();
-    for (name, file, message) in cases {
+    let differing = cases.into_iter().filter_map(|(name, file, message)| {
         let error = Machine::with_file(&file).file("/etc/empty.key", " \n").error();
-        if error != message {
-            differing.push(format!("{name}:\n  is   {error}\n  must {message}"));
-        }
-    }
+        (error != message).then(|| format!("{name}:\n  is   {error}\n  must {message}"))
+    });
+    let differing: Vec<_> = differing.collect();
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 

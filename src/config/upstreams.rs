@@ -82,8 +82,8 @@ fn account(
     for key_section in sections.value {
         let path = key_section.path_of("key");
         let Some((key, origin)) = key(key_section, &mut taken.labels, check) else { continue };
-        let payer = (organization.clone(), project.clone());
-        if !taken.keys.insert((key.secret.expose().to_owned(), payer)) {
+        let text = Some(key.secret.expose().to_owned());
+        if !taken.keys.insert([text, organization.clone(), project.clone()]) {
             let rule = "the same key stands above, for the same organisation and project: its quota \
                         would be counted twice";
             check.problem(value(&origin, path, "***".to_owned(), rule));
@@ -107,7 +107,7 @@ struct Taken {
     names: Unique,
     labels: Unique,
     /// Keys, each with the organisation and the project that it is sent with.
-    keys: BTreeSet<(String, (Option<String>, Option<String>))>,
+    keys: BTreeSet<[Option<String>; 3]>,
 }
 
 /// Reads a key, and tells where it stands.

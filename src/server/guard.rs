@@ -2,28 +2,26 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 
 /// Tells whether a request may come in: `None` if so, else what is wrong with it.
 ///
 /// A browser names the page in `Origin`, and the name it looked up in `Host`; with DNS rebinding that name
 /// points here. Names of this machine and bare addresses are fine, as is a request without
-/// `Origin`.
+/// `Origin`. Where there are several names, all have to be.
 pub(super) fn objection(headers: &HeaderMap, uri: &Uri) -> Option<&'static str> {
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        let local = origin.to_str().is_ok_and(|origin| {
+    let is_here = |origin: &HeaderValue| {
+        origin.to_str().is_ok_and(|origin| {
             origin.split_once("://").is_some_and(|(_, authority)| is_local_authority(authority))
-        });
-        if !local {
-            return Some("the `Origin` header names a web page of another site");
-        }
-    }
-    // HTTP/2 carries the authority in the request's URI.
-    let host = match headers.get(header::HOST) {
-        Some(host) => host.to_str().unwrap_or("?"),
-        None => uri.authority().map_or("", http::uri::Authority::as_str),
+        })
     };
-    let fine = host.is_empty() || is_local_authority(host) || is_address(host);
+    if !headers.get_all(header::ORIGIN).iter().all(is_here) {
+        return Some("the `Origin` header names a web page of another site");
+    }
+    let given = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));
+    // HTTP/2 carries the authority in the request's URI, and a request to a forward proxy does.
+    let mut hosts = given.chain(uri.authority().map(http::uri::Authority::as_str));
+    let fine = hosts.all(|host| host.is_empty() || is_local_authority(host) || is_address(host));
     (!fine).then_some("the `Host` header names neither this machine nor an address")
 }
 
@@ -72,5 +70,24 @@ mod tests {
             let objection = objection(&headers, &Uri::from_static("/v1/models"));
             assert_eq!(objection.is_none(), let_in, "{host} {origin:?}: {objection:?}");
         }
+    }
+    #[test]
+    fn one_name_of_another_place_among_several_keeps_a_request_out() {
+        let here = HeaderValue::from_static("localhost:8484");
+        let there = HeaderValue::from_static("evil.example");
+        let page = |text| HeaderValue::from_static(text);
+        let origins = [page("http://localhost:3000"), page("https://evil.example")];
+        let ours = Uri::from_static("/line");
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            (HeaderMap::from_iter([(header::HOST, here.clone())]),                                        Uri::from_static("http://evil.example/line")),
+            (HeaderMap::from_iter([(header::HOST, here.clone()), (header::HOST, there)]),                 ours.clone()),
+            (HeaderMap::from_iter(origins.map(|origin| (header::ORIGIN, origin))),                        ours.clone()),
+        ];
+        for (headers, uri) in cases {
+            assert!(objection(&headers, &uri).is_some(), "{headers:?} {uri}");
+        }
+        let headers = HeaderMap::from_iter([(header::HOST, here)]);
+        assert_eq!(objection(&headers, &Uri::from_static("http://127.0.0.1:8484/line")), None);
     }
 }

@@ -21,7 +21,7 @@ const OUTAGE: Schedule =
 /// For a provider that fails or asks to be spared.
 const FAILURE: Schedule =
     Schedule { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
-/// Server errors in a row after which an account rests while another is there.
+/// Failures in a row after which an account rests: of a server, while another account is there.
 const FAILURES_TO_REST: u32 = 3;
 /// The longest rest that a provider's `retry-after` brings about.
 const LONGEST_REST: Duration = Duration::from_secs(60);
@@ -47,9 +47,11 @@ impl Fleet {
         let change = match finding.verdict {
             Verdict::KeyRejected => self.key_failed(lent.key(), at),
             Verdict::OutOfQuota => self.quota_failed(id, at),
-            Verdict::SlowDown | Verdict::Overloaded => {
-                self.spare(id, finding.retry_after.unwrap_or_default(), at)
-            }
+            Verdict::SlowDown => self.spare(id, finding.retry_after.unwrap_or_default(), at),
+            Verdict::Overloaded => match finding.retry_after {
+                Some(wanted) => self.spare(id, wanted, at),
+                None => self.overloaded(id, at),
+            },
             Verdict::ServerError | Verdict::Unreachable => self.service_failed(id, at),
             Verdict::Fine
             | Verdict::Accepted
@@ -219,33 +221,32 @@ impl Fleet {
     /// Lets an account rest that asked for it, whether or not there is another.
     fn spare(&mut self, id: AccountId, wanted: Duration, at: Moment) -> Change {
         let Some(account) = self.account_mut(id) else { return Change::Unchanged };
-        let Some(failures) = account.service.count_failure(at.begun) else {
-            return Change::Unchanged;
-        };
-        let rest = FAILURE.rest(failures, at.jitter).max(wanted.min(LONGEST_REST));
-        let until = at.now + rest;
-        account.service.rest(until, at.now);
-        Change::Resting { account: id, until }
+        match account.service.count_failure(at.begun) {
+            Some(failures) => account.rest(id, failures, wanted.min(LONGEST_REST), at),
+            None => Change::Unchanged,
+        }
+    }
+
+    /// Lets an account rest that has too much to do, whether or not there is another: after several
+    /// failures in a row, for a provider may say so of one request in a hundred on a good day.
+    fn overloaded(&mut self, id: AccountId, at: Moment) -> Change {
+        let Some(account) = self.account_mut(id) else { return Change::Unchanged };
+        match account.over(at) {
+            Some(over) => account.rest(id, over, Duration::ZERO, at),
+            None => Change::Unchanged,
+        }
     }
 
     /// Lets an account rest after several failures in a row, if there is another one that works.
     fn service_failed(&mut self, id: AccountId, at: Moment) -> Change {
         let is_last = !self.has_other_account(id, |other| other.service.is_ready());
         let Some(account) = self.account_mut(id) else { return Change::Unchanged };
-        let Some(failures) = account.service.count_failure(at.begun) else {
-            return Change::Unchanged;
-        };
-        let over = failures.saturating_sub(FAILURES_TO_REST - 1);
-        if over == 0 && account.service.is_in() {
-            return Change::Unchanged;
-        }
-        let until = at.now + FAILURE.rest(over.max(1), at.jitter);
+        let Some(over) = account.over(at) else { return Change::Unchanged };
         if is_last {
-            account.service.doubt(until, at.now);
+            account.service.doubt(at.now + FAILURE.rest(over, at.jitter), at.now);
             return Change::LastUsable;
         }
-        account.service.rest(until, at.now);
-        Change::Resting { account: id, until }
+        account.rest(id, over, Duration::ZERO, at)
     }
 
     fn has_other_key(&self, id: KeyId) -> bool {
@@ -272,6 +273,21 @@ impl Fleet {
 }
 
 impl Account {
+    /// Counts a failure of its service; returns by how many they are more than it may have in a row,
+    /// `None` if they are not.
+    fn over(&mut self, at: Moment) -> Option<u32> {
+        let failures = self.service.count_failure(at.begun)?;
+        let over = failures.saturating_sub(FAILURES_TO_REST - 1);
+        (over > 0 || !self.service.is_in()).then_some(over.max(1))
+    }
+
+    /// Lets it rest after so many failures, at least for `least`.
+    fn rest(&mut self, id: AccountId, failures: u32, least: Duration, at: Moment) -> Change {
+        let until = at.now + FAILURE.rest(failures, at.jitter).max(least);
+        self.service.rest(until, at.now);
+        Change::Resting { account: id, until }
+    }
+
     fn is_seen_as(&self, organization: &str, project: Option<&str>) -> bool {
         self.seen_as.as_ref().is_some_and(|seen| {
             seen.organization == organization && seen.project.as_deref() == project

@@ -60,6 +60,32 @@ async fn a_body_over_the_limit_is_refused_with_413() {
 }
 
 #[tokio::test]
+async fn any_number_of_connections_may_be_allowed() {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
+    let mut settings = crate::house::settings(&one_account(&recorder.base_url(), "sk-1", ""));
+    settings.server.max_connections = usize::MAX;
+    let environment = sluicegate::upstream::NetworkEnvironment::read(|_| None);
+    let proxy = sluicegate::server::start(settings, environment).await.expect("a proxy");
+    let answer = App::new(proxy.listen(), "notebook").try_post(CHAT, HELLO).await;
+    assert_eq!(answer.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_plain_is_read() {
+    let (recorder, proxy) = echo().await;
+    let app = App::new(proxy.listen(), "notebook");
+    for encoding in ["Identity", ""] {
+        let request = Request::post(format!("http://{}{CHAT}", proxy.listen()))
+            .header("content-encoding", encoding)
+            .body(Full::from(HELLO))
+            .expect("a request");
+        let answer = app.send(request).await;
+        assert_eq!(answer.header("x-sluicegate-estimated-tokens"), Some("16"), "{encoding:?}");
+    }
+    assert_eq!(recorder.seen().len(), 2);
+}
+
+#[tokio::test]
 async fn what_can_never_fit_is_refused_at_once_and_names_the_limit() {
     let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
     let limit = "[[upstreams.limits]]\nmodels = \"*\"\ntokens_per_minute = 1000\n";

@@ -173,6 +173,24 @@ fn an_overloaded_account_rests_as_long_as_the_provider_says() {
 }
 
 #[test]
+fn one_overload_among_successes_holds_up_nobody_and_three_in_a_row_do() {
+    let mut fleet = fleet(&[1]);
+    let now = Instant::now();
+    for verdict in [Verdict::Overloaded, Verdict::Overloaded, Verdict::Fine].repeat(3) {
+        assert_eq!(play(&mut fleet, A, verdict, now), Change::Unchanged, "{verdict:?}");
+        assert_eq!(fleet.standing(A, now), Standing::Ready);
+    }
+    for _ in 0..2 {
+        play(&mut fleet, A, Verdict::Overloaded, now);
+    }
+    let until = now + secs(1);
+    let change = play(&mut fleet, A, Verdict::Overloaded, now);
+    assert_eq!(change, Change::Resting { account: A, until });
+    let change = play(&mut fleet, A, Verdict::Overloaded, until);
+    assert_eq!(change, Change::Resting { account: A, until: until + secs(2) }, "a failed trial");
+}
+
+#[test]
 fn server_errors_let_an_account_rest_only_while_another_works() {
     let mut fleet = fleet(&[1, 1]);
     let now = Instant::now();
