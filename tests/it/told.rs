@@ -41,7 +41,8 @@ async fn people_see_what_is_believed_of_each_quota() {
         ("x-ratelimit-reset-tokens", "32ms"),
     ];
     let recorder = Recorder::start(move |_, _| Reply::With(200, SAID, told.clone())).await;
-    let limits = "[[upstreams.limits]]\nmodels = \"*\"\nrequests_per_minute = 2000\n";
+    let limits = "[[upstreams.limits]]\nmodels = \"*\"\nrequests_per_minute = 2000\n\
+                  counting = \"bucket\"\n";
     let proxy = proxy(&one_account(&recorder.base_url(), "sk-1", limits)).await;
     for _ in 0..2 {
         assert_eq!(App::new(proxy.listen(), "notebook").post(CHAT, HELLO).await.status(), 200);
@@ -62,6 +63,6 @@ async fn people_see_what_is_believed_of_each_quota() {
     assert_eq!((&tokens["counting"], &tokens["charging"]), (&json!("bucket"), &json!("refund")));
     assert_eq!(tokens["configured_limit"], json!(null));
     let others = tokens["or"].as_array().expect("others");
-    let sliding = json!({"counting": "sliding", "charging": "max"});
-    assert!(others.contains(&sliding), "few answers cannot tell them apart: {tokens}");
+    let max = json!({"counting": "bucket", "charging": "max"});
+    assert!(others.contains(&max), "few answers cannot tell them apart: {tokens}");
 }
