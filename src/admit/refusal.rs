@@ -89,6 +89,10 @@ impl Refusal {
     pub fn retry_after(&self) -> Duration {
         match self {
             Self::TooLarge { .. } => SHORTEST,
+            // A slot that becomes free is for the first, however long that has been there.
+            Self::TimeIsUp {
+                short_of: Some(QuotaKind::Concurrency), expected, arrival, ..
+            } => stay_away(*expected, *arrival),
             Self::TimeIsUp { expected, arrival, waited, .. } => {
                 // In line again a little before its turn, it is saved up for; after it, it would wait
                 // until what went in its place has been refilled.
