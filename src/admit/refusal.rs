@@ -180,6 +180,20 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_a_slot_is_told_its_turn_and_others_a_little_less() {
+        let told = |short_of| {
+            let (waited, expected) = (Duration::from_secs(5), Duration::from_secs(20));
+            let model = ModelName::new("m");
+            Refusal::TimeIsUp { model, short_of, waited, ahead: 3, arrival: 0, expected }
+                .retry_after()
+                .as_millis()
+        };
+        assert_eq!(told(Some(QuotaKind::Concurrency)), 20_000);
+        assert_eq!(told(Some(QuotaKind::TokensPerMinute)), 17_500);
+        assert_eq!(told(None), 17_500);
+    }
+
+    #[test]
     fn those_who_expect_their_turns_at_one_moment_are_told_different_times() {
         for expected in [0, 1, 17, 57, 63].map(Duration::from_secs) {
             let told: std::collections::BTreeSet<u128> =
