@@ -10,7 +10,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, Transaction};
 use thiserror::Error;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// The database. Cloning it shares the connection, which is opened when it is used and closed when it
 /// was idle for a while.
@@ -19,6 +19,8 @@ pub struct Store {
     pub(super) pool: SqlitePool,
     path: PathBuf,
     is_new: bool,
+    /// How long another instance, or whoever else has the file, is waited for.
+    patience: Duration,
 }
 
 /// Why the database cannot be used.
@@ -57,6 +59,12 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// Somebody else has it, and does not give it back.
+    #[error("{} is locked by another program", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
     /// A statement failed; what it was to change is unchanged.
     #[error("{} cannot be used", path.display())]
     Failed {
@@ -81,6 +89,11 @@ impl Store {
     ///
     /// Returns a [`StoreError`] if the file cannot be written.
     pub fn place(folder: &Path) -> Result<Self, StoreError> {
+        Self::place_for(folder, BUSY)
+    }
+
+    /// Finds the database, and waits for others who have it for at most about twice `patience`.
+    pub(super) fn place_for(folder: &Path, patience: Duration) -> Result<Self, StoreError> {
         make_folder(folder)
             .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join("sluicegate.db");
@@ -91,7 +104,7 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             // What is committed survives this process, though perhaps not the machine.
             .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(BUSY)
+            .busy_timeout(patience)
             .foreign_keys(true)
             .pragma("cache_size", CACHE)
             .statement_cache_capacity(16);
@@ -103,7 +116,7 @@ impl Store {
             .connect_lazy_with(options);
         // After a kill everything may still stand in the write-ahead log.
         let is_new = length == 0 && !folder.join("sluicegate.db-wal").exists();
-        Ok(Self { pool, path, is_new })
+        Ok(Self { pool, path, is_new, patience })
     }
 
     /// Brings the schema up to date. Instances that start together do so one after the other.
@@ -122,14 +135,14 @@ impl Store {
 
     /// Begins a transaction that only one instance can have at a time.
     async fn begin_alone(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        for _ in 1..TRIES {
+        let until = Instant::now() + self.patience;
+        loop {
             match self.pool.begin_with("BEGIN IMMEDIATE").await {
                 // Nobody waits for the lock under which a new file is set to write ahead.
-                Err(error) if primary_code(&error) == Some(SQLITE_BUSY) => sleep(AWHILE).await,
+                Err(error) if is_busy(&error) && Instant::now() < until => sleep(AWHILE).await,
                 begun => return begun,
             }
         }
-        self.pool.begin_with("BEGIN IMMEDIATE").await
     }
 
     /// Returns whether there was nothing in the file when it was placed.
@@ -152,6 +165,8 @@ impl Store {
         let path = self.path.clone();
         if is_damage(&source) {
             StoreError::Damaged { path }
+        } else if is_busy(&source) {
+            StoreError::Busy { path }
         } else {
             StoreError::Failed { path, source: Box::new(source) }
         }
@@ -173,6 +188,11 @@ impl Store {
 /// Tells whether the database found the file to be damaged or something else.
 fn is_damage(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))
+}
+
+/// Tells whether somebody else has the file.
+fn is_busy(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(SQLITE_BUSY)
 }
 
 /// Returns what the database calls the error: the lowest byte of its code
@@ -207,8 +227,7 @@ fn make_file(path: &Path) -> io::Result<u64> {
     Ok(options.open(path)?.metadata()?.len())
 }
 
-/// So often an instance tries to be alone, and so long it waits in between.
-const TRIES: usize = 50;
+/// How long an instance that is to be alone waits between two tries.
 const AWHILE: Duration = Duration::from_millis(20);
 /// How long a statement waits for another instance.
 const BUSY: Duration = Duration::from_secs(5);

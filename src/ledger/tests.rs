@@ -59,6 +59,18 @@ async fn what_was_saved_is_there_after_opening_again() {
 }
 
 #[tokio::test]
+async fn a_file_that_another_program_has_is_given_up_and_said_so() {
+    let home = TempDir::new().expect("a folder");
+    let other = open(home.path()).await;
+    let taken = other.pool.begin_with("BEGIN EXCLUSIVE").await.expect("nobody else has it");
+    let store = Store::place_for(home.path(), Duration::from_millis(1)).expect("it is there");
+    let error = store.update().await.expect_err("it is taken");
+    assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    taken.rollback().await.expect("given back");
+    store.update().await.expect("it is free");
+}
+
+#[tokio::test]
 async fn two_instances_write_into_one_file() {
     let home = TempDir::new().expect("a folder");
     let (one, other, ..) =
