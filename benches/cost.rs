@@ -1,7 +1,8 @@
 //! What operations cost: the CPU time of this thread, and instructions where valgrind is installed.
 //!
-//! Wall time would measure who else uses the machine. The kernel books CPU time on the thread that used it, so
-//! that on a busy machine only what others do to the caches is left, and of that the median over many batches.
+//! Wall time would measure who else uses the machine. The kernel books CPU time on the thread that used it; what others
+//! do to caches, clock and the core's other half only makes it longer, so it is measured several times and the
+//! least of the medians over many batches counts.
 //! Instructions are the same on every run. They are counted by running the bench once more under valgrind, as
 //! machines in the cloud seldom let a program read the processor's own counters.
 
@@ -29,6 +30,17 @@ pub(crate) fn median(mut batches: Vec<Duration>, operations: usize) -> f64 {
     let middle = batches.get(batches.len() / 2).copied().unwrap_or_default();
     middle.as_secs_f64() * 1e9 / count(operations)
 }
+
+/// Lowers what is known to what was found; so that a busy second spoils nothing, the rounds are spread over the
+/// whole bench.
+pub(crate) fn lower<const N: usize>(known: &mut [f64; N], found: [f64; N]) {
+    for (known, found) in known.iter_mut().zip(found) {
+        *known = known.min(found);
+    }
+}
+
+/// How often everything is measured.
+pub(crate) const ROUNDS: usize = 5;
 
 /// Returns how many instructions one operation takes: the difference between two runs of this program, with the
 /// arguments `--count`, `case` and a number of operations. Nothing where valgrind cannot count them.

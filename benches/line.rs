@@ -8,9 +8,10 @@
 
 #![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use sluicegate::admit::{Admission, Ask, Entered, InFlight, Reservation, Waiting};
@@ -28,7 +29,7 @@ use tokio::time::Instant;
 #[path = "cost.rs"]
 mod cost;
 
-use cost::{Clock, STILL, counted, cpu, instructions, median, written};
+use cost::{Clock, ROUNDS, STILL, counted, cpu, instructions, lower, median, written};
 
 /// Operations are timed in batches, so that reading the clock costs little.
 const BATCH: usize = 20;
@@ -43,8 +44,16 @@ fn main() {
     }
     let mut slow = Vec::new();
     println!("ns of CPU per operation, 20 waiting and 20 under way | 20,000 and 10,000 | ratio");
-    let (few, many) = (waiting(20, 20), waiting(20_000, 10_000));
-    for ((name, few), (_, many)) in few.into_iter().zip(many) {
+    let [mut few, mut many] = [[f64::INFINITY; 3]; 2];
+    let [mut configured, mut inferred] = [[f64::INFINITY; 3]; 2];
+    for _ in 0..ROUNDS {
+        lower(&mut few, waiting(20, 20));
+        lower(&mut many, waiting(20_000, 10_000));
+        lower(&mut configured, at_once(true, BATCHES, cpu));
+        lower(&mut inferred, at_once(false, BATCHES, cpu));
+    }
+    let names = ["join", "settle and let the next go", "hang up"];
+    for ((name, few), many) in names.into_iter().zip(few).zip(many) {
         let ratio = many / few;
         println!("{name}: {few:.0} | {many:.0} | {ratio:.2}");
         if ratio > 3.0 {
@@ -52,8 +61,8 @@ fn main() {
         }
     }
     println!("for a request that need not wait: admit | sent | settle | in all");
-    for (name, most) in [(CONFIGURED, 1_000.0), ("inferred", 3_000.0)] {
-        let [admit, sent, settle] = at_once(name == CONFIGURED, BATCHES, cpu);
+    let rows = [(CONFIGURED, configured, 1_000.0), ("inferred", inferred, 3_000.0)];
+    for (name, [admit, sent, settle], most) in rows {
         let counted = written(instructions(name));
         println!("{name}: {admit:.0} | {sent:.0} | {settle:.0} | {counted}");
         if !cfg!(debug_assertions) && admit >= most {
@@ -70,19 +79,35 @@ const CONFIGURED: &str = "configured";
 struct World {
     admission: Admission,
     apps: Vec<AppName>,
-    waiting: VecDeque<Waiting>,
+    /// By the order in which they came.
+    waiting: BTreeMap<usize, Waiting>,
+    /// Whose turn has come.
+    rung: Arc<Mutex<VecDeque<usize>>>,
     flying: VecDeque<InFlight>,
     came: usize,
 }
 
+/// Notes that somebody's turn has come.
+struct Bell {
+    number: usize,
+    rung: Arc<Mutex<VecDeque<usize>>>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.lock().expect("no panic").push_back(self.number);
+    }
+}
+
 /// Returns the costs of joining, of settling with the grant to the next, and of hanging up.
-fn waiting(waiting: usize, under_way: usize) -> Vec<(&'static str, f64)> {
+fn waiting(waiting: usize, under_way: usize) -> [f64; 3] {
     let slots = u64::try_from(under_way).expect("few");
     let lane = LaneSettings { concurrency: Some(slots), ..ample() };
     let mut world = World {
         admission: admission(lane),
         apps: (0..500).map(|app| AppName::new(format!("app{app}"))).collect(),
-        waiting: VecDeque::new(),
+        waiting: BTreeMap::new(),
+        rung: Arc::default(),
         flying: VecDeque::new(),
         came: 0,
     };
@@ -92,11 +117,10 @@ fn waiting(waiting: usize, under_way: usize) -> Vec<(&'static str, f64)> {
         world.flies(*reservation);
     }
     for _ in 0..waiting {
-        let Entered::Waiting(place) = world.enters() else { panic!("no slot is free") };
-        world.waiting.push_back(place);
+        let place = world.joins();
+        world.listens(place);
     }
-    let [join, next, leave] = world.plays();
-    vec![("join", join), ("settle and let the next go", next), ("hang up", leave)]
+    world.plays()
 }
 
 impl World {
@@ -110,18 +134,30 @@ impl World {
         self.flying.push_back(reservation.commit(Instant::now()));
     }
 
+    fn joins(&mut self) -> Waiting {
+        let Entered::Waiting(place) = self.enters() else { panic!("no slot is free") };
+        place
+    }
+
+    /// Lets it be noted when its turn comes, as a task that waits does.
+    fn listens(&mut self, mut place: Waiting) {
+        let number = self.waiting.last_key_value().map_or(0, |(number, _)| number + 1);
+        let bell = Waker::from(Arc::new(Bell { number, rung: Arc::clone(&self.rung) }));
+        assert!(pin!(place.outcome()).poll(&mut Context::from_waker(&bell)).is_pending());
+        self.waiting.insert(number, place);
+    }
+
     fn plays(&mut self) -> [f64; 3] {
         let mut times: [Vec<Duration>; 3] = Default::default();
         for _ in 0..BATCHES {
             let begin = cpu();
-            for _ in 0..BATCH {
-                let Entered::Waiting(place) = self.enters() else { panic!("no slot is free") };
-                self.waiting.push_back(place);
-            }
+            let fresh: Vec<Waiting> = (0..BATCH).map(|_| self.joins()).collect();
             let joined = cpu();
-            for place in self.waiting.drain(self.waiting.len() - BATCH / 2..) {
-                drop(place);
-            }
+            fresh.into_iter().for_each(|place| self.listens(place));
+            let newest = (0..BATCH / 2).map(|_| self.waiting.pop_last());
+            let newest: Vec<_> = newest.collect();
+            let leaving = cpu();
+            drop(newest);
             let left = cpu();
             for _ in 0..BATCH / 2 {
                 let flight = self.flying.pop_front().expect("some are under way");
@@ -132,7 +168,7 @@ impl World {
                 let next = self.next();
                 self.flies(next);
             }
-            let spans = [(joined - begin) / 2, settled - left, left - joined];
+            let spans = [(joined - begin) / 2, settled - left, left - leaving];
             for (all, span) in times.iter_mut().zip(spans) {
                 all.push(span);
             }
@@ -141,9 +177,10 @@ impl World {
         times.map(|spans| median(spans, BATCH / 2))
     }
 
-    /// Takes the grant of whoever came first: apps of equal shares that come in turn go in turn.
+    /// Takes the grant of one whose turn has come.
     fn next(&mut self) -> Reservation {
-        let mut place = self.waiting.pop_front().expect("somebody waits");
+        let number = self.rung.lock().expect("no panic").pop_front().expect("a slot is free");
+        let mut place = self.waiting.remove(&number).expect("it waited");
         let outcome = pin!(place.outcome()).poll(&mut Context::from_waker(Waker::noop()));
         let Poll::Ready(outcome) = outcome else { panic!("its turn has come") };
         outcome.expect("a grant")
