@@ -79,7 +79,7 @@ impl Need<'_> {
     }
 
     fn dues(&self, now: Moment) -> &Dues {
-        self.dues.get_or_init(|| self.pool.dues(self.outputs, self.output.0, now))
+        self.dues.get_or_init(|| self.pool.dues(self.outputs, self.output.0, (now, self.minute)))
     }
 }
 

@@ -18,10 +18,11 @@ use serde::{Deserialize, Serialize};
 use super::meter::float;
 
 /// What outputs were so far.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Outputs {
-    cells: [Cell; CELLS],
+    /// As many as [`CELLS`].
+    cells: Vec<Cell>,
     /// The longest.
     most: u64,
 }
@@ -43,6 +44,17 @@ pub(super) struct Course {
     known: usize,
 }
 
+/// What is to be expected of a request of some age.
+#[derive(Debug)]
+pub(super) struct Aged<'a> {
+    course: &'a Course,
+    age: u64,
+    now: Mark,
+    /// The end of its cell.
+    late: u64,
+    then: Mark,
+}
+
 /// What has become of one request until the beginning of a cell, on average.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
@@ -58,6 +70,8 @@ struct Mark {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Likely {
     pub(super) mean: f64,
+    /// Where it is not sure whether it ends so soon.
+    pub(super) least: f64,
     pub(super) variance: f64,
     /// The chance that it is one of those of which nobody knows anything, with all that it may use.
     pub(super) unknown: f64,
@@ -85,10 +99,11 @@ impl Outputs {
     /// Returns it without what no answers can have led to: it comes from a file.
     pub(super) fn sane(self) -> Self {
         let is_sane = |number: f64| (0.0..1e18).contains(&number);
+        let fits = self.cells.len() == CELLS;
         let is_cell = |cell: &Cell| {
             is_sane(cell.ended) && is_sane(cell.output) && (0.0..1e36).contains(&cell.squares)
         };
-        if self.cells.iter().all(is_cell) { self } else { Self::default() }
+        if fits && self.cells.iter().all(is_cell) { self } else { Self::default() }
     }
 
     /// Returns how much one answer may be expected to use at most, usually: the mean and one deviation,
@@ -128,12 +143,15 @@ impl Outputs {
     pub(super) fn course(&self, under_way: impl Iterator<Item = (u64, u64)>) -> Course {
         let mut open = [0.0; CELLS];
         for (age, count) in under_way {
-            let cell = cell_of(age);
-            let before = open.get_mut(..=cell).unwrap_or_default();
-            before.iter_mut().for_each(|open| *open += float(count));
-            if let Some(here) = before.last_mut() {
-                *here -= float(count) / 2.0;
+            if let Some(open) = open.get_mut(cell_of(age)) {
+                *open += float(count);
             }
+        }
+        // Those in a cell have passed half of it.
+        let mut later = 0.0;
+        for open in open.iter_mut().rev() {
+            let here = std::mem::replace(open, later + *open / 2.0);
+            later += here;
         }
         let begin = Mark { open: 1.0, output: 0.0, squares: 0.0 };
         let mut course = Course { marks: [begin; CELLS + 1], known: 0 };
@@ -168,6 +186,29 @@ impl Outputs {
     }
 }
 
+impl Aged<'_> {
+    /// Returns what it will have used in so many nanoseconds.
+    ///
+    /// Where in its cell the others ended is not known: perhaps they all have, and it is a longer one.
+    pub(super) fn within(&self, nanos: u64) -> Likely {
+        let to = self.age.saturating_add(nanos);
+        let soon = self.course.between(&self.now, to);
+        let late = self.course.between(&self.then, to.max(self.late));
+        Likely {
+            mean: soon.mean.max(late.mean),
+            least: soon.mean.min(late.mean),
+            variance: soon.variance.max(late.variance),
+            unknown: soon.unknown.max(late.unknown),
+        }
+    }
+}
+
+impl Default for Outputs {
+    fn default() -> Self {
+        Self { cells: vec![Cell::default(); CELLS], most: 0 }
+    }
+}
+
 impl Cell {
     fn mean(&self) -> f64 {
         self.output / self.ended
@@ -192,13 +233,18 @@ impl Course {
         if self.known == 0 { 0 } else { begin_of(self.known) }
     }
 
-    /// Returns what a request of age `from` that has not ended will have used at age `to`.
-    pub(super) fn between(&self, from: u64, to: u64) -> Likely {
-        let (begin, end) = (self.at(from), self.at(to));
-        let mean = (end.output - begin.output) / begin.open;
+    /// Returns what is to be expected of a request of this age that has not ended.
+    pub(super) fn of(&self, age: u64) -> Aged<'_> {
+        let late = begin_of(cell_of(age).min(self.known) + 1).max(age);
+        Aged { course: self, age, now: self.at(age), late, then: self.at(late) }
+    }
+
+    fn between(&self, begin: &Mark, to: u64) -> Likely {
+        let end = self.at(to);
+        let mean = (end.output - begin.output).max(0.0) / begin.open;
         let squares = (end.squares - begin.squares) / begin.open;
         let unknown = if to >= self.end() { end.open / begin.open } else { 0.0 };
-        Likely { mean, variance: (squares - mean * mean).max(0.0), unknown }
+        Likely { mean, least: mean, variance: (squares - mean * mean).max(0.0), unknown }
     }
 
     fn at(&self, age: u64) -> Mark {
@@ -217,20 +263,21 @@ impl Course {
     }
 }
 
-/// Returns the cell of what takes so many nanoseconds: two to each doubling.
+/// Returns the cell of what takes so many nanoseconds: four to each doubling.
 fn cell_of(nanos: u64) -> usize {
     let units = nanos / SHORTEST;
     let Some(doublings) = units.checked_ilog2() else { return 0 };
-    let half = ((nanos / (SHORTEST / 2)) >> doublings) & 1;
-    let cell = u64::from(doublings) * 2 + half + 1;
+    let quarter = ((nanos / (SHORTEST / 4)) >> doublings) & 3;
+    let cell = u64::from(doublings) * 4 + quarter + 1;
     usize::try_from(cell).map_or(CELLS - 1, |cell| cell.min(CELLS - 1))
 }
 
 /// Returns where a cell begins, in nanoseconds.
 fn begin_of(cell: usize) -> u64 {
     let Some(step) = cell.checked_sub(1) else { return 0 };
-    let octave = SHORTEST << (step / 2);
-    if step % 2 == 0 { octave } else { octave / 2 * 3 }
+    let quarters = step % 4;
+    let octave = SHORTEST << (step / 4);
+    octave + octave / 4 * u64::try_from(quarters).unwrap_or(0)
 }
 
 /// Reserved for an output without a bound before anything is known: what a short answer has.
@@ -238,8 +285,8 @@ pub(super) const MODEST: u64 = 256;
 /// How many deviations of a sum are kept free beyond its mean.
 pub(super) const DEVIATIONS: f64 = 2.0;
 
-/// The cells: from 16 ms to nine minutes.
-const CELLS: usize = 32;
+/// The cells: from 16 ms to a quarter of an hour.
+const CELLS: usize = 64;
 /// The end of the first cell, 2^24 nanoseconds.
 const SHORTEST: u64 = 1 << 24;
 /// About so many answers are remembered: what outputs are like may change.
@@ -266,7 +313,7 @@ mod tests {
 
     /// What a request sent now will have used when all that is known has ended.
     fn whole_mean(course: &Course) -> f64 {
-        course.between(0, course.end()).mean
+        course.of(0).within(course.end()).mean
     }
 
     #[test]
@@ -287,7 +334,7 @@ mod tests {
         let alone = whole_mean(&outputs.course(nobody()));
         assert!((85.0..100.0).contains(&alone), "{alone}");
         let course = outputs.course(std::iter::once((5 * SECOND, 90)));
-        let likely = course.between(0, course.end());
+        let likely = course.of(0).within(course.end());
         assert!((9.0..11.0).contains(&likely.mean), "a tenth has ended: {likely:?}");
         assert!((0.89..0.91).contains(&likely.unknown), "of the others nobody knows: {likely:?}");
     }
@@ -300,23 +347,23 @@ mod tests {
             outputs.learn(1_000, 10 * SECOND);
         }
         let course = outputs.course(nobody());
-        let fresh = course.between(0, course.end());
-        let old = course.between(SECOND, course.end());
+        let fresh = course.of(0).within(course.end());
+        let old = course.of(SECOND).within(course.end());
         assert!((495.0..505.0).contains(&fresh.mean), "{fresh:?}");
         assert!((970.0..=1_000.0).contains(&old.mean), "{old:?}");
         assert!(old.variance < 20_000.0, "all of them are long: {old:?}");
-        let soon = course.between(SECOND, 2 * SECOND);
+        let soon = course.of(SECOND).within(SECOND);
         assert_eq!((soon.mean, soon.unknown), (0.0, 0.0), "none ends yet");
     }
 
     #[test]
     fn what_is_older_than_all_known_may_cost_all_at_once() {
         let mut outputs = Outputs::default();
-        assert_eq!(outputs.course(nobody()).between(0, 0).unknown, 1.0, "nothing is known");
+        assert_eq!(outputs.course(nobody()).of(0).within(0).unknown, 1.0, "nothing is known");
         outputs.learn(10, SECOND);
         let course = outputs.course(nobody());
-        assert_eq!(course.between(9 * SECOND, 9 * SECOND).unknown, 1.0);
-        assert_eq!(course.between(0, SECOND / 2).unknown, 0.0, "it is not as old yet");
+        assert_eq!(course.of(9 * SECOND).within(0).unknown, 1.0);
+        assert_eq!(course.of(0).within(SECOND / 2).unknown, 0.0, "it is not as old yet");
     }
 
     #[test]

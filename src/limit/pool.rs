@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 
 use super::meter::float;
 use super::moment::Moment;
-use super::outputs::{Course, DEVIATIONS, Outputs, whole};
+use super::outputs::{Aged, DEVIATIONS, Outputs, whole};
 
 /// The requests under way.
 #[derive(Debug, Default)]
@@ -41,19 +41,29 @@ struct Group {
     most: u64,
 }
 
-/// What falls due from a moment on.
+/// What falls due until a moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Due {
     /// In so many nanoseconds.
-    pub(super) after: u64,
-    /// What requests under way will have been charged by the next one.
+    pub(super) until: u64,
+    /// What requests under way will have been charged by then.
     pub(super) others: u64,
     /// What one more makes of it.
     pub(super) all: u64,
+    /// What those under way will have been charged at least.
+    pub(super) least: u64,
+}
+
+/// What several requests are charged.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    mean: f64,
+    least: f64,
+    variance: f64,
 }
 
 /// What falls due, in the order of time.
-pub(super) type Dues = [Due; PARTS.len()];
+pub(super) type Dues = [Due; TIMES.len() + 1];
 
 impl Pool {
     /// Takes in a request debited at `since`, now, that may use `most`.
@@ -102,26 +112,33 @@ impl Pool {
         outputs.sum(self.count, self.most)
     }
 
-    /// Returns what falls due when, if one more that may use `own` is sent at `now`.
-    pub(super) fn dues(&self, outputs: &Outputs, own: u64, now: Moment) -> Dues {
-        let ages = self.groups.iter().map(|group| (now.since(group.middle()), group.count));
-        let course = outputs.course(ages);
-        let mut after = 0;
-        PARTS.map(|part| {
-            let until = course.end() / WHOLE * part;
-            let (mut mean, mut variance) = (0.0, 0.0);
-            for group in &self.groups {
-                let (sum, spread) = group.due(&course, now, until);
-                mean += sum;
-                variance += spread;
-            }
-            let one = Group { first: now, last: now, count: 1, most: own };
-            let (sum, spread) = one.due(&course, now, until);
-            let likely = |mean: f64, variance: f64| whole(mean + DEVIATIONS * variance.sqrt());
-            let others = likely(mean, variance).min(self.most);
-            let all = likely(mean + sum, variance + spread).min(self.most.saturating_add(own));
-            Due { after: std::mem::replace(&mut after, until), others, all: all.max(others) }
-        })
+    /// Returns what falls due when, if one more that may use `own` is sent at `now`. Quotas of `window`
+    /// nanoseconds are to have room for it.
+    pub(super) fn dues(&self, outputs: &Outputs, own: u64, (now, window): (Moment, u64)) -> Dues {
+        let course = outputs.course(self.groups.iter().map(|group| (group.age(now), group.count)));
+        let others: Vec<_> =
+            self.groups.iter().map(|group| (group, course.of(group.age(now)))).collect();
+        let one = (&Group { first: now, last: now, count: 1, most: own }, course.of(0));
+        let mut dues = [Due::default(); TIMES.len() + 1];
+        let times = TIMES.iter().map(|part| (window / 64 * part, window / 64 * part));
+        // Beyond, all of it counts as one more window's.
+        let times = times.chain([(window.saturating_mul(5), u64::MAX)]);
+        let mut last = None;
+        for (place, (until, within)) in dues.iter_mut().zip(times) {
+            let due = last.unwrap_or_else(|| {
+                let others = others.iter().map(|(group, aged)| group.due(aged, within));
+                let others = others.fold(Sum::default(), |sum, group| sum.plus(&group));
+                let all = others.plus(&one.0.due(&one.1, within));
+                let least = whole(others.least);
+                let others = whole(others.mean + others.deviation()).min(self.most);
+                let all = whole(all.mean + all.deviation()).min(self.most.saturating_add(own));
+                Due { until, others, all: all.max(others), least }
+            });
+            // All has ended: nothing more falls due.
+            last = (within >= course.end()).then_some(due);
+            *place = Due { until, ..due };
+        }
+        dues
     }
 
     /// Joins the two neighbours that are the closest for their age, where all places are taken.
@@ -143,17 +160,31 @@ impl Pool {
 }
 
 impl Group {
-    fn middle(&self) -> Moment {
-        self.first.plus(self.last.since(self.first) / 2)
+    fn age(&self, now: Moment) -> u64 {
+        now.since(self.first.plus(self.last.since(self.first) / 2))
     }
 
-    /// Returns mean and variance of what these are charged within `until` nanoseconds.
-    fn due(&self, course: &Course, now: Moment, until: u64) -> (f64, f64) {
-        let age = now.since(self.middle());
-        let likely = course.between(age, age.saturating_add(until));
+    /// Returns what these are charged within `until` nanoseconds.
+    fn due(&self, aged: &Aged<'_>, until: u64) -> Sum {
+        let likely = aged.within(until);
         let (count, most) = (float(self.count), float(self.most));
         let mean = (likely.mean * count + likely.unknown * most).min(most);
-        (mean, likely.variance * count)
+        Sum { mean, least: likely.least * count, variance: likely.variance * count }
+    }
+}
+
+impl Sum {
+    fn plus(&self, other: &Self) -> Self {
+        Self {
+            mean: self.mean + other.mean,
+            least: self.least + other.least,
+            variance: self.variance + other.variance,
+        }
+    }
+
+    /// Returns by how much it may be off.
+    fn deviation(&self) -> f64 {
+        DEVIATIONS * self.variance.sqrt()
     }
 }
 
@@ -161,9 +192,8 @@ impl Group {
 const PLACES: usize = 24;
 /// Requests sent so shortly after each other are of one age, in nanoseconds.
 const LEAST: u64 = 2_000_000;
-/// Up to which parts of the longest known time dues are added up.
-const PARTS: [u64; 10] = [0, 2, 4, 8, 12, 16, 24, 32, 48, WHOLE];
-const WHOLE: u64 = 64;
+/// Until when dues are added up, in 64ths of a window; beyond, all of them.
+const TIMES: [u64; 15] = [0, 1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 128, 192, 256];
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +201,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
     const SECOND: u64 = 1_000 * MS;
+    const WINDOW: u64 = 8 * SECOND;
 
     /// Answers of 100 tokens that take two seconds.
     fn usual() -> Outputs {
@@ -187,8 +218,9 @@ mod tests {
     fn while_nothing_is_known_all_may_be_charged_at_once() {
         let mut pool = Pool::default();
         pool.enter(1_000, Moment(0));
-        let dues = pool.dues(&Outputs::default(), 500, Moment(SECOND));
-        assert!(dues.iter().all(|due| *due == Due { after: 0, others: 1_000, all: 1_500 }));
+        let dues = pool.dues(&Outputs::default(), 500, (Moment(SECOND), WINDOW));
+        assert!(dues.iter().all(|due| (due.others, due.all) == (1_000, 1_500)));
+        assert_eq!(dues[0].until, 0);
     }
 
     #[test]
@@ -198,8 +230,8 @@ mod tests {
         (0..50).for_each(|_| pool.enter(1_000, sent));
         let outputs = usual();
         let within = |now: Moment, time: u64| {
-            let dues = pool.dues(&outputs, 1_000, now);
-            dues.iter().take_while(|due| due.after < time).last().map_or(0, |due| due.others)
+            let dues = pool.dues(&outputs, 1_000, (now, WINDOW));
+            dues.iter().take_while(|due| due.until <= time).last().map_or(0, |due| due.others)
         };
         assert!(within(sent, SECOND) < 100, "none ends within a second: {}", within(sent, SECOND));
         let later = sent.plus(3 * SECOND / 2);
@@ -211,7 +243,7 @@ mod tests {
     fn one_more_makes_more_of_it_and_never_more_than_the_bounds() {
         let mut pool = Pool::default();
         (0..10).for_each(|i| pool.enter(120, Moment(i * 10 * MS)));
-        let due = last(&pool.dues(&usual(), 120, Moment(SECOND)));
+        let due = last(&pool.dues(&usual(), 120, (Moment(SECOND), WINDOW)));
         assert!((1_000..=1_200).contains(&due.others), "{due:?}");
         assert!((90..=120).contains(&(due.all - due.others)), "{due:?}");
     }

@@ -3,6 +3,7 @@
 mod laws;
 mod limits;
 mod limits_law;
+mod outputs;
 mod peers;
 #[expect(dead_code, reason = "the bench uses the rest")]
 #[path = "../play/mod.rs"]

@@ -42,9 +42,13 @@ impl Meter {
         let at = match self {
             Self::Bucket(bucket) => bucket.when_due(wanted, dues, now),
             Self::Sliding(_) | Self::Fixed(_) => {
+                let mut from = 0;
                 let moments = dues.iter().map(|due| {
-                    let at = now.plus(due.after);
-                    let within = wanted.due(due).saturating_sub(self.left_by(at, dues, now, grace));
+                    // All that falls due in between may do so at once.
+                    let at = now.plus(std::mem::replace(&mut from, due.until));
+                    let end = now.plus(due.until);
+                    let within =
+                        wanted.due(due).saturating_sub(self.left_by(end, dues, now, grace));
                     let sum = amount.saturating_add(within);
                     if sum > self.limit() {
                         return NEVER;
@@ -70,17 +74,16 @@ impl Meter {
 
     /// Returns what falls due before the window in which `at` lies.
     fn left_by(&self, at: Moment, dues: &Dues, now: Moment, grace: u64) -> u64 {
-        let begin = match self {
-            Self::Bucket(_) => return 0,
-            Self::Sliding(sliding) => at.minus(sliding.window()),
+        let is_gone = |due: Moment| match self {
+            Self::Bucket(_) => false,
+            Self::Sliding(sliding) => due.plus(sliding.window()) <= at,
             Self::Fixed(fixed) => match fixed.end(now).filter(|end| end.latest < at) {
-                Some(end) => end.earliest.minus(grace),
-                None => at.minus(fixed.recent.window()),
+                Some(end) => due.plus(grace) <= end.earliest,
+                None => due.plus(fixed.recent.window()) <= at,
             },
         };
-        let ends = dues.iter().skip(1).map(|next| now.plus(next.after));
-        let gone = dues.iter().zip(ends).take_while(|(_, end)| *end <= begin);
-        gone.last().map_or(0, |(due, _)| due.others)
+        let gone = dues.iter().take_while(|due| is_gone(now.plus(due.until)));
+        gone.last().map_or(0, |due| due.least)
     }
 }
 
@@ -102,15 +105,16 @@ impl Bucket {
 
     /// Returns the lowest level that there will be, from `level` on.
     fn lowest(&self, level: f64, cap: f64, wanted: &Wanted, dues: &Dues) -> f64 {
-        let mut level = level - float(wanted.now);
-        let mut lowest = level;
-        let (mut time, mut charged) = (0, 0);
+        let mut full = level - float(wanted.now);
+        let mut lowest = full;
+        let mut time = 0;
         for due in dues {
-            let refill = self.per_nano() * float(due.after - time);
-            let sum = wanted.due(due);
-            level = (level + refill).min(cap) - float(sum.saturating_sub(charged));
-            lowest = lowest.min(level);
-            (time, charged) = (due.after, sum.max(charged));
+            // All that falls due in between may do so at once; and the bucket may be full from time to
+            // time, when only so much has been charged for certain.
+            let refill = self.per_nano() * float(time);
+            lowest = lowest.min(full + refill - float(wanted.due(due)));
+            time = due.until;
+            full = full.min(cap - self.per_nano() * float(time) + float(due.least));
         }
         lowest
     }
@@ -139,9 +143,10 @@ mod tests {
 
     /// `amount` falls due between `from` and `to` seconds from now; one more asks for nothing.
     fn due(amount: u64, from: u64, to: u64) -> Dues {
-        let mut dues = [Due { after: to * SECOND, others: amount, all: amount }; _];
+        let all = Due { until: to * SECOND, others: amount, all: amount, least: amount };
+        let mut dues = [all; _];
         dues[0] = Due::default();
-        dues[1] = Due { after: from * SECOND, others: amount, all: amount };
+        dues[1] = Due { until: from * SECOND, ..Due::default() };
         dues
     }
 
@@ -188,6 +193,16 @@ mod tests {
         fixed.learn_end(end, Moment(MINUTE), 0);
         assert_eq!(wait(&fixed, 100, &due(500, 21, 30)), Some(0), "the next window has room");
         assert_eq!(wait(&fixed, 100, &due(500, 19, 30)), Some(1), "this one has not");
+    }
+
+    #[test]
+    fn at_the_beginning_of_time_nothing_is_gone() {
+        for counting in [Counting::Sliding, Counting::Fixed] {
+            let meter = Meter::new(counting, 600, MINUTE, Moment(0));
+            let dues = [Due { until: 0, others: 600, all: 600, least: 600 }; _];
+            let wanted = Wanted { now: 1, output: 0, spare: 0 };
+            assert_eq!(meter.when_due(&wanted, &dues, Moment(0), 0), NEVER, "{counting:?}");
+        }
     }
 
     #[test]
