@@ -1,12 +1,16 @@
 //! What a lane learns from answers: levels, limits, delays, and how long to stay away.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::QuotaKind;
+use super::arithmetic::Arithmetic;
 use super::bank::Bank;
 use super::charge::Charge;
 use super::debit::{Bounded, Debit, Refused, Sent, Stage};
 use super::hint::{Hint, QuotaHint, RefusalHint};
+use super::hold::Hold;
 use super::hypothesis::{Circumstances, Hypothesis, Unheard};
 use super::lane::Lane;
 use super::meter::{Span, float};
@@ -25,6 +29,9 @@ impl Lane {
         debit.stage = Stage::Answered;
         debit.told = hint.has_counters();
         self.has_headers |= debit.told;
+        if debit.tries && !refused {
+            self.hold = None;
+        }
         if refused {
             debit.refusal = Some(Box::new(Refused {
                 arithmetic: hint.refusal,
@@ -41,7 +48,7 @@ impl Lane {
         self.told_by_headers(debit, hint, &around);
         let had_room = debit.refusal.as_ref().is_some_and(|said| said.had_room);
         if let Some(refusal) = hint.refusal.filter(|_| !had_room) {
-            self.told_arithmetic(debit, &refusal, &around);
+            self.told_arithmetic(debit, (&refusal, hint.retry_after), &around);
         } else if !self.has_headers {
             self.told_silently(debit, hint, &around);
         }
@@ -73,8 +80,11 @@ impl Lane {
         let bank = self.banks.iter().find(|bank| bank.kind == kind);
         let numbers = bank.is_some_and(|bank| bank.statements > 0);
         let longest = if numbers { minute / 30 } else { minute };
-        let until = now.plus(wait.min(longest).max(1));
-        self.hold = self.hold.max(Some((kind, until)));
+        let mut hold = Hold::new(kind, now.plus(wait.min(longest).max(1)), now);
+        if bank.is_some() && arithmetic.is_some_and(|told| told.used.is_some()) {
+            hold = hold.with_tries(minute / 120);
+        }
+        self.hold = Some(self.hold.map_or(hold, |before| before.refused_again(hold, debit.at)));
         if said.is_some_and(|said| said.had_room) {
             return self.pace(&debit, kind, now);
         }
@@ -131,7 +141,7 @@ impl Lane {
         let after = self.traffic.upto(arrived).since(&mark).without(&debit.charge);
         // What became known there before it came has been heard here by then.
         let others = self.open.charge.minus(&debit.charge);
-        let slack = self.open.slack;
+        let slack = debit.sent.as_deref().map_or(self.open.slack, |sent| sent.slack);
         let unheard = if now < known {
             Unheard { slack, refunds: others.bound, output: self.pool.reserve(&self.outputs) }
         } else {
@@ -196,7 +206,12 @@ impl Lane {
     }
 
     /// Takes in "Limit L, Used U, Requested R".
-    fn told_arithmetic(&mut self, debit: &Debit, refusal: &RefusalHint, around: &Circumstances) {
+    fn told_arithmetic(
+        &mut self,
+        debit: &Debit,
+        (refusal, retry_after): (&RefusalHint, Option<Duration>),
+        around: &Circumstances,
+    ) {
         let kind = blamed(*refusal);
         let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) else {
             let left = refusal.used.map(|used| float(refusal.limit) - float(used));
@@ -216,7 +231,16 @@ impl Lane {
                 let left = float(refusal.limit) - float(used) - float(own);
                 Some(Span { least: left, most: left + 1.0 })
             };
-            bank.hear_left(left, sent.guesses(), debit.left_behind, around);
+            let is_sized = kind.is_of_tokens() && debit.bounded == Bounded::Known;
+            let minute = nanos(self.settings.minute);
+            let retry = retry_after.map(|wait| (nanos(wait), rounded(wait, minute)));
+            let said = Arithmetic {
+                requested: Some(refusal.requested).filter(|_| is_sized),
+                missing: used.saturating_add(refusal.requested).saturating_sub(refusal.limit),
+                // Where headers tell resets, those are finer.
+                retry: retry.filter(|_| bank.statements == 0),
+            };
+            bank.hear_left(left, Some(&said), (sent.guesses(), debit.left_behind), around);
         }
         if kind.is_of_tokens() {
             self.learn_request(debit, refusal.requested);
@@ -252,7 +276,7 @@ impl Lane {
         let Some(sent) = debit.sent.as_deref() else { return };
         let kind = QuotaKind::TokensPerMinute;
         let minute = nanos(self.settings.minute);
-        let wait = hint.retry_after.map(|wait| (nanos(wait), wait.subsec_nanos() == 0));
+        let wait = hint.retry_after.map(|wait| (nanos(wait), rounded(wait, minute)));
         for bank in &mut self.banks {
             if around.refused && bank.kind != kind {
                 continue; // Nobody says which it was.
@@ -269,11 +293,10 @@ impl Lane {
                 if belief.way.counting != Counting::Bucket {
                     return none;
                 }
-                let blur = if rounded { float(SECOND.min(minute / 60).min(wait)) } else { 0.0 };
-                let missing = |wait: f64| -wait * limit / window;
-                Some(Span { least: missing(float(wait)), most: missing(float(wait) - blur) })
+                let missing = |wait: u64| -float(wait) * limit / window;
+                Some(Span { least: missing(wait), most: missing(wait - rounded) })
             };
-            bank.hear_left(left, sent.guesses(), debit.left_behind, around);
+            bank.hear_left(left, None, (sent.guesses(), debit.left_behind), around);
         }
     }
 
@@ -337,6 +360,13 @@ fn blamed(refusal: RefusalHint) -> QuotaKind {
     refusal.quota.unwrap_or(QuotaKind::TokensPerMinute)
 }
 
+/// Returns by how much a time to come back may be rounded up, in nanoseconds.
+fn rounded(wait: Duration, minute: u64) -> u64 {
+    let unit = if wait.subsec_nanos() == 0 { SECOND.min(minute / 60) } else { MILLISECOND };
+    unit.min(nanos(wait))
+}
+
 const SECOND: u64 = 1_000_000_000;
+const MILLISECOND: u64 = 1_000_000;
 /// The slices of a minute.
 const SLICES: u64 = 60;

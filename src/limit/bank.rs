@@ -52,6 +52,8 @@ pub(super) struct Bank {
     pub(super) statements: u32,
     /// Whether a refusal told of it.
     pub(super) contradicted: bool,
+    /// Whether refusals tell when windows end, where headers do not.
+    pub(super) has_ends: bool,
 }
 
 /// What is asked of a quota for one request.
@@ -111,6 +113,7 @@ impl Bank {
             size: 0.0,
             statements: 0,
             contradicted: false,
+            has_ends: false,
         }
     }
 

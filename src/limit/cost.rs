@@ -89,7 +89,8 @@ impl Lane {
     pub fn eta(&self, cost: &Cost, now: Instant) -> Instant {
         let moment = self.time.peek(now);
         let grace = self.grace.nanos();
-        let mut latest = self.hold.map_or(moment, |(_, at)| at.max(moment));
+        let held = self.hold.and_then(|hold| hold.wait(moment));
+        let mut latest = held.map_or(moment, |wait| wait.at);
         for bank in &self.banks {
             let Some(amount) = cost.of(bank.kind) else { continue };
             let back = if bank.kind.is_of_tokens() { self.coming_back(bank) } else { 0 };

@@ -30,6 +30,8 @@ pub struct Debit {
     pub(super) bounded: Bounded,
     /// Whether it was made before the provider's first answer.
     pub(super) probing: bool,
+    /// Whether it tries how far a hold is true.
+    pub(super) tries: bool,
     pub(super) stage: Stage,
     /// Whether the answer told the provider's counters.
     pub(super) told: bool,
@@ -46,6 +48,8 @@ pub struct Debit {
 pub(super) struct Sent {
     /// What had happened in the lane before.
     pub(super) mark: Totals,
+    /// By how much the estimates of the prompts under way then may be too large.
+    pub(super) slack: u64,
     /// What every belief of the lane predicts.
     pub(super) guesses: [Prediction; MOST_TOLD],
     /// How many beliefs the lane had.

@@ -1,6 +1,7 @@
 //! What the beliefs about one quota learn from answers.
 
 use super::QuotaKind;
+use super::arithmetic::Arithmetic;
 use super::bank::{Bank, bit, lane_bit};
 use super::charge::Charge;
 use super::hint::QuotaHint;
@@ -27,6 +28,8 @@ impl Bank {
         let looser = self.told_limit() > self.limit();
         let tokens_per_nano = float(hint.limit) / float(self.window);
         let reset = hint.reset.map(nanos);
+        let size = self.size.max(1.0);
+        let mut found = Vec::with_capacity(self.beliefs.len());
         for (i, belief) in self.beliefs.iter_mut().enumerate() {
             let (mut miss, mut width) = (0.0, f64::INFINITY);
             if let Some(reset) =
@@ -45,21 +48,29 @@ impl Bank {
                 miss += judged.miss;
                 width = judged.width;
             }
-            let size = self.size.max(1.0);
-            belief.score.take(miss / size, width / size);
+            found.push((miss / size, width / size));
+        }
+        // By how much the answer is off to the plausible belief that it contradicts most.
+        let plausible = found.iter().enumerate().filter(|(i, _)| self.mask & bit(*i) != 0);
+        let rivals = plausible.map(|(_, (miss, _))| *miss).fold(0.0, f64::max);
+        for (belief, (miss, width)) in self.beliefs.iter_mut().zip(found) {
+            belief.score.take(miss, width, rivals);
         }
         self.weigh(ENOUGH);
     }
 
-    /// Judges every belief by what an answer without headers shows: that so much was left.
+    /// Judges every belief by what an answer without headers shows: that so much was left, and when
+    /// what was missing will be there.
     pub(super) fn hear_left(
         &mut self,
         left: impl Fn(&Hypothesis) -> Option<Span>,
-        guesses: &[Prediction],
-        left_behind: u64,
+        said: Option<&Arithmetic>,
+        (guesses, left_behind): (&[Prediction], u64),
         around: &Circumstances,
     ) {
         self.weigh_size(&around.charge);
+        self.has_ends |= said.is_some_and(|said| said.retry.is_some());
+        let tokens_per_nano = float(self.limit()) / float(self.window);
         for (i, belief) in self.beliefs.iter_mut().enumerate() {
             let Some(left) = left(belief) else { continue };
             let Some(guess) = guesses.get(self.first + i) else { continue };
@@ -68,7 +79,14 @@ impl Bank {
                 let counted = Circumstances { refused: false, ..*around };
                 let judged = belief.judge(self.kind, (guess, left), false, &counted);
                 let size = self.size.max(1.0);
-                belief.score.take(judged.miss / size, judged.width / size);
+                let mut miss = judged.miss;
+                if let Some(said) = said {
+                    let late = belief.wait_miss(said, self.window, around);
+                    miss += float(late) * tokens_per_nano;
+                    let charging = belief.charging(around.leading);
+                    miss += if said.may_be(charging, &around.charge) { 0.0 } else { size };
+                }
+                belief.score.take(miss / size, judged.width / size, 0.0);
             }
         }
         if self.statements > 0 {
@@ -118,11 +136,11 @@ impl Bank {
         self.mask = likeliest | if refuted { self.mask & alike & self.testable() } else { 0 };
     }
 
-    /// Returns a bit for each belief that answers can refute. A window whose end nobody tells is held
-    /// like a sliding one, and predicts nothing that could prove wrong.
+    /// Returns a bit for each belief that answers can refute. A window whose end nobody tells, be it by
+    /// when to come back, is held like a sliding one, and predicts nothing that could prove wrong.
     fn testable(&self) -> u32 {
         let ends = |belief: &Hypothesis| belief.way.counting == Counting::Fixed;
-        if self.statements > 0 || self.beliefs.iter().all(ends) {
+        if self.statements > 0 || self.has_ends || self.beliefs.iter().all(ends) {
             return u32::MAX;
         }
         let others = self.beliefs.iter().enumerate().filter(|(_, belief)| !ends(belief));
@@ -139,14 +157,17 @@ impl Bank {
         self.mask = plausible(scores, enough, self.mask).max(1);
         let testable = self.testable();
         let missed = |place: usize| self.beliefs.get(place).map_or(f64::MAX, |of| of.score.miss());
-        let rivals = (0..self.beliefs.len()).filter(|place| testable & bit(*place) != 0);
-        let best =
-            rivals.reduce(|best, next| if missed(next) < missed(best) { next } else { best });
+        let rivals = || (0..self.beliefs.len()).filter(|place| testable & bit(*place) != 0);
+        let least = rivals().map(missed).fold(f64::MAX, f64::min);
         // Who was the best stays it until another is clearly better.
-        let is_better = |best: &usize| {
-            testable & bit(self.best) == 0 || missed(*best) + CLOSE < missed(self.best)
-        };
-        self.best = best.filter(is_better).unwrap_or(self.best);
+        if testable & bit(self.best) != 0 && missed(self.best) <= least + CLOSE {
+            return;
+        }
+        // One thing is refuted at a time: how it counts, or how it charges.
+        let charging = |place: usize| self.beliefs.get(place).map(|belief| belief.way.charging);
+        let differs = |place: &usize| charging(*place) != charging(self.best);
+        let close = rivals().filter(|place| missed(*place) <= least + CLOSE);
+        self.best = close.min_by_key(differs).unwrap_or(self.best);
     }
 }
 

@@ -86,6 +86,17 @@ pub(super) struct Unheard {
     pub(super) output: u64,
 }
 
+impl Circumstances {
+    /// Returns how many tokens may have been given back there that we had not heard of.
+    pub(super) fn given_back(&self, charging: Charging) -> u64 {
+        if charging != Charging::Refund {
+            return 0;
+        }
+        let unheard = self.unheard.refunds.saturating_add(self.unheard.slack);
+        self.settled.refunded.saturating_add(unheard)
+    }
+}
+
 impl Hypothesis {
     /// Creates a belief by which nothing is used.
     pub(super) fn new(way: Way, meter: Meter) -> Self {
@@ -227,10 +238,7 @@ impl Hypothesis {
         let charging = self.charging(around.leading);
         let own = around.charge.of(kind, charging);
         let refunds = match kind {
-            kind if kind.is_of_tokens() && charging == Charging::Refund => {
-                let unheard = around.unheard.refunds.saturating_add(around.unheard.slack);
-                around.settled.refunded.saturating_add(unheard)
-            }
+            kind if kind.is_of_tokens() => around.given_back(charging),
             QuotaKind::InputTokensPerMinute => {
                 around.settled.input_refunded.saturating_add(around.unheard.slack)
             }
@@ -253,15 +261,16 @@ impl Hypothesis {
         Span { least: left.least - most, most: left.most - least }
     }
 
-    fn end_miss(&mut self, told: End, window: u64, around: &Circumstances) -> u64 {
+    /// Returns how far the end of a window that was told is from what was told before.
+    pub(super) fn end_miss(&mut self, told: End, window: u64, around: &Circumstances) -> u64 {
         let Some((known, since)) = self.end else {
             self.end = Some((told, around.now));
             return 0;
         };
         if told.earliest > known.latest && around.arrived >= known.earliest {
-            // A later window.
+            // A later window, which ends a window later at least.
             self.end = Some((told, around.now));
-            return 0;
+            return known.earliest.plus(window).since(told.latest);
         }
         if told.latest < known.earliest && around.arrived < known.earliest.minus(window) {
             return 0; // An earlier one.

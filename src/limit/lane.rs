@@ -9,6 +9,7 @@ use super::charge::Charge;
 use super::contact::{Contact, Grace};
 use super::debit::{Bounded, Debit, MOST_TOLD, Sent, Stage};
 use super::estimate::Estimates;
+use super::hold::Hold;
 use super::hypothesis::Prediction;
 use super::meter::NEVER;
 use super::moment::{Moment, Timeline, nanos};
@@ -46,8 +47,8 @@ pub struct Lane {
     pub(super) pool: Pool,
     pub(super) open: Open,
     pub(super) slots: Slots,
-    /// After a refusal nothing goes before this, for want of this quota.
-    pub(super) hold: Option<(QuotaKind, Moment)>,
+    /// What holds it back after a refusal.
+    pub(super) hold: Option<Hold>,
     /// When the provider answered last.
     pub(super) heard: Moment,
     /// What was debited since the lane's memory was kept last.
@@ -123,7 +124,7 @@ impl Lane {
         self.fits_slots()?;
         let mut latest = self.first_contact(&offer, now).max(self.unbounded_turn(&offer, now));
         latest = latest.max(self.restrained(&offer.charge, now));
-        latest = latest.max(self.hold.map(|(quota, at)| Wait { at, quota }));
+        latest = latest.max(self.hold.and_then(|hold| hold.wait(now)));
         if exceeded.is_none() {
             latest = latest.max(self.fits_quotas(&offer, spare, now));
         }
@@ -133,7 +134,6 @@ impl Lane {
             }
             return Err(Shortfall::Later { quota, at: self.time.instant(at) });
         }
-        self.hold = None;
         Ok(self.take(&offer, now))
     }
 
@@ -159,6 +159,10 @@ impl Lane {
         if offer.bounded == Bounded::Guessed {
             self.unbounded.begin(now);
         }
+        let tries = self.hold.as_mut().is_some_and(|hold| hold.goes(now));
+        if !tries {
+            self.hold = None;
+        }
         let debit = Debit {
             at: now,
             charge: offer.charge,
@@ -168,6 +172,7 @@ impl Lane {
             leading: self.leading,
             bounded: offer.bounded,
             probing: !self.contact.is_made(),
+            tries,
             stage: Stage::Reserved,
             told: false,
             left_behind: 0,
@@ -217,7 +222,7 @@ impl Lane {
         }
         let mark = self.traffic.sent(&debit.charge, now);
         let beliefs = self.banks.iter().map(|bank| bank.beliefs.len()).sum();
-        debit.sent = Some(Box::new(Sent { mark, guesses, beliefs }));
+        debit.sent = Some(Box::new(Sent { mark, slack: self.open.slack, guesses, beliefs }));
         debit.stage = Stage::Sent;
     }
 
@@ -269,6 +274,9 @@ impl Lane {
         }
         if debit.output > 0 {
             self.pool.leave(debit.output, debit.at);
+        }
+        if let Some(hold) = self.hold.as_mut().filter(|_| debit.tries) {
+            hold.tried();
         }
         self.open.remove(debit);
         self.slots.give_back(debit.at);

@@ -25,6 +25,7 @@ use super::QuotaKind;
 use super::bank::Bank;
 use super::charge::{Charge, Refunds, Way};
 use super::estimate::Estimates;
+use super::hold::Hold;
 use super::lane::Lane;
 use super::meter::End;
 use super::moment::{Moment, nanos};
@@ -144,6 +145,7 @@ impl Lane {
             grace_ns: self.grace.nanos(),
             hold: self
                 .hold
+                .map(|hold| hold.end())
                 .filter(|(_, at)| *at > now)
                 .map(|(kind, at)| (kind, millis(at.since(now)))),
         };
@@ -183,8 +185,8 @@ impl Lane {
         self.told_absent = learned.absent_max;
         self.estimates.recall(&learned.estimates);
         self.leading = self.most_likely_charging();
-        let hold = learned.hold.map(|(kind, ms)| (kind, kept.plus(from_millis(ms))));
-        self.hold = hold.filter(|(_, at)| *at > now);
+        let held = learned.hold.map(|(kind, ms)| (kind, kept.plus(from_millis(ms))));
+        self.hold = held.filter(|(_, at)| *at > now).map(|(kind, at)| Hold::new(kind, at, now));
         match absence.end {
             LastEnd::Clean if learned.met => self.contact.make(),
             LastEnd::Clean => {}

@@ -25,6 +25,7 @@
 //! 6. Times that run backwards count as the latest time seen.
 
 mod answer;
+mod arithmetic;
 mod bank;
 mod charge;
 mod contact;
@@ -33,6 +34,7 @@ mod debit;
 mod estimate;
 mod hearing;
 mod hint;
+mod hold;
 mod hypothesis;
 mod lane;
 mod learned;

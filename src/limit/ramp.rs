@@ -4,7 +4,8 @@
 //! a day's limit only when less is left of it than of the minute. So a burst is not sent at once
 //! where something may be hidden. After a lane's first answer each slice may take four times what the
 //! one before took, until that is the whole limit. And when a minute with a fixed end begins, and the
-//! day's limit has never been seen, a twentieth goes first, for the time that a refusal takes.
+//! day's limit has never been seen, a twentieth goes first, for the time that a refusal takes. The same
+//! shows in time where the end was taken from refusals and is none.
 //!
 //! A level that refills loses nothing by it, and windows lose what they wait once.
 
@@ -100,7 +101,7 @@ impl Lane {
     /// Returns the tokens of the minute, where those of the day may be limited too.
     fn hiding(&self) -> Option<&Bank> {
         let find = |kind| self.banks.iter().find(|bank| bank.kind == kind);
-        let is_told = find(QuotaKind::TokensPerDay).is_some() || !self.has_headers;
+        let is_told = find(QuotaKind::TokensPerDay).is_some();
         find(QuotaKind::TokensPerMinute).filter(|_| !is_told)
     }
 }

@@ -17,11 +17,14 @@ pub(super) struct Score {
 
 impl Score {
     /// Takes in that an answer was off by `miss` and left `width` open, in requests of the usual size.
-    pub(super) fn take(&mut self, miss: f64, width: f64) {
+    /// The same answer was off by `rivals` to the plausible belief that it contradicts most.
+    pub(super) fn take(&mut self, miss: f64, width: f64, rivals: f64) {
         let miss = if miss.is_nan() { WORST } else { miss.clamp(0.0, WORST) };
         let weight = match self.seen {
             ..FAST => 0.5,
             _ if miss > self.miss => 0.1,
+            // What contradicts a rival and not this one speaks for it.
+            _ if rivals > miss + APART => 0.1,
             // What an answer could hardly contradict does not speak for it.
             _ => FORGIVING / (1.0 + width.max(0.0)),
         };
@@ -67,6 +70,8 @@ pub(super) fn plausible(
 
 /// A single answer counts for no more than this.
 const WORST: f64 = 4.0;
+/// An answer tells two beliefs apart where it is off by so many requests more to one.
+const APART: f64 = 0.5;
 /// So many answers are weighed heavily.
 const FAST: u32 = 10;
 /// A quota that is used up looks much the same to all beliefs: who was wrong stays out for long.
@@ -80,7 +85,7 @@ mod tests {
 
     fn score(misses: &[f64]) -> Score {
         let mut score = Score::default();
-        misses.iter().for_each(|miss| score.take(*miss, 0.0));
+        misses.iter().for_each(|miss| score.take(*miss, 0.0, 0.0));
         score
     }
 
@@ -112,8 +117,15 @@ mod tests {
     #[test]
     fn answers_that_leave_much_open_forgive_little() {
         let mut wrong = score(&[4.0; 20]);
-        (0..1_000).for_each(|_| wrong.take(0.0, 100.0));
+        (0..1_000).for_each(|_| wrong.take(0.0, 100.0, 0.0));
         assert!(wrong.miss() > 3.0);
+    }
+
+    #[test]
+    fn answers_that_contradict_a_rival_forgive_much() {
+        let mut right = score(&[4.0; 20]);
+        (0..30).for_each(|_| right.take(0.0, 100.0, 0.8));
+        assert!(right.miss() < 0.2);
     }
 
     #[test]

@@ -121,6 +121,15 @@ impl Log {
         last
     }
 
+    /// Returns the oldest slice with which, together with those before it, `amount` has left.
+    pub(super) fn first_to_cover(&self, amount: i128) -> Option<&Slice> {
+        let mut sum = 0;
+        self.slices.iter().find(|slice| {
+            sum += slice.sum;
+            sum >= amount
+        })
+    }
+
     /// Returns the sums of the slices whose last debit has not left, of neighbours together where
     /// there are many, each at the time of its last debit.
     pub(super) fn past(&self, now: Moment, has_left: impl Fn(Moment) -> bool) -> Vec<PastDebit> {

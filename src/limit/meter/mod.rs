@@ -139,6 +139,14 @@ impl Meter {
         }
     }
 
+    /// Returns between which moments `amount` leaves at the provider, where debits leave one by one.
+    pub(super) fn leaving(&self, amount: (u64, u64), arrival: Moment, grace: u64) -> Option<End> {
+        match self {
+            Self::Sliding(sliding) => Some(sliding.leaving(amount, arrival, grace)),
+            Self::Bucket(_) | Self::Fixed(_) => None,
+        }
+    }
+
     /// Returns whether room comes continuously.
     pub(super) fn refills(&self) -> bool {
         matches!(self, Self::Bucket(_))

@@ -8,6 +8,7 @@
 
 use super::super::learned::PastDebit;
 use super::super::moment::Moment;
+use super::fixed::End;
 use super::log::Log;
 use super::others::Others;
 
@@ -92,6 +93,21 @@ impl Sliding {
         own.max(self.others.gone_at(now))
     }
 
+    /// Returns between which moments `amount` leaves at the provider, seen by a request that gets there at
+    /// `arrival` at the latest; up to `slack` of what is debited may not be there any more. Nothing leaves
+    /// before the oldest debit: which of them were larger than is believed nobody knows.
+    pub(super) fn leaving(&self, (amount, slack): (u64, u64), arrival: Moment, grace: u64) -> End {
+        let amount = i128::from(amount);
+        let latest = amount + i128::from(slack) + self.perhaps_gone(arrival);
+        let first = self.log.slices().next().filter(|_| self.others.at(arrival) == 0);
+        let last = self.log.first_to_cover(latest);
+        let earliest = first.map(|slice| slice.start.plus(self.window).minus(grace));
+        End {
+            earliest: earliest.unwrap_or_default(),
+            latest: last.map_or(FAR, |slice| leaves(slice.last, self.window, grace)),
+        }
+    }
+
     /// Returns what may already have left at the provider for a request that gets there at `arrival`
     /// at the latest.
     pub(super) fn perhaps_gone(&self, arrival: Moment) -> i128 {
@@ -100,6 +116,9 @@ impl Sliding {
         gone.take_while(|slice| slice.start <= limit).map(|slice| slice.sum).sum()
     }
 }
+
+/// Nobody knows when.
+const FAR: Moment = Moment(u64::MAX);
 
 /// Returns when a debit made at `last` has left: the first nanosecond outside the window.
 fn leaves(last: Moment, window: u64, grace: u64) -> Moment {

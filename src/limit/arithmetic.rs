@@ -1,0 +1,105 @@
+//! What the numbers of a refusal say of the way of counting and charging.
+//!
+//! A refusal may say what was used, what its request would have been charged, and when that will fit. Ways
+//! of charging differ in the second: only who charges the bound alone charges exactly the bound. Ways of
+//! counting differ in the last: a level refills at once, a sliding window gives back what is oldest, a
+//! fixed one gives nothing back before its end. Where no header tells levels and resets, this alone tells
+//! them apart.
+
+use super::charge::Charge;
+use super::hypothesis::{Circumstances, Hypothesis};
+use super::meter::End;
+use super::settings::{Charging, Counting};
+
+/// The numbers of a refusal, in tokens or requests and in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arithmetic {
+    /// What the request would have been charged, where its size is known here.
+    pub(super) requested: Option<u64>,
+    /// For want of so much it was refused, rounded up.
+    pub(super) missing: u64,
+    /// Where headers tell no resets: after so long it would fit, and so much less that may be, as it was
+    /// rounded up.
+    pub(super) retry: Option<(u64, u64)>,
+}
+
+impl Arithmetic {
+    /// Tells whether who charges in this way may have charged what was requested.
+    pub(super) fn may_be(&self, charging: Charging, charge: &Charge) -> bool {
+        let Some(requested) = self.requested else { return true };
+        let Charge { estimate, bound, .. } = *charge;
+        // How prompts are estimated is only known roughly.
+        let is_prompt = |told: u64| {
+            (1..=estimate.saturating_mul(2).saturating_add(FEW)).contains(&told)
+                && told.saturating_mul(2).saturating_add(FEW) >= estimate
+        };
+        match charging {
+            Charging::Max => requested == bound || requested > bound && is_prompt(requested),
+            Charging::Refund => requested > bound && is_prompt(requested - bound),
+            Charging::Later | Charging::Split => is_prompt(requested),
+        }
+    }
+}
+
+impl Hypothesis {
+    /// Returns how far the time after which it would fit is from what this way of counting would say, in
+    /// nanoseconds.
+    pub(super) fn wait_miss(
+        &mut self,
+        said: &Arithmetic,
+        window: u64,
+        around: &Circumstances,
+    ) -> u64 {
+        let Some((wait, rounded)) = said.retry else { return 0 };
+        let told = End {
+            earliest: around.sent.plus(wait).minus(rounded),
+            latest: around.arrived.plus(wait),
+        };
+        match self.way.counting {
+            Counting::Bucket => {
+                let limit = self.meter.limit().max(1);
+                let refill = |amount: u64| {
+                    let nanos = u128::from(amount) * u128::from(window) / u128::from(limit);
+                    u64::try_from(nanos).unwrap_or(u64::MAX)
+                };
+                let least = refill(said.missing.saturating_sub(1));
+                let shortest = wait.saturating_sub(rounded);
+                least.saturating_sub(wait).max(shortest.saturating_sub(refill(said.missing)))
+            }
+            Counting::Sliding => {
+                let slack = around.given_back(self.charging(around.leading));
+                let leaves =
+                    self.meter.leaving((said.missing, slack), around.arrived, around.grace);
+                leaves.map_or(0, |leaves| {
+                    let early = leaves.earliest.since(told.latest);
+                    early.max(told.earliest.since(leaves.latest))
+                })
+            }
+            Counting::Fixed => {
+                self.meter.learn_end(told, around.now, around.grace);
+                self.end_miss(told, window, around)
+            }
+        }
+    }
+}
+
+/// Estimates of short prompts differ by what frames them.
+const FEW: u64 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_requested_tells_how_it_is_charged() {
+        let charge = Charge { requests: 1, estimate: 67, bound: 1_000, images: 0 };
+        let told = |requested| {
+            let said = Arithmetic { requested: Some(requested), missing: 1, retry: None };
+            [Charging::Max, Charging::Refund, Charging::Later].map(|way| said.may_be(way, &charge))
+        };
+        assert_eq!(told(1_000), [true, false, false], "exactly the bound");
+        assert_eq!(told(1_080), [false, true, false], "the bound and a prompt");
+        assert_eq!(told(80), [false, false, true], "a prompt");
+        assert_eq!(told(500), [false, false, false], "nobody charges this");
+    }
+}
