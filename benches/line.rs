@@ -114,7 +114,7 @@ fn waiting(waiting: usize, under_way: usize) -> [f64; 3] {
     meet(&world.admission);
     for _ in 0..under_way {
         let Entered::Granted(reservation) = world.enters() else { panic!("a slot is free") };
-        world.flies(*reservation);
+        world.flies(reservation);
     }
     for _ in 0..waiting {
         let place = world.joins();

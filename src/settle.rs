@@ -39,7 +39,8 @@ pub struct Unsettled {
     in_flight: Option<InFlight>,
     /// Whether the provider refused it because its lane is short.
     over_limit: bool,
-    record: Record,
+    /// Boxed, for it is large and moves with the answer.
+    record: Box<Record>,
     books: Books,
     /// Whether the client has not got the head of its answer.
     head_waits: bool,
@@ -122,7 +123,7 @@ impl Ending {
 
 impl Unsettled {
     /// Takes over the debit of a request whose answer is about to be relayed.
-    pub const fn new(in_flight: InFlight, record: Record, books: Books) -> Self {
+    pub const fn new(in_flight: InFlight, record: Box<Record>, books: Books) -> Self {
         Self { in_flight: Some(in_flight), over_limit: false, record, books, head_waits: true }
     }
 

@@ -44,13 +44,13 @@ fn go_or_wait(
     let goer = Goer { party, demand, place, avoid: *avoid, prefix };
     if let Some(grant) = state.try_pool(pool, goer, now) {
         let reservation = Reservation::new(Arc::clone(shared), grant);
-        return Ok(Entered::Granted(Box::new(reservation)));
+        return Ok(Entered::Granted(reservation));
     }
     if state.mode == LineMode::Observe {
         let request = state.request(pool, (place, entry), &ask);
         if let Some(grant) = state.go_anyway(&request, goer, now) {
             let reservation = Reservation::new(Arc::clone(shared), grant);
-            return Ok(Entered::Granted(Box::new(reservation)));
+            return Ok(Entered::Granted(reservation));
         }
     }
     let Some(pool) = state.large_enough(pool, demand, now) else {

@@ -120,7 +120,7 @@ impl Admission {
     /// Dropping the future leaves the line at once; what was debited is credited.
     pub async fn acquire(&self, ask: Ask) -> Result<Reservation, Refusal> {
         match self.enter(ask)? {
-            Entered::Granted(reservation) => Ok(*reservation),
+            Entered::Granted(reservation) => Ok(reservation),
             Entered::Waiting(mut waiting) => waiting.outcome().await,
         }
     }

@@ -29,7 +29,7 @@ pub struct Reservation {
 impl Reservation {
     pub(super) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
         let Grant { place, waited_for, would_wait, .. } = grant;
-        let open = Open { shared, grant: Some(grant), unsent: true };
+        let open = Open { shared, grant: Some(Box::new(grant)), unsent: true };
         Self { open, place, waited_for, would_wait }
     }
 
@@ -108,7 +108,7 @@ impl InFlight {
     /// request stays debited, and the lane rests.
     pub fn refused(mut self, now: Instant) {
         if let Some(grant) = self.open.grant.take() {
-            self.open.shared.with(|state| state.refused(grant, now));
+            self.open.shared.with(|state| state.refused(*grant, now));
         }
     }
 
@@ -116,14 +116,14 @@ impl InFlight {
     /// but nobody else has to wait.
     pub fn failed(mut self, now: Instant) {
         if let Some(grant) = self.open.grant.take() {
-            self.open.shared.with(|state| state.failed(grant, now));
+            self.open.shared.with(|state| state.failed(*grant, now));
         }
     }
 
     /// Replaces the estimate by the usage which the answer reported.
     pub fn settle(mut self, usage: &Usage, now: Instant) {
         if let Some(grant) = self.open.grant.take() {
-            self.open.shared.with(|state| state.settle(grant, usage, now));
+            self.open.shared.with(|state| state.settle(*grant, usage, now));
         }
     }
 }
@@ -132,8 +132,8 @@ impl InFlight {
 #[derive(Debug)]
 struct Open {
     shared: Arc<Shared>,
-    /// Empty once it was closed.
-    grant: Option<Grant>,
+    /// Empty once it was closed; boxed, for it is large and moves with its request.
+    grant: Option<Box<Grant>>,
     /// Whether the provider cannot have seen the request.
     unsent: bool,
 }
@@ -144,7 +144,7 @@ impl Drop for Open {
         let unsent = self.unsent;
         self.shared.with(|state| {
             let now = Instant::now();
-            if unsent { state.cancel(grant, now) } else { state.keep(grant, now) }
+            if unsent { state.cancel(*grant, now) } else { state.keep(*grant, now) }
         });
     }
 }

@@ -17,7 +17,7 @@ use crate::line::Place;
 #[must_use = "dropping it leaves the line, or gives everything back"]
 pub enum Entered {
     /// It may go.
-    Granted(Box<Reservation>),
+    Granted(Reservation),
     /// It has a place in the line.
     Waiting(Waiting),
 }
@@ -61,7 +61,7 @@ impl Waiting {
             Ok(Ok(grant)) => {
                 self.left = true;
                 let reservation = Reservation::new(Arc::clone(&self.shared), grant);
-                Entered::Granted(Box::new(reservation))
+                Entered::Granted(reservation)
             }
             Ok(Err(refusal)) => {
                 self.left = true;

@@ -155,13 +155,16 @@ fn sha256(text: &str) -> Digest {
 
 /// Returns the key that a client sent; what is empty or no text is none.
 fn key(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let bearer = text(AUTHORIZATION.as_str()).and_then(|value| {
+    let text = |name: &HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let bearer = text(&AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(key.trim_start())
     });
-    bearer.or_else(|| text("x-api-key")).or_else(|| text("api-key")).filter(|key| !key.is_empty())
+    bearer.or_else(|| text(&X_API_KEY)).or_else(|| text(&API_KEY)).filter(|key| !key.is_empty())
 }
+
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static API_KEY: HeaderName = HeaderName::from_static("api-key");
 
 /// Returns at most 64 characters that can stand in a log line and in a metric.
 fn printable(name: &str) -> String {

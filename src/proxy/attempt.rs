@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header, response};
+use http::{HeaderMap, HeaderValue, Request, Response, header, response};
 use tokio::time::Instant;
 
 use super::answer::{charge, describe, estimate, limits};
@@ -14,13 +14,14 @@ use super::visit::Visit;
 use super::{Failure, Proxy};
 use crate::admit::Reservation;
 use crate::call::{Call, Delivery, StreamUsage};
+use crate::catalog;
 use crate::config::LineMode;
 use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
 use crate::relay::{self, Body, Metering, Read, RelayError, is_event_stream};
 use crate::settle::{Ending, Unsettled};
 use crate::upstream::{
-    AccountId, Answer, Came, Change, Finding, SendError, Verdict, classify, hint, outgoing,
+    self, AccountId, Answer, Came, Change, Finding, SendError, Verdict, classify, hint, outgoing,
     returning,
 };
 
@@ -57,6 +58,9 @@ struct Sent {
     account: Option<AccountId>,
 }
 
+/// A request that counts as sent, and what is to be sent.
+type SetOut = (Sent, Request<upstream::Body>);
+
 impl Proxy {
     /// Sends the request with what was reserved, and relays the answer.
     ///
@@ -81,25 +85,35 @@ impl Proxy {
         mut going: Try,
         reservation: Reservation,
     ) -> Result<(Outcome, Try), Failure> {
-        let Some(credential) = reservation.credential().cloned() else {
-            return Err(Failure::Dropped);
-        };
-        let (place, account) = (reservation.place(), reservation.account());
-        let base = &self.inner.upstream.base_url;
-        let (reading, body) = (going.errand.reading(), going.errand.body());
-        let request = outgoing(&visit.head, base, &credential, reading, body)?;
-        let mut record = visit.record.clone();
-        record.key = Some(credential.label.clone());
-        record.account = reservation.account_name();
-        let books = self.books(&record);
-        let at = Instant::now();
-        let unsettled = Unsettled::new(reservation.commit(at), record, books);
-        let sent = Sent { at, unsettled, place, account };
+        let (sent, request) = self.set_out(visit, &mut going, reservation)?;
         let outcome = match self.inner.client.send(request).await {
             Ok(answer) => self.answered(sent, &mut going, answer).await?,
             Err(error) => unanswered(error, sent, &mut going)?,
         };
         Ok((outcome, going))
+    }
+
+    /// Makes the request, which counts as sent from here on.
+    fn set_out(
+        &self,
+        visit: &Visit,
+        going: &mut Try,
+        reservation: Reservation,
+    ) -> Result<SetOut, Failure> {
+        let Some(credential) = reservation.credential() else {
+            return Err(Failure::Dropped);
+        };
+        let (place, account) = (reservation.place(), reservation.account());
+        let base = &self.inner.upstream.base_url;
+        let (reading, body) = (going.errand.reading(), going.errand.body());
+        let request = outgoing(&visit.head, base, credential, reading, body)?;
+        let mut record = Box::new(visit.record.clone());
+        record.key = Some(credential.label.clone());
+        record.account = reservation.account_name();
+        let books = self.books(&record);
+        let at = Instant::now();
+        let unsettled = Unsettled::new(reservation.commit(at), record, books);
+        Ok((Sent { at, unsettled, place, account }, request))
     }
 
     async fn answered(
@@ -111,7 +125,7 @@ impl Proxy {
         let (head, body) = answer.into_parts();
         sent.unsettled.set_status(head.status.as_u16());
         if head.status.is_client_error() || head.status.is_server_error() {
-            return self.refused(sent, going, (head, body)).await;
+            return Box::pin(self.refused(sent, going, (head, body))).await;
         }
         let now = Instant::now();
         let levels = sent.unsettled.observe(&self.hint(&head.headers, sent.at, now), now);
@@ -171,11 +185,13 @@ impl Proxy {
             let body = relay::stream(body, sent.unsettled, usage, metering);
             return Ok(Response::from_parts(head, body));
         }
-        let record = sent.unsettled.record().clone();
+        let record = sent.unsettled.record();
+        let (model, facts) = (record.model.clone(), record.facts);
         let whole = relay::whole(body, sent.unsettled, metering, MOST_READ_AHEAD).await?;
-        self.inner.times.note(&record.model, Until::End, sent.at.elapsed());
+        self.inner.times.note(&model, Until::End, sent.at.elapsed());
         if let Some(usage) = whole.charged {
-            charge(&mut head.headers, &usage, record.cost(&usage));
+            let cost = catalog::price(&facts, &usage).unwrap_or_default();
+            charge(&mut head.headers, &usage, cost);
         }
         Ok(Response::from_parts(head, whole.body))
     }

@@ -42,7 +42,7 @@ use self::errand::Errand;
 pub use self::failure::Failure;
 use self::failure::discourage;
 use self::patience::Backoff;
-use self::pulse::Pulse;
+use self::pulse::{Pulse, admitted};
 use self::times::AnswerTimes;
 use self::vigil::Vigil;
 use self::visit::Visit;
@@ -263,7 +263,8 @@ async fn lead(
     let mut going = Try { errand, backoff: Backoff::new(vigil.visit.deadline) };
     vigil.wait();
     loop {
-        let reserved = vigil.proxy.admit(ask.clone(), pulse.as_mut()).await;
+        let entered = vigil.proxy.inner.admission.enter(ask.clone());
+        let reserved = admitted(entered, pulse.as_mut()).await;
         vigil.go();
         let reservation = reserved?;
         let record = &mut vigil.visit.record;
@@ -274,7 +275,8 @@ async fn lead(
             books.metrics.would_have_held(&books.series, wait);
         }
         vigil.end();
-        let attempt = vigil.proxy.attempt(&vigil.visit, going, reservation);
+        // Boxed: what is awaited is copied into what awaits it, level by level.
+        let attempt = Box::pin(vigil.proxy.attempt(&vigil.visit, going, reservation));
         let (outcome, after) = match &mut pulse {
             Some(pulse) => pulse.sent(attempt).await?,
             None => attempt.await?,
@@ -283,7 +285,7 @@ async fn lead(
             Outcome::Answered(answer) => return Ok(*answer),
             Outcome::Limited(mut answer, place) => {
                 let ask = Ask { place: Some(place), deadline: Instant::now(), ..ask };
-                vigil.proxy.say_when(ask, answer.headers_mut()).await;
+                Box::pin(vigil.proxy.say_when(ask, answer.headers_mut())).await;
                 return Ok(*answer);
             }
             Outcome::Again(retry) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use tokio::time::Instant;
 
 /// Returns how long a request may wait in line: `longest`, or less where its client would give up before
@@ -21,9 +21,9 @@ pub(super) fn patience(headers: &HeaderMap, longest: Duration, needed: Duration)
 
 /// Returns how long a client hears nothing and stays.
 pub(super) fn silence(headers: &HeaderMap) -> Duration {
-    let said = ["x-stainless-read-timeout", "x-stainless-timeout"]
+    let said = STAINLESS
         .iter()
-        .filter_map(|name| headers.get(*name)?.to_str().ok()?.parse::<f64>().ok())
+        .filter_map(|name| headers.get(name)?.to_str().ok()?.parse::<f64>().ok())
         .filter_map(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|said| !said.is_zero())
         .min();
@@ -34,6 +34,12 @@ pub(super) fn silence(headers: &HeaderMap) -> Duration {
     let own = said.map_or(Duration::MAX, |said| said - SPARE.min(said / 5));
     own.min(stack)
 }
+
+/// Where the SDKs say how long they wait.
+static STAINLESS: [HeaderName; 2] = [
+    HeaderName::from_static("x-stainless-read-timeout"),
+    HeaderName::from_static("x-stainless-timeout"),
+];
 
 /// What undici, Node's HTTP stack, endures in silence: 300 s, less what the answer needs.
 const SILENCE: Duration = Duration::from_secs(290);

@@ -11,7 +11,7 @@ use super::errand::Errand;
 use super::patience::silence;
 use super::visit::Visit;
 use super::wishes::KeepAlive;
-use crate::admit::{Ask, Entered, Refusal, Reservation, Waiting, Whereabouts};
+use crate::admit::{Entered, Refusal, Reservation, Waiting, Whereabouts};
 use crate::call::{Delivery, Endpoint};
 use crate::relay::{Body, Notes};
 
@@ -64,6 +64,18 @@ impl Pulse {
     }
 }
 
+/// Waits in line where `entered` has to, with notes for the client where it gets some.
+pub(super) async fn admitted(
+    entered: Result<Entered, Refusal>,
+    pulse: Option<&mut Pulse>,
+) -> Result<Reservation, Refusal> {
+    match (entered?, pulse) {
+        (Entered::Granted(reservation), _) => Ok(reservation),
+        (Entered::Waiting(waiting), Some(pulse)) => pulse.wait(waiting).await,
+        (Entered::Waiting(mut waiting), None) => waiting.outcome().await,
+    }
+}
+
 /// A client with less patience than twice this gets no note in time.
 const FASTEST: Duration = Duration::from_millis(50);
 
@@ -93,20 +105,6 @@ impl Proxy {
         // A client that gives up before the first note would not hear it.
         let heard = (silence(&visit.head.headers) / 2).max(FASTEST);
         Some((pace.min(heard), call.endpoint))
-    }
-
-    /// Waits in line for what `ask` says, with notes for the client where it gets some.
-    pub(super) async fn admit(
-        &self,
-        ask: Ask,
-        pulse: Option<&mut Pulse>,
-    ) -> Result<Reservation, Refusal> {
-        let admission = &self.inner.admission;
-        let Some(pulse) = pulse else { return admission.acquire(ask).await };
-        match admission.enter(ask)? {
-            Entered::Granted(reservation) => Ok(*reservation),
-            Entered::Waiting(waiting) => pulse.wait(waiting).await,
-        }
     }
 
     /// Gives a stream that is kept alive its head.

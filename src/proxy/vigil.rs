@@ -16,13 +16,13 @@ use crate::units::Usage;
 #[derive(Debug)]
 pub(super) struct Vigil {
     pub(super) proxy: Proxy,
-    pub(super) visit: Visit,
+    pub(super) visit: Box<Visit>,
     waits_since: Option<Instant>,
     is_on: bool,
 }
 
 impl Vigil {
-    pub(super) const fn new(proxy: Proxy, visit: Visit) -> Self {
+    pub(super) const fn new(proxy: Proxy, visit: Box<Visit>) -> Self {
         Self { proxy, visit, waits_since: None, is_on: true }
     }
 

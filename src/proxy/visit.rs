@@ -39,7 +39,9 @@ pub(super) struct Visit {
 
 impl Proxy {
     /// Makes a visit of a request of which nothing is known yet but its head.
-    pub(super) fn visit(&self, head: request::Parts) -> Visit {
+    ///
+    /// It is boxed, for it is large and moves from stage to stage.
+    pub(super) fn visit(&self, head: request::Parts) -> Box<Visit> {
         let arrived = Instant::now();
         let deadline = arrived + self.inner.settings.line.max_wait;
         let record = Record {
@@ -58,7 +60,7 @@ impl Proxy {
         };
         let (head, wishes) = (Arc::new(head), Wishes::default());
         let prefix = Prefix::default();
-        Visit { head, arrived, wishes, keep_alive: None, deadline, prefix, record }
+        Box::new(Visit { head, arrived, wishes, keep_alive: None, deadline, prefix, record })
     }
 
     /// Notes on whose behalf `client` sends `errand`, and until when its turn is of use.

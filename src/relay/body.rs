@@ -21,8 +21,8 @@ pub struct Body(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// All of it is there.
-    Full { data: Bytes, trailers: Option<HeaderMap> },
+    /// All of it is there; trailers are boxed, for few answers have any.
+    Full { data: Bytes, trailers: Option<Box<HeaderMap>> },
     /// It comes from the provider.
     Live(Slot),
     /// Its request is still served; boxed, for few are.
@@ -42,7 +42,7 @@ impl Body {
 
     /// Creates a body of what was read ahead.
     pub(super) fn gathered(data: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self(Kind::Full { data, trailers })
+        Self(Kind::Full { data, trailers: trailers.map(Box::new) })
     }
 
     /// Creates a body that comes from the provider; one without data is settled at once.
@@ -82,7 +82,7 @@ impl http_body::Body for Body {
             Kind::Full { data, trailers } => {
                 let data = std::mem::take(data);
                 let frame = if data.is_empty() {
-                    trailers.take().map(Frame::trailers)
+                    trailers.take().map(|trailers| Frame::trailers(*trailers))
                 } else {
                     Some(Frame::data(data))
                 };

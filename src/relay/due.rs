@@ -7,8 +7,8 @@ use crate::units::{Tokens, Usage};
 #[derive(Debug)]
 #[must_use = "dropping it books the request as lost"]
 pub(super) enum Due {
-    /// A request whose debit is open; boxed, for it is large and moves with its answer.
-    Request(Box<Unsettled>),
+    /// A request whose debit is open.
+    Request(Unsettled),
     /// A test that wants to know.
     #[cfg(test)]
     Watched(super::tests::Watch),
@@ -45,6 +45,6 @@ impl Due {
 
 impl From<Unsettled> for Due {
     fn from(unsettled: Unsettled) -> Self {
-        Self::Request(Box::new(unsettled))
+        Self::Request(unsettled)
     }
 }

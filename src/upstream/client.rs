@@ -48,14 +48,17 @@ impl Client {
         Ok(Self { pools, connector, shards: Shards::new(POOLS), response: timeouts.response })
     }
 
-    /// Sends `request` and waits for the head of its answer.
+    /// Sends `request`; the future waits for the head of its answer.
     ///
     /// Dropping the future, or the answer's body, cancels the request.
     ///
     /// # Errors
     ///
     /// Returns a [`SendError`], which says whether the provider may have seen the request.
-    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Answer>, SendError> {
+    pub fn send(
+        &self,
+        mut request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Answer>, SendError>> {
         if let Some(value) = self.connector.proxy_authorization(request.uri()) {
             request.headers_mut().insert(PROXY_AUTHORIZATION, value);
         }
@@ -63,9 +66,12 @@ impl Client {
         let is_tls = request.uri().scheme() == Some(&Scheme::HTTPS);
         let place = is_tls.then(|| self.shards.take());
         let index = place.as_ref().map_or(0, |place| place.index());
-        let Some(pool) = self.pools.get(index) else { return Err(SendError::NotSent(None)) };
-        let answer = self.answer(pool.request(request), upload).await?;
-        Ok(answer.map(|incoming| Answer::new(incoming, place)))
+        let sent = self.pools.get(index).map(|pool| pool.request(request));
+        // The request is not held by the future, which would be copied with it.
+        async move {
+            let answer = self.answer(sent.ok_or(SendError::NotSent(None))?, upload).await?;
+            Ok(answer.map(|incoming| Answer::new(incoming, place)))
+        }
     }
 
     /// Returns how long an answer is waited for.

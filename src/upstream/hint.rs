@@ -11,8 +11,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
 use http::header::{AsHeaderName, DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName};
 
 use super::dialect::{Counted, Counter, Table, Unit, Window, table};
 use super::duration;
@@ -32,33 +32,50 @@ pub struct Came {
 /// sent, those that are dates, too: by our clock, or by the answer's own date where that is far from it.
 pub fn hint(headers: &HeaderMap, dialect: Dialect, came: Came) -> Hint {
     let reading = Reading { headers, table: table(dialect), came };
-    let tokens = reading.tightest(Counted::Tokens, HintWindow::Minute);
-    let input = reading.tightest(Counted::Input, HintWindow::Minute);
-    let output = reading.tightest(Counted::Output, HintWindow::Minute);
-    Hint {
-        requests: reading.tightest(Counted::Requests, HintWindow::Minute),
-        tokens: tokens.filter(|tokens| !is_sum(tokens, input, output)),
-        requests_daily: reading.tightest(Counted::Requests, HintWindow::Day),
-        tokens_daily: reading.tightest(Counted::Tokens, HintWindow::Day),
-        input,
-        output,
+    let mut hint = Hint {
         retry_after: retry_after(headers),
-        processing: text(headers, PROCESSING).and_then(duration::parse_millis),
-        refusal: None,
-        refused_by: None,
+        processing: text(headers, &PROCESSING).and_then(duration::parse_millis),
+        ..Hint::default()
+    };
+    for counter in reading.table.counters {
+        if let Some(told) = reading.counter(counter)
+            && let Some(tightest) = place(&mut hint, counter.counted, told.window)
+        {
+            *tightest = Some(tightest.map_or(told, |other| tighter(other, told)));
+        }
+    }
+    hint.tokens = hint.tokens.filter(|tokens| !is_sum(tokens, hint.input, hint.output));
+    hint
+}
+
+/// Returns where a hint tells of one kind and window. What may be of either window stands with the
+/// minute.
+const fn place(
+    hint: &mut Hint,
+    counted: Counted,
+    window: HintWindow,
+) -> Option<&mut Option<QuotaHint>> {
+    match (counted, window) {
+        (Counted::Requests, HintWindow::Day) => Some(&mut hint.requests_daily),
+        (Counted::Tokens, HintWindow::Day) => Some(&mut hint.tokens_daily),
+        (Counted::Input | Counted::Output, HintWindow::Day) => None,
+        (Counted::Requests, _) => Some(&mut hint.requests),
+        (Counted::Tokens, _) => Some(&mut hint.tokens),
+        (Counted::Input, _) => Some(&mut hint.input),
+        (Counted::Output, _) => Some(&mut hint.output),
     }
 }
 
 /// Reads when to come back: `retry-after-ms` (Azure's, finer), else `retry-after` in seconds. A date
 /// is not understood.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    text(headers, RETRY_AFTER_MS)
+    text(headers, &RETRY_AFTER_MS)
         .and_then(duration::parse_millis)
-        .or_else(|| text(headers, RETRY_AFTER).and_then(duration::parse_seconds))
+        .or_else(|| text(headers, &RETRY_AFTER).and_then(duration::parse_seconds))
 }
 
-const PROCESSING: &str = "openai-processing-ms";
-const RETRY_AFTER_MS: &str = "retry-after-ms";
+static PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
+static RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// Headers that are being read.
 struct Reading<'a> {
@@ -68,15 +85,6 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Returns what is told of one kind and window, where several tell of it, the tightest. What
-    /// may be of either window stands with the minute.
-    fn tightest(&self, counted: Counted, window: HintWindow) -> Option<QuotaHint> {
-        let counters = self.table.counters.iter().filter(|counter| counter.counted == counted);
-        let told = counters.filter_map(|counter| self.counter(counter));
-        let of_day = window == HintWindow::Day;
-        told.filter(|told| (told.window == HintWindow::Day) == of_day).reduce(tighter)
-    }
-
     fn counter(&self, counter: &Counter) -> Option<QuotaHint> {
         let limit = number(self.headers, counter.limit).filter(|&limit| limit > 0)?;
         let window = match counter.window {
@@ -123,7 +131,7 @@ impl Reading<'_> {
     /// Returns the date at which the request was sent by the provider's clock: a machine whose own
     /// clock is set wrong would else take every reset for long past, or far away.
     fn sent(&self) -> Duration {
-        let told = text(self.headers, DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+        let told = text(self.headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok());
         let told = told.and_then(since_epoch);
         let far = told.filter(|told| told.abs_diff(self.came.at) > CLOCKS_DIFFER);
         far.unwrap_or(self.came.at).saturating_sub(self.came.after)

@@ -295,7 +295,7 @@ proptest! {
             let names = table(dialect).counters.iter().flat_map(|counter| {
                 [Some(counter.limit), Some(counter.remaining), counter.reset]
             });
-            let names = names.flatten().chain(["retry-after", RETRY_AFTER_MS, "date", PROCESSING]);
+            let names = names.flatten().chain(["retry-after", RETRY_AFTER_MS.as_str(), "date", PROCESSING.as_str()]);
             for (name, value) in names.zip(&values) {
                 headers.insert(name, value.parse().expect("printable"));
             }
