@@ -1,6 +1,7 @@
 //! A local rate-limiting reverse proxy for LLM APIs.
 //!
-//! Programs point their SDK at it and share one organisation's quota: each request is counted, admitted or made to wait, sent with the best key, and settled with what the provider reported.
+//! Programs point their SDK at it and share one organisation's quota: each request is counted, admitted
+//! or made to wait, sent with the best key, and settled with what the provider reported.
 //!
 //! # The path of a request
 //!

@@ -39,6 +39,18 @@ pub(super) fn gauges(snapshot: &Snapshot) -> String {
             );
         }
     }
+    text.push_str("# HELP sluicegate_limit What a quota grants in a window, where it is known.\n");
+    text.push_str("# TYPE sluicegate_limit gauge\n");
+    for lane in &snapshot.lanes {
+        for (level, limit) in lane.levels.iter().filter_map(|level| Some((level, level.limit?))) {
+            let account = escaped(lane.account.as_str());
+            let (group, quota) = (escaped(&lane.group), level.quota.label());
+            let _written = writeln!(
+                text,
+                "sluicegate_limit{{account=\"{account}\",group=\"{group}\",quota=\"{quota}\"}} {limit}",
+            );
+        }
+    }
     text
 }
 
@@ -113,7 +125,7 @@ struct BeliefView {
     charging: Option<Charging>,
     /// What it may be instead: a request goes when all of them have room.
     or: Vec<WayView>,
-    /// How many answers told of the quota.
+    /// How many answers it was held against.
     answers: u32,
     configured_limit: Option<u64>,
     told_limit: Option<u64>,

@@ -49,7 +49,11 @@ impl Admin {
             "/line" => {
                 typed(StatusCode::OK, "application/json", line::json(&self.admission.snapshot()))
             }
-            _ => text(StatusCode::NOT_FOUND, "no such page: /healthz, /readyz, /metrics, /line\n"),
+            "/" => text(StatusCode::OK, "sluicegate: /line /metrics /healthz /readyz\n"),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "no such page; there are /line /metrics /healthz /readyz\n",
+            ),
         }
     }
 

@@ -30,9 +30,8 @@ pub enum Refusal {
 
     /// The request waited as long as it may, and its turn had not come.
     #[error(
-        "the request waited {} ms in line for `{model}`{} and its turn has not come; about {} more \
-         stand before it",
-        waited.as_millis(), short_of_phrase(*short_of), ahead
+        "the request waited {} ms in line for `{model}`{} and its turn has not come; {}",
+        waited.as_millis(), short_of_phrase(*short_of), ahead_phrase(*ahead)
     )]
     TimeIsUp {
         /// The model asked for.
@@ -160,6 +159,14 @@ fn full_phrase(full: Full, waiting: usize, model: &ModelName) -> String {
     }
 }
 
+fn ahead_phrase(ahead: u64) -> String {
+    match ahead {
+        0 => String::from("it is the first in line"),
+        1 => String::from("about one more stands before it"),
+        _ => format!("about {ahead} more stand before it"),
+    }
+}
+
 fn short_of_phrase(quota: Option<QuotaKind>) -> String {
     quota.map(|quota| format!(" ({})", quota.phrase())).unwrap_or_default()
 }
@@ -177,6 +184,20 @@ mod tests {
         assert_eq!(stay_away(Duration::from_secs(17), 0), Duration::from_secs(17));
         let folded = Duration::from_secs(59) - stay_away(Duration::from_secs(59), 0);
         assert!(folded <= Duration::from_secs(2), "it comes {folded:?} too early");
+    }
+
+    #[test]
+    fn who_is_first_is_told_so() {
+        let words = |ahead| {
+            let (model, waited) = (ModelName::new("m"), Duration::from_millis(2_916));
+            let (short_of, expected) = (Some(QuotaKind::TokensPerMinute), Duration::ZERO);
+            Refusal::TimeIsUp { model, short_of, waited, ahead, arrival: 0, expected }.to_string()
+        };
+        let start = "the request waited 2916 ms in line for `m` (tokens per minute) and its turn \
+                     has not come; ";
+        assert_eq!(words(0), format!("{start}it is the first in line"));
+        assert_eq!(words(1), format!("{start}about one more stands before it"));
+        assert_eq!(words(2), format!("{start}about 2 more stand before it"));
     }
 
     #[test]

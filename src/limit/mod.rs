@@ -163,7 +163,7 @@ pub struct Belief {
     pub quota: QuotaKind,
     /// The ways that may be the provider's, the likeliest first. Room is what all of them leave.
     pub ways: Vec<BelievedWay>,
-    /// How many answers told of it.
+    /// How many answers it was held against.
     pub answers: u32,
     /// The limit that is configured, if one is.
     pub configured: Option<u64>,

@@ -77,7 +77,7 @@ impl Lane {
                 ways,
                 answers: bank.statements,
                 configured: bank.ceiling,
-                told: bank.told,
+                told: bank.told(),
             }
         };
         self.banks.iter().map(belief).collect()

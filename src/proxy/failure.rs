@@ -242,7 +242,8 @@ const fn kind_of(quota: QuotaKind) -> &'static str {
 }
 
 fn again(wait: Duration) -> String {
-    format!("Please try again in {:.3}s.", wait.as_secs_f64())
+    // The same milliseconds as `retry-after-ms`.
+    format!("Please try again in {}.{:03}s.", wait.as_secs(), wait.subsec_millis())
 }
 
 struct Shape {

@@ -33,7 +33,7 @@ pub struct Args {
     /// The only models there are; may be repeated, `*` stands for any text [default: OpenAI's].
     #[arg(long = "model", value_name = "NAME")]
     models: Vec<String>,
-    /// Whether limits are enforced, or only counted and shown.
+    /// Whether limits are enforced, or only counted and shown [default: on].
     #[arg(long, value_enum)]
     enforce: Option<Switch>,
     /// Sends no x-ratelimit headers.
@@ -100,7 +100,7 @@ struct LimitArgs {
     /// Limits every sixtieth of the window, too [default: off].
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "requests")]
     per_second: Option<RawSlices>,
-    /// The share of every window that is used at the start, 0 to 1.
+    /// The share of every window that is used at the start, 0 to 1 [default: 0].
     #[arg(long, value_name = "SHARE")]
     used_at_start: Option<f64>,
     /// Requests per minute of others on the same quota.
@@ -121,7 +121,7 @@ struct AnswerArgs {
     /// From one token to the next [default: 5ms].
     #[arg(long, value_name = "TIME")]
     per_token: Option<Time>,
-    /// By how much both vary: 0.1 is a tenth up and down.
+    /// By how much both vary: 0.1 is a tenth up and down [default: 0].
     #[arg(long, value_name = "SHARE")]
     jitter: Option<f64>,
     /// The mean length of an answer, in tokens [default: 150].

@@ -38,9 +38,9 @@ pub(super) struct Raw {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Switch {
-    /// It is done.
+    /// Yes.
     On,
-    /// It is not done.
+    /// No.
     Off,
 }
 

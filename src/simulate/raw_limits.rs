@@ -79,9 +79,9 @@ pub(super) enum RawEstimator {
 #[derive(Debug, Clone, Copy, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum RawRefundAt {
-    /// At present.
+    /// When the answer ends.
     Now,
-    /// At the debit.
+    /// As if it had been known when the request came.
     Debit,
 }
 
@@ -89,7 +89,7 @@ pub(super) enum RawRefundAt {
 #[derive(Debug, Clone, Copy, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum RawSlices {
-    /// None.
+    /// No such limits.
     Off,
     /// Of requests.
     Requests,
@@ -101,9 +101,9 @@ pub(super) enum RawSlices {
 #[derive(Debug, Clone, Copy, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum RawRefusals {
-    /// It does.
+    /// Yes.
     Counted,
-    /// It does not.
+    /// No.
     Free,
 }
 

@@ -61,7 +61,7 @@ pub struct RequestLine<'a> {
     pub waited_for: Option<QuotaKind>,
     /// How long it would have waited, where nobody is held.
     pub would_wait: Option<Duration>,
-    /// Input tokens, and whether they are the provider's number.
+    /// Input tokens.
     pub input: Tokens,
     /// The part of the input that came from the provider's prompt cache.
     pub cached: Tokens,

@@ -169,7 +169,8 @@ impl Metrics {
             "Input tokens by our own count, of what was sent",
             f.counted.clone(),
         );
-        registry.register("tokens", "Settled tokens, by kind", f.tokens.clone());
+        let help = "Settled tokens, by kind; the cached are part of the input";
+        registry.register("tokens", help, f.tokens.clone());
         registry.register("cost_picodollars", "Cost of what was settled", f.cost.clone());
         registry.register(
             "would_hold",

@@ -1,6 +1,6 @@
 //! What clients and people are told of limits.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::house::{App, one_account, proxy};
 use crate::path::{CHAT, HELLO, SAID};
@@ -46,7 +46,14 @@ async fn people_see_what_is_believed_of_each_quota() {
     let proxy = proxy(&one_account(&recorder.base_url(), "sk-1", limits)).await;
     for _ in 0..2 {
         assert_eq!(App::new(proxy.listen(), "notebook").post(CHAT, HELLO).await.status(), 200);
+        let page = App::new(proxy.admin(), "").get("/line").await.json();
+        let told = |quota: &Value| quota["believed"]["told_limit"] == 30_000;
+        let quotas = page["lanes"][0]["quotas"].as_array().expect("quotas");
+        assert!(quotas.iter().any(told), "the first answer told the limit: {page}");
     }
+    let metrics = App::new(proxy.admin(), "").get("/metrics").await.text();
+    let limit = "sluicegate_limit{account=\"main\",group=\"gpt-4o\",quota=\"tpm\"} 30000\n";
+    assert!(metrics.contains(limit), "{metrics}");
     let page = App::new(proxy.admin(), "").get("/line").await.json();
     let quotas = page["lanes"][0]["quotas"].as_array().expect("quotas");
     let believed = |name: &str| {
