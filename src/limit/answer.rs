@@ -29,8 +29,8 @@ impl Lane {
         debit.stage = Stage::Answered;
         debit.told = hint.has_counters();
         self.has_headers |= debit.told;
-        if debit.tries && !refused {
-            self.hold = None;
+        if let Some(tried) = debit.tries.filter(|_| !refused) {
+            self.hold = self.hold.filter(|hold| !hold.is_of(tried));
         }
         if refused {
             debit.refusal = Some(Box::new(Refused {
@@ -46,6 +46,9 @@ impl Lane {
         }
         let around = self.circumstances(debit, arrived, refused, now);
         self.told_by_headers(debit, hint, &around);
+        if debit.told {
+            self.open.untold = self.open.slack;
+        }
         let had_room = debit.refusal.as_ref().is_some_and(|said| said.had_room);
         if let Some(refusal) = hint.refusal.filter(|_| !had_room) {
             self.told_arithmetic(debit, (&refusal, hint.retry_after), &around);
@@ -141,12 +144,14 @@ impl Lane {
         let after = self.traffic.upto(arrived).since(&mark).without(&debit.charge);
         // What became known there before it came has been heard here by then.
         let others = self.open.charge.minus(&debit.charge);
-        let slack = debit.sent.as_deref().map_or(self.open.slack, |sent| sent.slack);
-        let unheard = if now < known {
-            Unheard { slack, refunds: others.bound, output: self.pool.reserve(&self.outputs) }
-        } else {
-            Unheard { slack, ..Unheard::default() }
-        };
+        let of_now = (self.open.slack, self.open.untold);
+        let sent = debit.sent.as_deref();
+        let (slack, untold) = sent.map_or(of_now, |sent| (sent.slack, sent.untold));
+        let mut unheard = Unheard { slack, untold, ..Unheard::default() };
+        if now < known {
+            unheard.refunds = others.bound;
+            unheard.output = self.pool.reserve(&self.outputs);
+        }
         Circumstances {
             charge: debit.charge,
             leading: debit.leading,
@@ -241,6 +246,9 @@ impl Lane {
                 retry: retry.filter(|_| bank.statements == 0),
             };
             bank.hear_left(left, Some(&said), (sent.guesses(), debit.left_behind), around);
+            if kind.is_of_tokens() {
+                self.open.untold = self.open.slack;
+            }
         }
         if kind.is_of_tokens() {
             self.learn_request(debit, refusal.requested);

@@ -299,10 +299,12 @@ impl Bank {
         // The last piece fits an untouched quota; the others take a window each.
         let windows = amount.saturating_sub(1) / limit;
         let rest = amount - windows * limit;
-        let Some(belief) = self.likeliest() else { return now };
+        let Some(likeliest) = self.likeliest() else { return now };
         let period =
-            if belief.meter.refills() { self.window } else { self.window.saturating_add(grace) };
-        belief.meter.when(rest, now, grace).plus(windows.saturating_mul(period))
+            if likeliest.meter.refills() { self.window } else { self.window.saturating_add(grace) };
+        // It goes when all that may be true have room for it.
+        let first = self.plausible().map(|belief| belief.meter.when(rest, now, grace)).max();
+        first.unwrap_or(now).plus(windows.saturating_mul(period))
     }
 
     /// Returns how the counter counts, if that is certain.

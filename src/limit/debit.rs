@@ -6,6 +6,7 @@ use super::QuotaKind;
 use super::charge::Charge;
 use super::estimate::Prompt;
 use super::hint::RefusalHint;
+use super::hold::Try;
 use super::hypothesis::Prediction;
 use super::moment::Moment;
 use super::settings::Charging;
@@ -30,8 +31,8 @@ pub struct Debit {
     pub(super) bounded: Bounded,
     /// Whether it was made before the provider's first answer.
     pub(super) probing: bool,
-    /// Whether it tries how far a hold is true.
-    pub(super) tries: bool,
+    /// The try of a hold that it is.
+    pub(super) tries: Option<Try>,
     pub(super) stage: Stage,
     /// Whether the answer told the provider's counters.
     pub(super) told: bool,
@@ -50,6 +51,8 @@ pub(super) struct Sent {
     pub(super) mark: Totals,
     /// By how much the estimates of the prompts under way then may be too large.
     pub(super) slack: u64,
+    /// The same of all prompts since a level of tokens was told last.
+    pub(super) untold: u64,
     /// What every belief of the lane predicts.
     pub(super) guesses: [Prediction; MOST_TOLD],
     /// How many beliefs the lane had.

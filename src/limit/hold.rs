@@ -55,16 +55,21 @@ impl Hold {
         Some(Wait { at, quota: self.quota }).filter(|wait| wait.at > now)
     }
 
-    /// Notes that a request goes. Returns whether it is one that tries.
-    pub(super) fn goes(&mut self, now: Moment) -> bool {
+    /// Notes that a request goes. Returns the try that it is, if it is one.
+    pub(super) fn goes(&mut self, now: Moment) -> Option<Try> {
         let tries = now < self.until;
         self.trying |= tries;
-        tries
+        tries.then_some(Try(self.since))
     }
 
-    /// Notes that the one that tried is over.
-    pub(super) fn tried(&mut self) {
-        self.trying = false;
+    /// Notes that a try is over, of this hold or of an older one.
+    pub(super) fn tried(&mut self, tried: Try) {
+        self.trying &= !self.is_of(tried);
+    }
+
+    /// Tells whether this is the hold that was tried.
+    pub(super) fn is_of(&self, tried: Try) -> bool {
+        tried == Try(self.since)
     }
 
     /// Returns until when it lasts, and for want of what.
@@ -72,6 +77,10 @@ impl Hold {
         (self.quota, self.until)
     }
 }
+
+/// A request that tries how far a hold is true: of the hold that began then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Try(Moment);
 
 #[cfg(test)]
 mod tests {
@@ -88,14 +97,27 @@ mod tests {
         let refused = |now| Hold::new(QUOTA, Moment(60), Moment(now)).with_tries(1);
         let mut hold = refused(0);
         assert_eq!(opens(&hold, 0), Some(1));
-        assert!(hold.goes(Moment(1)));
+        let tried = hold.goes(Moment(1)).expect("it tries");
         assert_eq!(opens(&hold, 2), Some(60), "who tries is alone");
+        hold.tried(tried);
         hold = hold.refused_again(refused(2), Moment(1));
-        hold.tried();
         assert_eq!(opens(&hold, 2), Some(4));
         hold = hold.refused_again(refused(3), Moment(0));
         assert_eq!(opens(&hold, 2), Some(4), "it was under way before");
         assert_eq!(opens(&hold, 4), None);
+    }
+
+    #[test]
+    fn a_try_of_an_older_hold_that_ends_late_frees_no_newer_one() {
+        let mut older = Hold::new(QUOTA, Moment(10), Moment(0)).with_tries(1);
+        let late = older.goes(Moment(1)).expect("it tries");
+        let mut newer = Hold::new(QUOTA, Moment(60), Moment(20)).with_tries(1);
+        let tried = newer.goes(Moment(21)).expect("it tries");
+        newer.tried(late);
+        assert_eq!(opens(&newer, 22), Some(60), "who tries is alone");
+        assert!(!newer.is_of(late));
+        newer.tried(tried);
+        assert_eq!(opens(&newer, 22), None);
     }
 
     #[test]

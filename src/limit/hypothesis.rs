@@ -82,6 +82,9 @@ pub(super) struct Judged {
 pub(super) struct Unheard {
     /// What more than the provider we may have debited for prompts.
     pub(super) slack: u64,
+    /// The same since a level of tokens was told last: where only output is booked when it is known, nobody
+    /// ever takes it back.
+    pub(super) untold: u64,
     pub(super) refunds: u64,
     pub(super) output: u64,
 }
@@ -238,6 +241,7 @@ impl Hypothesis {
         let charging = self.charging(around.leading);
         let own = around.charge.of(kind, charging);
         let refunds = match kind {
+            kind if kind.is_of_tokens() && charging.is_later(kind) => around.unheard.untold,
             kind if kind.is_of_tokens() => around.given_back(charging),
             QuotaKind::InputTokensPerMinute => {
                 around.settled.input_refunded.saturating_add(around.unheard.slack)
@@ -296,3 +300,54 @@ fn distance(value: u64, least: u64, most: u64) -> u64 {
 
 /// What `reset` is cut off to.
 const MILLISECOND: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::super::charge::Refunds;
+    use super::*;
+
+    const WINDOW: u64 = 60_000;
+
+    /// Tells a fixed window's ends, each at a time after the start, and returns how far they were off.
+    fn misses<const N: usize>(told: [(u64, u64); N]) -> [u64; N] {
+        let way = Way { counting: Counting::Fixed, charging: None, refunds: Refunds::AtDebit };
+        let meter = Meter::new(Counting::Fixed, 100, WINDOW, Moment(0));
+        let mut belief = Hypothesis::new(way, meter);
+        told.map(|(at, end)| {
+            let now = Moment(at);
+            let around = Circumstances {
+                charge: Charge::default(),
+                leading: Charging::Refund,
+                sent: now,
+                arrived: now,
+                now,
+                grace: 0,
+                refused: false,
+                before: Totals::default(),
+                after: Totals::default(),
+                settled: Totals::default(),
+                unheard: Unheard::default(),
+            };
+            let told = End { earliest: Moment(end - 10), latest: Moment(end) };
+            belief.end_miss(told, WINDOW, &around)
+        })
+    }
+
+    #[test]
+    fn windows_end_where_they_were_told_to() {
+        assert_eq!(misses([(100, 20_000), (200, 20_005)]), [0, 0], "the same end");
+        assert_eq!(misses([(100, 20_000), (200, 20_300)]), [0, 290], "another within the window");
+    }
+
+    #[test]
+    fn a_later_window_ends_a_window_later_at_least() {
+        assert_eq!(misses([(100, 20_000), (20_100, 80_000)]), [0, 0], "the next one");
+        assert_eq!(misses([(100, 20_000), (50_000, 110_000)]), [0, 0], "begun by a request");
+        assert_eq!(misses([(100, 20_000), (20_100, 50_000)]), [0, 29_990], "no window ends there");
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_tells_of_an_earlier_window() {
+        assert_eq!(misses([(20_100, 80_000), (19_000, 20_000)]), [0, 0]);
+    }
+}

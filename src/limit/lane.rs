@@ -64,6 +64,8 @@ pub(super) struct Open {
     pub(super) charge: Charge,
     /// By how much the estimates of prompts may be too large.
     pub(super) slack: u64,
+    /// The same of all prompts since a level of tokens was told last.
+    pub(super) untold: u64,
     guessed: u64,
 }
 
@@ -159,8 +161,8 @@ impl Lane {
         if offer.bounded == Bounded::Guessed {
             self.unbounded.begin(now);
         }
-        let tries = self.hold.as_mut().is_some_and(|hold| hold.goes(now));
-        if !tries {
+        let tries = self.hold.as_mut().and_then(|hold| hold.goes(now));
+        if tries.is_none() {
             self.hold = None;
         }
         let debit = Debit {
@@ -222,7 +224,8 @@ impl Lane {
         }
         let mark = self.traffic.sent(&debit.charge, now);
         let beliefs = self.banks.iter().map(|bank| bank.beliefs.len()).sum();
-        debit.sent = Some(Box::new(Sent { mark, slack: self.open.slack, guesses, beliefs }));
+        let Open { slack, untold, .. } = self.open;
+        debit.sent = Some(Box::new(Sent { mark, slack, untold, guesses, beliefs }));
         debit.stage = Stage::Sent;
     }
 
@@ -275,8 +278,8 @@ impl Lane {
         if debit.output > 0 {
             self.pool.leave(debit.output, debit.at);
         }
-        if let Some(hold) = self.hold.as_mut().filter(|_| debit.tries) {
-            hold.tried();
+        if let Some((hold, tried)) = self.hold.as_mut().zip(debit.tries) {
+            hold.tried(tried);
         }
         self.open.remove(debit);
         self.slots.give_back(debit.at);
@@ -333,7 +336,9 @@ impl Lane {
             return (self.open.count >= allowed).then_some(Wait { at, quota });
         }
         let under_way = self.open.charge.plus(&offer.charge);
-        let over = self.banks.iter().filter_map(|bank| {
+        // What others used of a slice is gone before anybody can have said so.
+        let lasting = self.banks.iter().filter(|bank| !bank.kind.is_slice());
+        let over = lasting.filter_map(|bank| {
             let first = (bank.limit() / FIRST_PART).max(1);
             let (allowed, at) = self.contact.allowance(first, now);
             (bank.most_debit(&under_way, self.leading) > allowed).then_some(Wait { at, quota })
@@ -358,6 +363,7 @@ impl Open {
         self.count += 1;
         self.guessed += u64::from(debit.bounded == Bounded::Guessed);
         self.slack = self.slack.saturating_add(u64::from(debit.slack));
+        self.untold = self.untold.saturating_add(u64::from(debit.slack));
         self.charge = self.charge.plus(&debit.charge);
     }
 

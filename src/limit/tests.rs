@@ -519,3 +519,56 @@ fn a_reset_of_centuries_does_not_turn_the_minute_into_a_day() {
     let kinds: Vec<QuotaKind> = lane.levels(now).iter().map(|level| level.quota).collect();
     assert_eq!(kinds, [QuotaKind::TokensPerMinute], "no day quota was made up");
 }
+
+fn of_tokens(counting: Counting, charging: Charging) -> (Lane, Instant) {
+    let (counting, charging) = (Some(counting), Some(charging));
+    met(LaneSettings { counting, charging, ..settings(10_000) })
+}
+
+/// A prompt of 50 tokens that some providers take for 100.
+fn doubtful(bound: u64) -> Demand {
+    Demand { characters: 400, ..demand(50, Some(bound)) }
+}
+
+#[test]
+fn what_was_under_way_when_it_was_sent_may_have_been_charged_less() {
+    let (mut lane, begin) = of_tokens(Counting::Bucket, Charging::Refund);
+    let mut send = || {
+        let mut debit =
+            lane.try_reserve(&doubtful(10), Spare::default(), begin).expect("there is room");
+        lane.sent(&mut debit, begin);
+        debit
+    };
+    let (first, mut second) = (send(), send());
+    lane.settle(first, &usage(50, 10), begin + SECOND);
+    // Both were charged 60, where 110 were debited for each.
+    let tokens = Some(told_quota(10_000, 9_880, Duration::from_millis(720)));
+    let hint = Hint { tokens, processing: Some(SECOND * 2), ..Hint::default() };
+    lane.observe(&mut second, &hint, begin + SECOND * 2);
+    assert_eq!(lane.banks[0].beliefs[0].score.miss(), 0.0, "nothing contradicts it");
+}
+
+#[test]
+fn before_a_level_was_told_prompts_may_have_been_estimated_too_high() {
+    let (mut lane, begin) = of_tokens(Counting::Sliding, Charging::Later);
+    for _ in 0..20 {
+        let mut debit =
+            lane.try_reserve(&doubtful(10), Spare::default(), begin).expect("there is room");
+        lane.sent(&mut debit, begin);
+        lane.observe(&mut debit, &Hint::default(), begin);
+        lane.settle(debit, &usage(50, 0), begin);
+    }
+    let mut miss_of = |used| {
+        let now = begin + SECOND;
+        let mut debit = lane.reserve_anyway(&doubtful(10), now);
+        lane.sent(&mut debit, now);
+        let quota = Some(QuotaKind::TokensPerMinute);
+        let refusal = RefusalHint { quota, limit: 10_000, used: Some(used), requested: 50 };
+        let hint = Hint { refusal: Some(refusal), ..Hint::default() };
+        lane.observe(&mut debit, &hint, now);
+        lane.refused(debit, now);
+        lane.banks[0].beliefs[0].score.miss()
+    };
+    assert_eq!(miss_of(1_000), 0.0, "each was charged 50, where 100 were debited");
+    assert!(miss_of(500) > 0.0, "what was told is known");
+}
