@@ -100,6 +100,9 @@ impl State {
         let account = grant.lent.account();
         let before = self.fleet.standing(account, now);
         let lane = self.undo(grant, now, end);
+        if self.lanes.get(&lane).is_some_and(|entry| entry.is_retired && entry.open == 0) {
+            self.clear_away(now);
+        }
         if self.fleet.standing(account, now) == before {
             self.ring(lane, now);
         } else {

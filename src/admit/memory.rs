@@ -20,12 +20,15 @@ use super::routes::LaneKey;
 use super::state::{LaneEntry, State};
 use crate::limit::{Absence, Lane, LaneSettings, LastEnd, Learned};
 use crate::units::AccountName;
+use crate::upstream::share_one;
 
 /// What one lane has learned.
 #[derive(Debug, Clone)]
 pub struct Memory {
     /// The account that owns the lane's quotas.
     pub account: AccountName,
+    /// Hashes of the keys that it had, with a space between them.
+    pub holders: String,
     /// Its limit group.
     pub group: Arc<str>,
     /// What was learned.
@@ -91,9 +94,17 @@ impl Memories {
         self.due = Some(self.due.map_or(due, |known| known.min(due)));
     }
 
-    /// Takes out what was learned of a lane that is being made at `now`.
-    fn take(&mut self, account: AccountName, group: &Arc<str>, now: Instant) -> Option<Memory> {
-        let Past { mut memory, since } = self.past.remove(&(account, Arc::clone(group)))?;
+    /// Takes out what was learned of a lane that is being made at `now`, if its account had one of the
+    /// keys of `holders`: behind another key there may be another organisation.
+    fn take(
+        &mut self,
+        (account, holders): (AccountName, &str),
+        group: &Arc<str>,
+        now: Instant,
+    ) -> Option<Memory> {
+        let name = (account, Arc::clone(group));
+        self.past.get(&name).filter(|past| share_one(&past.memory.holders, holders))?;
+        let Past { mut memory, since } = self.past.remove(&name)?;
         let here = now.saturating_duration_since(since);
         memory.absence.lasted = memory.absence.lasted.saturating_add(here);
         Some(memory)
@@ -142,7 +153,8 @@ impl Admission {
             let mut left = if which == Keeping::Last { usize::MAX } else { BATCH };
             let mut handed = Vec::new();
             for entry in lanes.values_mut() {
-                if !memories.is_kept || (which == Keeping::Changed && !entry.memory.changed) {
+                let is_due = which == Keeping::Last || entry.memory.changed;
+                if !memories.is_kept || entry.is_retired || !is_due {
                     continue;
                 }
                 if left == 0 {
@@ -151,12 +163,15 @@ impl Admission {
                 }
                 left -= 1;
                 let Some(learned) = entry.keep(now) else { continue };
-                let Some(account) = fleet.name(entry.key.account) else { continue };
+                // Of an account that is there no more nothing is kept: its name may be another's.
+                let account = fleet.name(entry.key.account).zip(fleet.holders(entry.key.account));
+                let Some((account, holders)) = account else { continue };
                 let is_over = which == Keeping::Last && entry.open == 0;
                 let end = if is_over { LastEnd::Clean } else { LastEnd::Cut };
                 let absence = Absence { lasted: Duration::ZERO, end };
                 handed.push(Memory {
                     account,
+                    holders: holders.to_owned(),
                     group: Arc::clone(&entry.key.group),
                     learned,
                     absence,
@@ -175,7 +190,7 @@ impl State {
         settings: LaneSettings,
         now: Instant,
     ) -> LaneEntry {
-        let account = self.fleet.name(key.account);
+        let account = self.fleet.name(key.account).zip(self.fleet.holders(key.account));
         let past = account.and_then(|account| self.memories.take(account, &key.group, now));
         let mut lane = Lane::new(settings, now);
         if let Some(past) = &past {
@@ -183,7 +198,7 @@ impl State {
         }
         let recalled = past.map(|past| past.absence.lasted);
         let memory = LaneMemory { recalled, ..LaneMemory::default() };
-        LaneEntry { key, lane, open: 0, used_at: now, memory, short_of: None }
+        LaneEntry { key, lane, open: 0, used_at: now, memory, short_of: None, is_retired: false }
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! [`Admission`]: the lanes, the lines before them and the keys, behind one short lock, so that
 //! waiting in line, debiting and picking a key are one atomic step. It hands out a [`Reservation`],
-//! which becomes an [`InFlight`] when the request is sent.
+//! which becomes an [`InFlight`] when the request is sent. [`Admission::renew`] takes over other accounts,
+//! keys and limits meanwhile.
 //!
 //! # What this module does not do
 //!
@@ -24,6 +25,7 @@ mod observing;
 mod pace;
 mod patience;
 mod refusal;
+mod renewal;
 mod reservation;
 mod routes;
 mod serve;
@@ -190,8 +192,10 @@ async fn look_again(shared: std::sync::Weak<Shared>) {
         let next = strong.with(|state| state.serve_due(Instant::now()));
         let sooner = Arc::clone(&strong.sooner);
         drop(strong);
-        // Without anything to wait for, the task still wakes to see whether it is needed.
-        let until = next.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
+        // Without anything to wait for, the task still wakes to see whether it is needed, and what is
+        // left of another configuration.
+        let latest = Instant::now() + Duration::from_secs(60);
+        let until = next.map_or(latest, |next| next.min(latest));
         tokio::select! {
             () = sooner.notified() => {}
             () = sleep_until(until) => {}

@@ -22,16 +22,19 @@ pub(super) struct LaneKey {
 /// Remembers which pool a request goes to.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    by_model: HashMap<RouteKey, PoolId>,
+    pub(super) by_model: HashMap<RouteKey, PoolId>,
     by_lanes: HashMap<Vec<LaneId>, PoolId>,
-    lanes: HashMap<LaneKey, LaneId>,
+    pub(super) lanes: HashMap<LaneKey, LaneId>,
+    /// Pools of the configuration before, and whether any lane of it is left.
+    pub(super) outdated: BTreeSet<PoolId>,
+    pub(super) has_retired: bool,
     /// When idle lanes were looked for last: with ever new models, not at each of them.
     swept_at: Option<Instant>,
 }
 
 /// What a request's pool depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct RouteKey {
+pub(super) struct RouteKey {
     /// The account it is bound to: a client's own.
     owner: Option<AccountId>,
     model: ModelName,
@@ -39,7 +42,7 @@ struct RouteKey {
 
 impl Routes {
     /// Tells whether idle lanes may be looked for again, and notes that they are.
-    fn is_due(&mut self, now: Instant) -> bool {
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let due = self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP);
         if due {
             self.swept_at = Some(now);
@@ -93,7 +96,7 @@ impl State {
         self.routes.by_model.get(&RouteKey { owner, model: model.clone() }).copied()
     }
 
-    fn lane_keys(&self, accounts: &[AccountId], model: &ModelName) -> Vec<LaneKey> {
+    pub(super) fn lane_keys(&self, accounts: &[AccountId], model: &ModelName) -> Vec<LaneKey> {
         let key =
             |&account| LaneKey { account, group: self.lane_settings(account, model).0.into() };
         accounts.iter().map(key).collect()
@@ -151,19 +154,30 @@ impl State {
     /// Forgets lanes, and the pools and routes that use them; but no pool for which somebody waits
     /// or is away, nor its lanes.
     fn forget_lanes(&mut self, lanes: &BTreeSet<LaneId>) {
+        let with_one = |pool: &PoolId| self.line.lanes(*pool).iter().any(|it| lanes.contains(it));
+        let pools = self.pools.keys().copied().filter(with_one).collect();
+        self.close_pools(&pools);
+        self.close_lanes(lanes);
+    }
+
+    /// Forgets those of `pools` for which nobody waits or is away, and the routes to them.
+    pub(super) fn close_pools(&mut self, pools: &BTreeSet<PoolId>) {
         let line = &mut self.line;
-        self.pools.retain(|pool, _| {
-            let is_of_them = line.lanes(*pool).iter().any(|lane| lanes.contains(lane));
-            !is_of_them || !line.close_pool(*pool)
-        });
-        let pools = &self.pools;
-        self.routes.by_model.retain(|_, pool| pools.contains_key(pool));
-        self.routes.by_lanes.retain(|_, pool| pools.contains_key(pool));
+        self.pools.retain(|pool, _| !pools.contains(pool) || !line.close_pool(*pool));
+        let left = &self.pools;
+        self.routes.by_model.retain(|_, pool| left.contains_key(pool));
+        self.routes.by_lanes.retain(|_, pool| left.contains_key(pool));
+    }
+
+    /// Forgets those of `lanes` that no pool uses.
+    pub(super) fn close_lanes(&mut self, lanes: &BTreeSet<LaneId>) {
         let gone: Vec<LaneId> =
             lanes.iter().copied().filter(|lane| self.line.is_unused(*lane)).collect();
         self.line.close_lanes(&gone);
         for lane in gone {
-            if let Some(entry) = self.lanes.remove(&lane) {
+            if let Some(entry) = self.lanes.remove(&lane)
+                && self.routes.lanes.get(&entry.key) == Some(&lane)
+            {
                 self.routes.lanes.remove(&entry.key);
             }
         }

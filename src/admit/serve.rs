@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::refusal::Refusal;
 use super::state::{Goer, Grant, Hold, State, Ticket};
+use crate::config::LineMode;
 use crate::count::Demand;
 use crate::limit::{Debit, QuotaKind};
 use crate::line::{Answer, LaneId, Left, Place, PoolId, Purpose, SavedFor, Try, Turn, Waiter};
@@ -31,6 +32,9 @@ impl State {
     pub(super) fn serve_due(&mut self, now: Instant) -> Option<Instant> {
         self.line.ring_due(now);
         self.serve(now);
+        if self.routes.has_retired && self.routes.is_due(now) {
+            self.clear_away(now);
+        }
         self.line.next_look()
     }
 
@@ -89,6 +93,13 @@ impl State {
         let debit = match self.try_debit(asked.lane, (class, &demand), now) {
             Ok(debit) => debit,
             Err(Hold::Shut(at)) => return Outcome::of(Answer::Shut(at)),
+            Err(_) if self.mode == LineMode::Observe => {
+                // It was held for want of a key, or when others were.
+                let Some(entry) = self.lanes.get_mut(&asked.lane) else {
+                    return Outcome::of(Answer::Shut(None));
+                };
+                entry.lane.reserve_anyway(&demand, now)
+            }
             Err(Hold::Until(at, quota)) => {
                 if let Some(entry) = self.lanes.get_mut(&asked.lane) {
                     entry.short_of = Some(quota);

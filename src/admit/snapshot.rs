@@ -106,6 +106,7 @@ impl Admission {
             let mut lanes: Vec<LaneSnapshot> = state
                 .lanes
                 .values()
+                .filter(|entry| !entry.is_retired)
                 .map(|entry| LaneSnapshot {
                     account: state
                         .fleet

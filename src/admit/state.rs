@@ -44,6 +44,8 @@ pub(super) struct LaneEntry {
     pub(super) memory: LaneMemory,
     /// What the last request lacked that did not fit.
     pub(super) short_of: Option<QuotaKind>,
+    /// Whether no request goes there any more, so that it goes with the last debit.
+    pub(super) is_retired: bool,
 }
 
 /// The lanes that a model may use: the line knows which.
@@ -57,6 +59,7 @@ pub(super) struct Pool {
 pub(super) struct Ticket {
     /// The client's own account, which is held for it.
     pub(super) owner: Option<AccountId>,
+    pub(super) model: ModelName,
     pub(super) demand: Demand,
     pub(super) prefix: Prefix,
     pub(super) since: Instant,
@@ -105,11 +108,6 @@ impl State {
         upstream: &UpstreamSettings,
         line: &LineSettings,
     ) -> Result<Self, FleetError> {
-        let bounds = Bounds {
-            waiting: line.max_waiting,
-            waiting_per_app: line.max_waiting_per_app,
-            bytes: line.max_waiting_bytes,
-        };
         Ok(Self {
             fleet: Fleet::new(upstream)?,
             upstream: upstream.clone(),
@@ -117,7 +115,7 @@ impl State {
             pools: BTreeMap::new(),
             routes: Routes::default(),
             memories: Memories::default(),
-            line: Line::new(bounds),
+            line: Line::new(bounds(line)),
             mode: line.mode,
             arrivals: 0,
             is_closed: false,
@@ -223,6 +221,15 @@ impl State {
         let Some(entry) = first else { return (Backlog::NONE, 0.0, Backlog::NONE) };
         let cost = entry.lane.expected(demand);
         (cost.into(), entry.lane.share(&cost), entry.lane.reserved(demand).into())
+    }
+}
+
+/// Returns how long the line may become.
+pub(super) const fn bounds(line: &LineSettings) -> Bounds {
+    Bounds {
+        waiting: line.max_waiting,
+        waiting_per_app: line.max_waiting_per_app,
+        bytes: line.max_waiting_bytes,
     }
 }
 

@@ -3,6 +3,7 @@
 mod leaks;
 mod memories;
 mod observing;
+mod renewal;
 mod warmth;
 
 use std::pin::Pin;

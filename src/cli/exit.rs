@@ -1,6 +1,6 @@
 //! How the program ends, and how an error is told.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
@@ -99,21 +99,21 @@ impl CliError {
 
     /// Writes the error with its causes to standard error, and returns how the program ends.
     pub(super) fn tell(&self) -> Exit {
-        eprintln!("sluicegate: {}", self.story());
+        eprintln!("sluicegate: {}", story(self));
         self.exit()
     }
+}
 
-    /// Tells the error and, behind colons, what caused it.
-    fn story(&self) -> String {
-        let mut story = self.to_string();
-        let mut cause = self.source();
-        while let Some(this) = cause {
-            // Writing to a text cannot fail.
-            write!(story, ": {this}").unwrap_or_default();
-            cause = this.source();
-        }
-        story
+/// Tells an error and, behind colons, what caused it.
+pub(super) fn story(error: &dyn Error) -> String {
+    let mut story = error.to_string();
+    let mut cause = error.source();
+    while let Some(this) = cause {
+        // Writing to a text cannot fail.
+        write!(story, ": {this}").unwrap_or_default();
+        cause = this.source();
     }
+    story
 }
 
 #[cfg(test)]
@@ -128,7 +128,7 @@ mod tests {
     fn an_error_is_told_with_its_causes() {
         let source = io::Error::from(io::ErrorKind::PermissionDenied);
         let error = ConfigError::Read { path: PathBuf::from("/a.toml"), source };
-        let story = CliError::from(error).story();
+        let story = story(&CliError::from(error));
         assert_eq!(
             story,
             "cannot start: cannot read the configuration /a.toml (`sluicegate check --defaults` \
@@ -140,7 +140,7 @@ mod tests {
     fn an_error_that_only_passes_another_on_is_told_once() {
         let config = Simulate::try_parse_from(["simulate", "--rpm", "0"]).expect("it can be read");
         let error = config.args.config().expect_err("no limit is 0");
-        let story = CliError::from(error).story();
+        let story = story(&CliError::from(error));
         assert_eq!(story.matches("limits.rpm").count(), 1, "{story}");
     }
 

@@ -19,6 +19,7 @@ mod demo;
 mod exit;
 mod online;
 mod outside;
+mod reload;
 mod serve;
 mod simulate;
 
@@ -66,6 +67,9 @@ const AFTER_HELP: &str = concat!(
     "  SLUICEGATE_LISTEN, _ADMIN, _UPSTREAM, _DATA_DIR, _CONFIG, _LOG  as the flags, which win\n",
     "  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR  how the provider is reached\n",
     "  RUST_LOG  what is logged besides one line per request, such as `debug`\n\n",
+    "Signals:\n",
+    "  SIGHUP  reads the configuration again: accounts, keys, limits, apps, rules and the line\n",
+    "  SIGTERM  finishes what is under way; a second one stops at once\n\n",
     "Exit codes:\n",
     "  0  done\n",
     "  1  something failed that has no code of its own\n",

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::exit::{CliError, Exit};
 use super::outside;
+use super::reload::{self, Hangup};
 use crate::config::{Flags, Loaded, LogFormat};
 use crate::upstream::NetworkEnvironment;
 use crate::{server, telemetry};
@@ -47,17 +48,19 @@ impl ServeArgs {
     }
 }
 
-/// Serves until it is told to stop, by SIGTERM or by ctrl-c, and then finishes what is under way,
+/// Serves until it is told to stop, by SIGTERM or by ctrl-c; SIGHUP lets it read its configuration again.
+/// Then finishes what is under way,
 /// unless it is told again.
 pub(super) async fn run(args: &ServeArgs) -> Result<Exit, CliError> {
     let loaded = outside::load(&args.flags())?;
     let filter = std::env::var("RUST_LOG").ok();
     telemetry::init(loaded.settings.log, filter.as_deref());
     let mut stop = Stop::listen().map_err(CliError::Signals)?;
+    let mut hangup = Hangup::listen().map_err(CliError::Signals)?;
     let environment = NetworkEnvironment::read(|name| std::env::var(name).ok());
     let running = server::start(loaded.settings.clone(), environment).await?;
     greet(&loaded, &running);
-    let why = stop.told().await;
+    let why = reload::until_stopped(args, &running, (&mut stop, &mut hangup)).await;
     tracing::info!(why, "stopping: finishing what is under way; tell it again to stop at once");
     tokio::select! {
         cut = running.stop() => if cut > 0 {

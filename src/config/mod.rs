@@ -3,7 +3,8 @@
 //! # What this module owns
 //!
 //! The embedded `config/default.toml`, which is default, reference and template in one; the order of
-//! sources (defaults < file < environment < flags); every rule that a setting obeys.
+//! sources (defaults < file < environment < flags); every rule that a setting obeys; what a program that
+//! runs can take over of other settings (`renewal`).
 //!
 //! A configuration is first a tree in which every value knows its origin (`raw`), then it is taken
 //! apart key by key (`section`, `values`), and what comes out is [`Settings`]. There are no serde
@@ -27,6 +28,7 @@ mod environment;
 mod pattern;
 mod problem;
 mod raw;
+mod renewal;
 mod section;
 mod settings;
 mod upstreams;
@@ -42,6 +44,7 @@ pub use self::environment::Flags;
 pub use self::pattern::ModelPattern;
 pub use self::problem::{ConfigError, Origin, Problem, Warning};
 use self::raw::{RawTable, RawValue};
+pub use self::renewal::{RenewError, Renewed};
 use self::section::{Check, Section};
 pub use self::settings::{
     AccountSettings, AppSettings, DataDir, Disconnect, KeySettings, LimitRule, LineMode,

@@ -137,6 +137,20 @@ impl UpstreamSettings {
         (group.to_owned(), self.dialect.fill_in(lane))
     }
 
+    /// Returns the settings of the lane of a limit group in `account`; `None` if no model's lane is that
+    /// group's.
+    pub fn group_settings(&self, account: &AccountName, group: &str) -> Option<LaneSettings> {
+        let known = self.accounts.iter().find(|known| known.name == *account);
+        let own = known.map_or(&[][..], |account| &account.limits);
+        let mut rules = own.iter().chain(&self.limits);
+        if let Some(rule) = rules.find(|rule| rule.shared && rule.models.as_str() == group) {
+            return Some(self.dialect.fill_in(rule.lane.clone()));
+        }
+        // No model's name has a star: this was the group of those that shared a lane.
+        let (of_model, lane) = self.lane_settings(account, group);
+        (of_model == group && !group.contains('*')).then_some(lane)
+    }
+
     /// Tells in words whose keys are used.
     fn mode(&self) -> String {
         let keys: Vec<&str> = self
@@ -287,7 +301,7 @@ pub enum Disconnect {
 }
 
 /// Times after which something is given up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeoutSettings {
     /// To reach the provider.
     pub connect: Duration,

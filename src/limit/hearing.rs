@@ -104,7 +104,11 @@ impl Bank {
     /// not exceeded.
     pub(super) fn learn_limit(&mut self, told: u64, since: Moment, now: Moment) {
         self.told = Some(told);
-        let limit = self.ceiling.map_or(told, |ceiling| told.min(ceiling));
+        self.set_limit(self.ceiling.map_or(told, |ceiling| told.min(ceiling)), since, now);
+    }
+
+    /// Lets every belief go by another limit, which holds for what was sent from `since` on.
+    pub(super) fn set_limit(&mut self, limit: u64, since: Moment, now: Moment) {
         if limit != self.limit() {
             for belief in &mut self.beliefs {
                 belief.set_limit(limit, since, self.window, now);

@@ -47,6 +47,7 @@ mod outputs;
 mod pacing;
 mod pool;
 mod ramp;
+mod relimit;
 mod route;
 mod score;
 mod settings;

@@ -85,6 +85,12 @@ pub struct LaneSettings {
 }
 
 impl LaneSettings {
+    /// Tells whether they say that the provider counts as `other` say, whatever its limits are.
+    pub(super) fn counts_like(&self, other: &Self) -> bool {
+        let way = |of: &Self| (of.minute, of.day, of.counting, of.charging, of.estimator);
+        way(self) == way(other)
+    }
+
     /// Returns the limit that is configured for `kind`.
     pub(super) const fn limit(&self, kind: QuotaKind) -> Option<u64> {
         match kind {

@@ -66,6 +66,10 @@ impl Depth {
         }
     }
 
+    pub(super) fn rebound(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     pub(super) const fn bounds(&self) -> &Bounds {
         &self.bounds
     }

@@ -120,6 +120,11 @@ impl<T> Line<T> {
         }
     }
 
+    /// Lets the line become so long from now on; whoever waits stays.
+    pub fn rebound(&mut self, bounds: Bounds) {
+        self.depth.rebound(bounds);
+    }
+
     /// Adds a lane.
     pub fn open_lane(&mut self) -> LaneId {
         self.ids_given += 1;
@@ -212,9 +217,14 @@ impl<T> Line<T> {
 
     /// Takes out all who wait, in the order of their places.
     pub fn drain(&mut self) -> Vec<Waiter<T>> {
+        self.places().into_iter().filter_map(|place| self.leave(place)).collect()
+    }
+
+    /// Returns the places of all who wait, in their order.
+    pub fn places(&self) -> Vec<Place> {
         let mut places: Vec<Place> = self.waiters.keys().copied().collect();
         places.sort_unstable();
-        places.into_iter().filter_map(|place| self.leave(place)).collect()
+        places
     }
 
     /// Lets a request wait. Its lanes may be due after that.

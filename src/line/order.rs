@@ -182,7 +182,8 @@ impl<T> Line<T> {
         self.memory.len()
     }
 
-    pub(super) fn forget_places(&mut self, now: Instant) {
+    /// Forgets the places of those who stayed away for too long.
+    pub fn forget_places(&mut self, now: Instant) {
         while let Some((place, kept)) = self.memory.forget(now) {
             self.forget(place, &kept);
         }

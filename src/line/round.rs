@@ -244,7 +244,7 @@ impl<T> Line<T> {
     }
 
     /// Lets one who waits go on waiting for the lanes of another pool, at its place.
-    fn reroute(&mut self, place: Place, pool: PoolId) {
+    pub fn reroute(&mut self, place: Place, pool: PoolId) {
         self.delist(place);
         let Some(waiter) = self.waiters.get_mut(&place) else { return };
         let before = std::mem::replace(&mut waiter.request.pool, pool);

@@ -104,7 +104,7 @@ impl Proxy {
             return Err(Failure::Dropped);
         };
         let (place, account) = (reservation.place(), reservation.account());
-        let base = &self.inner.upstream.base_url;
+        let base = &self.inner.base_url;
         let (reading, body) = (going.errand.reading(), going.errand.body());
         let request = outgoing(&visit.head, base, credential, reading, body)?;
         let mut record = Box::new(visit.record.clone());
@@ -143,7 +143,7 @@ impl Proxy {
             }
             Errand::Opaque(_) => {
                 sent.unsettled.report(&Finding::of(Verdict::Accepted), &head.headers, now);
-                let idle = self.inner.settings.timeouts.idle;
+                let idle = self.terms().settings.timeouts.idle;
                 let head = self.head(head, &sent, &levels);
                 sent.unsettled.head_leaves();
                 Response::from_parts(head, relay::pass(body, sent.unsettled, idle))
@@ -159,13 +159,15 @@ impl Proxy {
         (head, body): (response::Parts, Answer),
         levels: &[QuotaLevel],
     ) -> Result<Response<Body>, RelayError> {
-        let settings = &self.inner.settings;
-        let metering = Metering {
-            endpoint: call.endpoint,
-            encoding: sent.unsettled.record().facts.encoding,
-            counter: self.inner.counter.clone(),
-            idle: settings.timeouts.idle,
-            on_disconnect: settings.line.on_disconnect,
+        let metering = {
+            let settings = &self.terms().settings;
+            Metering {
+                endpoint: call.endpoint,
+                encoding: sent.unsettled.record().facts.encoding,
+                counter: self.inner.counter.clone(),
+                idle: settings.timeouts.idle,
+                on_disconnect: settings.line.on_disconnect,
+            }
         };
         let streams = is_event_stream(&head.headers);
         let mut head = self.head(head, &sent, levels);
@@ -203,7 +205,7 @@ impl Proxy {
         going: &mut Try,
         (head, body): (response::Parts, Answer),
     ) -> Result<Outcome, Failure> {
-        let idle = self.inner.settings.timeouts.idle;
+        let idle = self.terms().settings.timeouts.idle;
         let (bytes, body) = match relay::read(body, idle, MOST_OF_AN_ERROR).await {
             Ok(Read::Whole(bytes)) => (bytes.clone(), Ok(Body::full(bytes))),
             Ok(Read::TooLarge(body)) => (Bytes::new(), Ok(body)),
@@ -211,7 +213,7 @@ impl Proxy {
             Err(error) => (Bytes::new(), Err(error)),
         };
         let (finding, change, levels) = self.learn(&mut sent, &head, &bytes);
-        let mode = self.inner.settings.line.mode;
+        let mode = self.terms().settings.line.mode;
         if let Some((after, avoid)) = after(&finding, change, (sent.account, mode), going) {
             tracing::debug!(verdict = ?finding.verdict, status = %head.status, "trying again");
             let place = sent.place;
@@ -269,7 +271,7 @@ impl Proxy {
 
     fn hint(&self, headers: &HeaderMap, sent: Instant, now: Instant) -> Hint {
         let came = Came { at: self.inner.clock.since_epoch(now), after: now - sent };
-        hint(headers, self.inner.upstream.dialect, came)
+        hint(headers, self.inner.dialect, came)
     }
 
     /// Makes the head of the client's answer out of the provider's.

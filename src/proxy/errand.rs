@@ -188,7 +188,7 @@ impl Proxy {
     /// Counts at once what costs little, and the rest where it holds up nobody.
     async fn weigh(&self, call: &Call, facts: ModelFacts) -> (Demand, Prefix) {
         // Where there is one account, its cache is all there is.
-        let several = self.inner.upstream.accounts.len() > 1;
+        let several = self.terms().upstream.accounts.len() > 1;
         let prefix = move |counter: &Counter, call: &Call, demand: &Demand| match several {
             true if Prefix::may_have(demand) => counter.prefix(call, &facts),
             _ => Prefix::default(),
@@ -220,7 +220,10 @@ impl Proxy {
     }
 
     async fn collect(&self, mut body: Incoming) -> Result<Bytes, Failure> {
-        let limit = self.inner.settings.server.max_body;
+        let (limit, patience) = {
+            let settings = &self.terms().settings;
+            (settings.server.max_body, settings.timeouts.client)
+        };
         let announced = body.size_hint().lower();
         if announced > limit as u64 {
             return Err(Failure::BodyTooLarge { limit });
@@ -228,7 +231,7 @@ impl Proxy {
         let mut whole = BytesMut::new();
         let mut first = Bytes::new();
         loop {
-            let next = timeout(self.inner.settings.timeouts.client, body.frame()).await;
+            let next = timeout(patience, body.frame()).await;
             let Some(frame) = next.map_err(|_| Failure::BodyTooSlow)? else { break };
             let Ok(data) = frame.map_err(Failure::Body)?.into_data() else { continue };
             if whole.len() + first.len() + data.len() > limit {

@@ -22,6 +22,7 @@ mod errand;
 mod failure;
 mod patience;
 mod pulse;
+mod terms;
 mod times;
 mod vigil;
 mod visit;
@@ -30,7 +31,8 @@ mod wishes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Response};
+use arc_swap::ArcSwap;
+use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -43,16 +45,17 @@ pub use self::failure::Failure;
 use self::failure::discourage;
 use self::patience::Backoff;
 use self::pulse::{Pulse, admitted};
+pub use self::terms::RenewalError;
+use self::terms::Terms;
 use self::times::AnswerTimes;
 use self::vigil::Vigil;
 use self::visit::Visit;
 pub use self::wishes::WishError;
 use self::wishes::Wishes;
 use crate::admit::{Admission, Ask, Entered};
-use crate::auth::Gate;
 use crate::catalog::Catalog;
 use crate::clock::WallClock;
-use crate::config::{Disconnect, Settings, UpstreamSettings};
+use crate::config::{Dialect, Disconnect, Settings};
 use crate::count::Counter;
 use crate::relay::{Begun, Body, Kept};
 use crate::settle::{Books, Record};
@@ -68,9 +71,10 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Inner {
-    settings: Settings,
-    upstream: UpstreamSettings,
-    gate: Gate,
+    terms: ArcSwap<Terms>,
+    /// Where requests go, and how it speaks of limits there.
+    base_url: Uri,
+    dialect: Dialect,
     catalog: Catalog,
     counter: Counter,
     /// Turns to count what takes long.
@@ -105,20 +109,21 @@ impl Proxy {
     ///
     /// Returns a [`ProxyError`] where keys, forward proxies or roots cannot be used.
     pub fn new(settings: Settings, environment: NetworkEnvironment) -> Result<Self, ProxyError> {
-        let upstream = settings.upstreams.first().cloned().ok_or(ProxyError::NoUpstream)?;
+        let terms = Terms::new(settings).ok_or(ProxyError::NoUpstream)?;
+        let Terms { settings, upstream, .. } = &terms;
         let inner = Inner {
-            gate: Gate::new(&settings),
+            base_url: upstream.base_url.clone(),
+            dialect: upstream.dialect,
             catalog: Catalog::embedded(),
             counter: Counter::new(),
             counting: Arc::new(Semaphore::new(cores())),
-            admission: Admission::start(&upstream, &settings.line)?,
+            admission: Admission::start(upstream, &settings.line)?,
             client: Client::new(&settings.timeouts, environment)?,
             metrics: Metrics::new(settings.named_apps()),
             times: AnswerTimes::new(),
             clock: WallClock::from_system(),
             seed: rand::random(),
-            upstream,
-            settings,
+            terms: ArcSwap::from_pointee(terms),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -139,8 +144,8 @@ impl Proxy {
     }
 
     /// Returns where requests go.
-    pub fn upstream(&self) -> &UpstreamSettings {
-        &self.inner.upstream
+    pub fn base_url(&self) -> &Uri {
+        &self.inner.base_url
     }
 
     /// Answers one request, whatever becomes of it.
@@ -184,7 +189,7 @@ impl Proxy {
         if matches!(visit.head.method, Method::CONNECT | Method::TRACE) {
             return Err(Failure::Method);
         }
-        let client = self.inner.gate.authenticate(&visit.head.headers, peer.ip())?;
+        let client = self.terms().gate.authenticate(&visit.head.headers, peer.ip())?;
         visit.record.party = Party::usual(client.app.clone());
         visit.wishes = Wishes::read(&visit.head.headers, &self.inner.clock, visit.arrived)?;
         let errand = self.read(visit, body).await?;
@@ -241,7 +246,7 @@ impl Proxy {
     }
 
     fn drains(&self) -> bool {
-        self.inner.settings.line.on_disconnect == Disconnect::Drain
+        self.terms().settings.line.on_disconnect == Disconnect::Drain
     }
 }
 

@@ -100,7 +100,7 @@ impl Proxy {
         let pace = match visit.wishes.keep_alive {
             Some(KeepAlive::Off) => return None,
             Some(KeepAlive::Every(pace)) => pace,
-            None => self.inner.settings.line.keep_alive?,
+            None => self.terms().settings.line.keep_alive?,
         };
         // A client that gives up before the first note would not hear it.
         let heard = (silence(&visit.head.headers) / 2).max(FASTEST);

@@ -43,7 +43,7 @@ impl Proxy {
     /// It is boxed, for it is large and moves from stage to stage.
     pub(super) fn visit(&self, head: request::Parts) -> Box<Visit> {
         let arrived = Instant::now();
-        let deadline = arrived + self.inner.settings.line.max_wait;
+        let deadline = arrived + self.terms().settings.line.max_wait;
         let record = Record {
             id: RequestId::new(format!("sg_{:016x}", rand::random::<u64>())),
             party: Party::usual(AppName::new("anonymous")),
@@ -72,7 +72,7 @@ impl Proxy {
             user_agent: agent.and_then(|agent| agent.to_str().ok()),
             asked: visit.wishes.class,
         };
-        visit.record.party = self.inner.gate.party(client, &looks);
+        visit.record.party = self.terms().gate.party(client, &looks);
         visit.keep_alive = self.keep_alive(visit, errand);
         visit.deadline = visit.arrived + self.hold(visit, errand);
         if let Some(wanted_by) = visit.wishes.deadline {
@@ -82,7 +82,7 @@ impl Proxy {
 
     /// Returns how long the request may wait in line from its arrival.
     fn hold(&self, visit: &Visit, errand: &Errand) -> Duration {
-        let longest = self.inner.settings.line.max_wait;
+        let longest = self.terms().settings.line.max_wait;
         if visit.keep_alive.is_some() {
             // What it hears while it waits keeps its client and all between from giving up.
             return longest;
@@ -95,7 +95,7 @@ impl Proxy {
 
     /// Returns the client's key, where each client uses its own.
     fn own_key(&self, visit: &Visit) -> Option<ClientKey> {
-        let own = self.inner.upstream.accounts.is_empty();
+        let own = self.terms().upstream.accounts.is_empty();
         own.then(|| ClientKey::from_headers(&visit.head.headers))
     }
 

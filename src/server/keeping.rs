@@ -1,6 +1,5 @@
 //! Keeps what lanes learn: reads it at the start, writes it in the background, and at the end.
 
-use std::collections::HashMap;
 use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
@@ -15,15 +14,12 @@ use crate::config::{DataDir, UpstreamSettings};
 use crate::ledger::{Lesson, Store, StoreError};
 use crate::limit::{Absence, LastEnd};
 use crate::units::AccountName;
-use crate::upstream::fingerprints;
 
 /// What was learned in earlier runs, and where what this run learns is kept.
 #[derive(Debug)]
 pub(super) struct Past {
     store: Store,
     upstream: String,
-    /// Hashes of the keys of each account.
-    holders: HashMap<String, String>,
     memories: Vec<Memory>,
 }
 
@@ -63,12 +59,6 @@ pub(super) async fn open(
 impl Past {
     async fn read(folder: &Path, upstream: &UpstreamSettings) -> Result<Self, StoreError> {
         let store = Store::place(folder)?;
-        let accounts = upstream.accounts.iter();
-        let holders: HashMap<String, String> = accounts
-            .map(|account| {
-                (account.name.as_str().to_owned(), fingerprints(upstream, account).join(" "))
-            })
-            .collect();
         let now = date();
         let lessons = if store.is_new() {
             Vec::new() // Making a database takes ten times longer than reading one: later.
@@ -76,13 +66,8 @@ impl Past {
             store.update().await?;
             store.lessons(&upstream.name, now).await?
         };
-        let known = |lesson: &Lesson| {
-            let present = holders.get(&lesson.account);
-            present.is_some_and(|present| share_one(present, &lesson.holders))
-        };
-        let memories =
-            lessons.into_iter().filter(known).map(|lesson| memory(lesson, now)).collect();
-        Ok(Self { store, upstream: upstream.name.clone(), holders, memories })
+        let memories = lessons.into_iter().map(|lesson| memory(lesson, now)).collect();
+        Ok(Self { store, upstream: upstream.name.clone(), memories })
     }
 
     /// Gives the past back to `admission`, and begins to keep what it learns.
@@ -130,7 +115,7 @@ impl Past {
         }
         let saved_at = date();
         let lessons: Vec<Lesson> =
-            memories.into_iter().map(|memory| self.lesson(memory, saved_at)).collect();
+            memories.into_iter().map(|memory| lesson(memory, saved_at)).collect();
         let saved = self.store.save(&self.upstream, &lessons).await;
         match &saved {
             Ok(()) if failed => tracing::info!("what is learned is kept again"),
@@ -138,13 +123,6 @@ impl Past {
             Ok(()) | Err(_) => {}
         }
         saved.is_err()
-    }
-
-    fn lesson(&self, memory: Memory, saved_at: Duration) -> Lesson {
-        let Memory { account, group, learned, absence } = memory;
-        let account = account.as_str().to_owned();
-        let holders = self.holders.get(&account).cloned().unwrap_or_default();
-        Lesson { account, group: group.to_string(), holders, learned, end: absence.end, saved_at }
     }
 }
 
@@ -168,6 +146,13 @@ impl Keeper {
     }
 }
 
+/// Returns `memory` as it is written down.
+fn lesson(memory: Memory, saved_at: Duration) -> Lesson {
+    let Memory { account, holders, group, learned, absence } = memory;
+    let (account, group) = (account.as_str().to_owned(), group.to_string());
+    Lesson { account, group, holders, learned, end: absence.end, saved_at }
+}
+
 /// Returns what a lane may recall of `lesson` at `now`.
 fn memory(lesson: Lesson, now: Duration) -> Memory {
     // Where the system's clock was set back, nobody knows how long ago it was.
@@ -175,15 +160,11 @@ fn memory(lesson: Lesson, now: Duration) -> Memory {
     let absence = Absence { lasted: now.saturating_sub(lesson.saved_at), end };
     Memory {
         account: AccountName::new(lesson.account),
+        holders: lesson.holders,
         group: lesson.group.into(),
         learned: lesson.learned,
         absence,
     }
-}
-
-/// Tells whether two lists of words have one in common.
-fn share_one(one: &str, other: &str) -> bool {
-    one.split(' ').any(|word| other.split(' ').any(|same| same == word))
 }
 
 /// Returns the time since 1970-01-01 UTC, read anew: tokio's clock stands still while the machine

@@ -36,7 +36,7 @@ use self::listener::Bounds;
 use crate::admin::Admin;
 use crate::config::Settings;
 use crate::ledger::StoreError;
-use crate::proxy::{Proxy, ProxyError};
+use crate::proxy::{Proxy, ProxyError, RenewalError};
 use crate::upstream::NetworkEnvironment;
 
 /// A server that runs. Dropping it begins to stop it, without waiting; see [`stop`](Self::stop).
@@ -149,6 +149,16 @@ impl Running {
     /// Returns the file in which what is learned is kept; `None` where nothing is.
     pub fn kept_in(&self) -> Option<&Path> {
         self.keeper.as_ref().map(Keeper::path)
+    }
+
+    /// Serves by other settings from now on, as far as that needs no restart; returns the names of what
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`RenewalError`] where a part of them cannot be taken over; nothing changes then.
+    pub fn renew(&self, settings: Settings) -> Result<Vec<&'static str>, RenewalError> {
+        self.proxy.renew(settings)
     }
 
     /// Stops taking requests and waits for those under way, for at most `timeouts.drain`. Whoever

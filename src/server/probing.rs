@@ -30,7 +30,7 @@ pub(super) async fn run(proxy: Proxy, mut stop: watch::Receiver<bool>) {
 }
 
 async fn try_again(proxy: Proxy, key: KeyId, credential: Credential) {
-    let base = &proxy.upstream().base_url;
+    let base = proxy.base_url();
     let probed = timeout(PATIENCE, probe(proxy.client(), base, &credential)).await;
     let verdict = probed.map_or(Verdict::Unreachable, |finding| finding.verdict);
     let change = proxy

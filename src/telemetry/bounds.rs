@@ -6,7 +6,9 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use dashmap::DashSet;
 
 use crate::units::{AppName, ModelName};
@@ -14,7 +16,7 @@ use crate::units::{AppName, ModelName};
 /// The names that are told apart.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    configured: HashSet<AppName>,
+    configured: ArcSwap<HashSet<AppName>>,
     apps: DashSet<AppName>,
     models: DashSet<ModelName>,
 }
@@ -22,7 +24,13 @@ pub(super) struct Bounds {
 impl Bounds {
     /// Creates bounds that know only the apps of the configuration.
     pub(super) fn new(configured: HashSet<AppName>) -> Self {
+        let configured = ArcSwap::from_pointee(configured);
         Self { configured, apps: DashSet::new(), models: DashSet::new() }
+    }
+
+    /// Lets the apps of another configuration have their own from now on.
+    pub(super) fn renew(&self, configured: HashSet<AppName>) {
+        self.configured.store(Arc::new(configured));
     }
 
     /// Returns the labels for requests of `app` for `model`, where there are `series` so far.
@@ -31,7 +39,7 @@ impl Bounds {
         (app, model): (&AppName, &ModelName),
         series: usize,
     ) -> (AppName, ModelName) {
-        let has_own = self.configured.contains(app)
+        let has_own = self.configured.load().contains(app)
             || series < MOST_SERIES && is_among(&self.apps, app, MOST_APPS);
         let app = if has_own { app.clone() } else { AppName::new(OTHER) };
         let has_own = is_among(&self.models, model, MOST_MODELS);
@@ -73,5 +81,7 @@ mod tests {
         assert_eq!(labels(&bounds, "app0", 0), "app0", "who had one keeps it");
         assert_eq!(labels(&bounds, "app0", MOST_SERIES), OTHER, "but gets no more");
         assert_eq!(labels(&bounds, "mine", MOST_SERIES), "mine");
+        bounds.renew([AppName::new("late")].into());
+        assert_eq!(labels(&bounds, "late", MOST_SERIES), "late");
     }
 }

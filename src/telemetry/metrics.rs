@@ -197,6 +197,11 @@ impl Metrics {
         Self { inner: Arc::new(Inner { registry, families, accounts, bounds, series, totals }) }
     }
 
+    /// Lets the apps of another configuration have their own counters, too.
+    pub fn renew(&self, configured: HashSet<AppName>) {
+        self.inner.bounds.renew(configured);
+    }
+
     /// Returns the counters of the requests of `party` for `model`, or of all who have none of their own.
     pub fn series(&self, party: &Party, model: &ModelName) -> Arc<Series> {
         let class = party.class;

@@ -15,7 +15,7 @@ pub struct Credential {
 }
 
 /// What goes into a request's head to pay for it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authorization {
     /// Ours, in place of whatever the client sent.
     Ours {

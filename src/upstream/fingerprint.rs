@@ -9,7 +9,7 @@ use crate::config::{AccountSettings, UpstreamSettings};
 ///
 /// They are too few to tell the key, and enough to notice that another one, and so perhaps another
 /// organisation, stands behind the same name.
-pub fn fingerprints(upstream: &UpstreamSettings, account: &AccountSettings) -> Vec<String> {
+pub(super) fn fingerprints(upstream: &UpstreamSettings, account: &AccountSettings) -> Vec<String> {
     let base = upstream.base_url.to_string();
     let whom = [&account.organization, &account.project];
     let of_key = |key: &str| {
@@ -24,6 +24,12 @@ pub fn fingerprints(upstream: &UpstreamSettings, account: &AccountSettings) -> V
         digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     };
     account.keys.iter().map(|key| of_key(key.secret.expose())).collect()
+}
+
+/// Tells whether two accounts, of which these are the fingerprints behind each other, have a key in common.
+pub fn share_one(one: &str, other: &str) -> bool {
+    let words = |text| str::split_whitespace(text);
+    words(one).any(|word| words(other).any(|same| same == word))
 }
 
 #[cfg(test)]

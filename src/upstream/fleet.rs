@@ -24,7 +24,7 @@ use super::affinity::Affinity;
 use super::credential::{Authorization, ClientKey, Credential};
 use super::guests::Guests;
 use super::health::{Fitness, Health};
-use crate::config::{AccountSettings, UpstreamSettings};
+use crate::config::UpstreamSettings;
 use crate::units::{AccountName, KeyLabel};
 
 /// Accounts, keys and their health.
@@ -36,6 +36,8 @@ pub struct Fleet {
     pub(super) affinity: Affinity,
     /// How many keys were lent so far.
     lent: u64,
+    /// How many accounts, and how many keys, were there so far.
+    pub(super) numbered: (u64, u64),
 }
 
 /// An account, configured or a client's own. Ids are never used twice.
@@ -146,16 +148,14 @@ impl Fleet {
     /// Returns [`FleetError::Credential`] where a key cannot stand in a header.
     pub fn new(upstream: &UpstreamSettings) -> Result<Self, FleetError> {
         let mut fleet = Self {
-            accounts: Vec::with_capacity(upstream.accounts.len()),
+            accounts: Vec::new(),
             keys: Vec::new(),
             guests: Guests::new(),
             affinity: Affinity::new(),
             lent: 0,
+            numbered: (0, 0),
         };
-        for (id, settings) in (0..).map(AccountId).zip(&upstream.accounts) {
-            fleet.accounts.push(Account::new(settings));
-            fleet.add_keys(id, settings)?;
-        }
+        fleet.take_over(upstream)?;
         Ok(fleet)
     }
 
@@ -166,7 +166,7 @@ impl Fleet {
 
     /// Returns the configured accounts, in the order of the configuration.
     pub fn accounts(&self) -> Vec<AccountId> {
-        (0..self.accounts.len() as u64).map(AccountId).collect()
+        self.accounts.iter().map(|account| account.id).collect()
     }
 
     /// Returns the name of an account; a client's account is named by its label.
@@ -212,26 +212,27 @@ impl Fleet {
                 Credential { label: label.clone(), authorization: Authorization::Client };
             return Some(Lent { account, key: KeyId(account.0), credential, at: now });
         }
-        let keys = (0..).zip(&mut self.keys);
-        let fit = keys.filter(|(_, key)| key.account == account && key.health.is_in());
-        let (id, key) =
-            fit.min_by_key(|(_, key)| (key.health.fitness(now), key.in_flight, key.last_lent))?;
+        let keys = self.keys.iter_mut();
+        let fit = keys.filter(|key| key.account == account && key.health.is_in());
+        let key = fit.min_by_key(|key| (key.health.fitness(now), key.in_flight, key.last_lent))?;
         self.lent += 1;
         key.last_lent = self.lent;
         key.in_flight += 1;
-        let credential = key.credential.clone();
+        let (id, credential) = (key.id, key.credential.clone());
         if let Some(own) = self.account_mut(account) {
             own.quota.begin(now);
             own.service.begin(now);
         }
-        Some(Lent { account, key: KeyId(id), credential, at: now })
+        Some(Lent { account, key: id, credential, at: now })
     }
 
     /// Takes back a key whose request has ended, or was never sent.
     pub fn release(&mut self, lent: Lent, now: Instant) {
-        let Some(key) = self.key_mut(lent.key) else { return };
-        key.in_flight = key.in_flight.saturating_sub(1);
-        let account = key.account;
+        let mut account = lent.account;
+        if let Some(key) = self.key_mut(lent.key) {
+            key.in_flight = key.in_flight.saturating_sub(1);
+            account = key.account;
+        }
         if let Some(account) = self.account_mut(account) {
             account.quota.abandon(lent.at, now);
             account.service.abandon(lent.at, now);
@@ -267,35 +268,19 @@ impl Fleet {
     }
 
     pub(super) fn account(&self, id: AccountId) -> Option<&Account> {
-        self.accounts.get(usize::try_from(id.0).ok()?)
+        self.accounts.iter().find(|account| account.id == id)
     }
 
     pub(super) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
-        self.accounts.get_mut(usize::try_from(id.0).ok()?)
+        self.accounts.iter_mut().find(|account| account.id == id)
     }
 
     pub(super) fn key(&self, id: KeyId) -> Option<&Key> {
-        self.keys.get(usize::try_from(id.0).ok()?)
+        self.keys.iter().find(|key| key.id == id)
     }
 
     pub(super) fn key_mut(&mut self, id: KeyId) -> Option<&mut Key> {
-        self.keys.get_mut(usize::try_from(id.0).ok()?)
-    }
-
-    fn add_keys(
-        &mut self,
-        account: AccountId,
-        settings: &AccountSettings,
-    ) -> Result<(), FleetError> {
-        for key in &settings.keys {
-            let (organization, project) =
-                (settings.organization.as_deref(), settings.project.as_deref());
-            let authorization = Authorization::ours(&key.secret, organization, project)
-                .ok_or_else(|| FleetError::Credential(key.label.clone()))?;
-            let credential = Credential { label: key.label.clone(), authorization };
-            self.keys.push(Key::new(account, credential));
-        }
-        Ok(())
+        self.keys.iter_mut().find(|key| key.id == id)
     }
 }
 
@@ -326,9 +311,9 @@ impl AccountId {
         Self(number)
     }
 
-    /// Returns which of the configured accounts it is, `None` for a client's own.
-    pub fn configured(self) -> Option<usize> {
-        usize::try_from(self.0).ok().filter(|_| self.0 < super::guests::FIRST_GUEST)
+    /// Tells whether it is or was a configured account, and no client's own.
+    pub const fn is_ours(self) -> bool {
+        self.0 < super::guests::FIRST_GUEST
     }
 }
 
@@ -341,26 +326,27 @@ impl KeyId {
 /// A configured account.
 #[derive(Debug)]
 pub(super) struct Account {
-    name: AccountName,
+    pub(super) id: AccountId,
+    pub(super) name: AccountName,
+    /// The organisation and the project that the configuration names.
+    pub(super) owner: [Option<String>; 2],
+    /// Hashes of its keys.
+    pub(super) holders: String,
     /// Whether it has quota.
     pub(super) quota: Health,
     /// Whether it answers.
     pub(super) service: Health,
-    /// Whether the configuration names its project.
-    pub(super) has_project: bool,
     /// As the provider's answers name it: organisation and project.
     pub(super) seen_as: Option<Identity>,
+    /// The account that it turned out to be, which pays for its keys.
+    pub(super) merged_into: Option<AccountId>,
 }
 
 impl Account {
-    fn new(settings: &AccountSettings) -> Self {
-        Self {
-            name: settings.name.clone(),
-            quota: Health::ready(),
-            service: Health::ready(),
-            has_project: settings.project.is_some(),
-            seen_as: None,
-        }
+    /// Tells whether the configuration names its project.
+    pub(super) fn has_project(&self) -> bool {
+        let [_, project] = &self.owner;
+        project.is_some()
     }
 }
 
@@ -374,6 +360,10 @@ pub(super) struct Identity {
 /// A configured key.
 #[derive(Debug)]
 pub(super) struct Key {
+    pub(super) id: KeyId,
+    /// The account that it is configured for.
+    pub(super) home: AccountId,
+    /// The account that pays.
     pub(super) account: AccountId,
     pub(super) credential: Credential,
     /// Whether the provider accepts it.
@@ -386,9 +376,10 @@ pub(super) struct Key {
 }
 
 impl Key {
-    fn new(account: AccountId, credential: Credential) -> Self {
-        let health = Health::ready();
-        Self { account, credential, health, is_probed: false, in_flight: 0, last_lent: 0 }
+    pub(super) const fn new(id: KeyId, home: AccountId, credential: Credential) -> Self {
+        let (health, account) = (Health::ready(), home);
+        let (is_probed, in_flight, last_lent) = (false, 0, 0);
+        Self { id, home, account, credential, health, is_probed, in_flight, last_lent }
     }
 }
 

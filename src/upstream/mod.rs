@@ -39,6 +39,7 @@ mod hint;
 mod message;
 mod probe;
 mod ranking;
+mod renewal;
 mod request;
 mod shards;
 mod verdicts;
@@ -49,7 +50,7 @@ pub use self::classify::{Finding, Verdict, classify};
 pub use self::client::{Client, ClientError, SendError};
 pub use self::credential::{Authorization, ClientKey, Credential};
 pub use self::environment::NetworkEnvironment;
-pub use self::fingerprint::fingerprints;
+pub use self::fingerprint::share_one;
 pub use self::fleet::{
     AccountId, AdoptError, Adopted, Change, Fleet, FleetError, KeyId, Lent, Standing,
 };

@@ -42,7 +42,7 @@ impl Fleet {
     pub fn report(&mut self, lent: &Lent, finding: &Finding, now: Instant, jitter: f64) -> Change {
         let at = Moment { begun: lent.at(), now, jitter };
         let Some(id) = self.key(lent.key()).map(|key| key.account) else {
-            return Change::Unchanged;
+            return of_one_gone(lent, finding.verdict);
         };
         let change = match finding.verdict {
             Verdict::KeyRejected => self.key_failed(lent.key(), at),
@@ -69,12 +69,12 @@ impl Fleet {
     /// Returns the keys that are to be probed now, and counts them as being probed: each is to be
     /// answered with [`probed`](Self::probed).
     pub fn probes_due(&mut self, now: Instant) -> Vec<(KeyId, Credential)> {
-        let keys = (0..).map(KeyId::new).zip(&mut self.keys);
-        let due = keys
-            .filter(|(_, key)| !key.is_probed && key.health.probe_at().is_some_and(|at| at <= now));
-        due.map(|(id, key)| {
+        let keys = self.keys.iter_mut();
+        let due =
+            keys.filter(|key| !key.is_probed && key.health.probe_at().is_some_and(|at| at <= now));
+        due.map(|key| {
             key.is_probed = true;
-            (id, key.credential.clone())
+            (key.id, key.credential.clone())
         })
         .collect()
     }
@@ -129,7 +129,7 @@ impl Fleet {
             organization: organization.to_owned(),
             project: project.map(ToOwned::to_owned),
         });
-        if project.is_none() && account.has_project {
+        if project.is_none() && account.has_project() {
             return Change::Unchanged;
         }
         let same = self.accounts().into_iter().find(|&other| {
@@ -137,16 +137,19 @@ impl Fleet {
                 && self.has_keys(other)
                 && self.account(other).is_some_and(|other| {
                     other.is_seen_as(organization, project)
-                        && (project.is_some() || !other.has_project)
+                        && (project.is_some() || !other.has_project())
                 })
         });
         same.map_or(Change::Unchanged, |same| self.merge(id.max(same), id.min(same)))
     }
 
     fn merge(&mut self, from: AccountId, into: AccountId) -> Change {
-        for key in self.keys.iter_mut().filter(|key| key.account == from) {
-            key.account = into;
+        for account in &mut self.accounts {
+            if account.id == from || account.merged_into == Some(from) {
+                account.merged_into = Some(into);
+            }
         }
+        self.assign_keys();
         self.affinity.merge(from, into);
         Change::Merged { from, into }
     }
@@ -250,8 +253,8 @@ impl Fleet {
     }
 
     fn has_other_key(&self, id: KeyId) -> bool {
-        (0..).map(KeyId::new).zip(&self.keys).any(|(other, key)| {
-            other != id
+        self.keys.iter().any(|key| {
+            key.id != id
                 && key.health.is_in()
                 && self.account(key.account).is_some_and(|account| account.quota.is_in())
         })
@@ -269,6 +272,17 @@ impl Fleet {
 
     fn has_keys(&self, id: AccountId) -> bool {
         self.keys.iter().any(|key| key.account == id)
+    }
+}
+
+/// Returns what an answer means that a key got which the configuration names no more: nothing for those
+/// that are there, but they can serve what it could not.
+fn of_one_gone(lent: &Lent, verdict: Verdict) -> Change {
+    match verdict {
+        _ if !lent.account().is_ours() => Change::Unchanged,
+        Verdict::KeyRejected => Change::KeyOut(lent.key()),
+        Verdict::OutOfQuota => Change::AccountOut(lent.account()),
+        _ => Change::Unchanged,
     }
 }
 

@@ -195,6 +195,19 @@ impl Serving {
         self.program.wait().expect("an end");
     }
 
+    /// Tells it to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        let sent = Command::new("kill").args(["-HUP", &self.program.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send SIGHUP");
+    }
+
+    /// Waits for a line that holds `words`, and returns it.
+    pub(crate) fn tells(&mut self, words: &str) -> String {
+        let mut lines = self.told.by_ref().lines().map(|line| line.expect("a line"));
+        let found = lines.find(|line| line.contains(words));
+        found.unwrap_or_else(|| panic!("it never said {words:?}"))
+    }
+
     /// Sends SIGTERM, and returns the exit code and what was said since the start.
     fn terminate(mut self) -> (Option<i32>, String) {
         let sent = Command::new("kill").arg(self.program.id().to_string()).status();

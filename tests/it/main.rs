@@ -15,6 +15,7 @@ mod path_stream;
 mod quota;
 mod recorder;
 mod refusals;
+mod reload;
 mod restart;
 mod simulate;
 mod told;

@@ -5,6 +5,10 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use super::*;
 
+fn short_line() -> LineSettings {
+    LineSettings { max_waiting: 12, ..line() }
+}
+
 /// Requests in every stage.
 struct World {
     admission: Admission,
@@ -24,8 +28,7 @@ impl World {
             charging: Some(Charging::Refund),
             ..thousand()
         };
-        let settings = LineSettings { max_waiting: 12, ..line() };
-        let admission = Admission::start(&upstream(keys, lane), &settings).expect("a fleet");
+        let admission = Admission::start(&upstream(keys, lane), &short_line()).expect("a fleet");
         Self {
             admission,
             random: StdRng::seed_from_u64(seed),
@@ -96,8 +99,30 @@ impl World {
         }
     }
 
+    /// Takes over another configuration, with other accounts, keys, limits and groups of models.
+    fn renew(&mut self) {
+        let random = &mut self.random;
+        if self.brings_own_keys || !random.random_ratio(1, 10) {
+            return;
+        }
+        let accounts = random.random_range(1..4);
+        let keys: Vec<usize> = (0..accounts).map(|_| random.random_range(1..3)).collect();
+        let charging = [Charging::Refund, Charging::Later][random.random_range(0..2)];
+        let lane = LaneSettings {
+            concurrency: Some(random.random_range(2..6)),
+            requests_per_minute: random.random_ratio(1, 2).then_some(300),
+            tokens_per_minute: Some(random.random_range(800..1_500)),
+            charging: Some(charging),
+            ..LaneSettings::default()
+        };
+        let mut other = upstream(&keys, lane);
+        other.limits[0].shared = random.random_ratio(1, 2);
+        self.admission.renew(&other, &short_line()).expect("keys that fit into headers");
+    }
+
     async fn step(&mut self) {
-        match self.random.random_range(0..10) {
+        match self.random.random_range(0..11) {
+            10 => self.renew(),
             0..=3 => self.arrive(),
             4 => drop(Self::pick(&mut self.random, &mut self.waiting)),
             5 => drop(Self::pick(&mut self.random, &mut self.granted)),
@@ -128,6 +153,13 @@ async fn ends_with_nothing(keys: &[usize], seed: u64) {
     let World { admission, waiting, granted, flying, .. } = world;
     drop((waiting, granted, flying));
     nothing_is_left(&admission);
+    advance(Duration::from_secs(151)).await;
+    tokio::task::yield_now().await;
+    let left = admission.shared.with(|state| {
+        let retired = state.lanes.values().filter(|entry| entry.is_retired).count();
+        (retired, state.lanes.values().map(|entry| entry.open).sum::<usize>())
+    });
+    assert_eq!(left, (0, 0), "lanes of an earlier configuration, and open debits, are left");
 }
 
 #[tokio::test(start_paused = true)]

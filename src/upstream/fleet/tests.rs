@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::*;
-use crate::config::{Dialect, KeySettings};
+use crate::config::{AccountSettings, Dialect, KeySettings};
 use crate::units::Secret;
 use crate::upstream::classify::{Finding, Verdict};
 
@@ -226,7 +226,7 @@ fn a_clients_own_key_is_never_taken_out() {
     headers.insert("authorization", HeaderValue::from_static("Bearer sk-client"));
     let now = Instant::now();
     let account = fleet.adopt(&ClientKey::from_headers(&headers)).expect("room").account;
-    assert_eq!(account.configured(), None);
+    assert!(!account.is_ours());
     for verdict in [Verdict::KeyRejected, Verdict::OutOfQuota, Verdict::Unreachable] {
         assert_eq!(play(&mut fleet, account, verdict, now), Change::Unchanged);
         assert_eq!(fleet.standing(account, now), Standing::Ready);
@@ -265,4 +265,103 @@ fn projects_of_one_organisation_stay_apart() {
         assert_eq!(fleet.observe(lent.key(), &answer), Change::Unchanged);
         fleet.release(lent, now);
     }
+}
+
+#[test]
+fn what_stays_in_the_configuration_keeps_its_health_and_what_is_new_takes_part() {
+    let (mut fleet, now) = (fleet(&[2, 1]), Instant::now());
+    play(&mut fleet, A, Verdict::KeyRejected, now);
+    let known = fleet.accounts();
+    fleet.renew(&upstream(&[3, 1, 1]), now).expect("fits into headers");
+    assert_eq!(fleet.accounts()[..2], known, "in the order of the configuration");
+    let labels: Vec<String> =
+        (0..3).map(|_| fleet.lend(A, now).expect("ready").credential().label.to_string()).collect();
+    assert!(!labels.contains(&"a0-k0".to_owned()), "it was rejected: {labels:?}");
+    assert!(labels.contains(&"a0-k2".to_owned()), "it is new: {labels:?}");
+    assert_eq!(fleet.standing(fleet.accounts()[2], now), Standing::Ready);
+}
+
+#[test]
+fn what_the_configuration_names_no_more_lends_nothing_and_ends_what_it_lent() {
+    let (mut fleet, now) = (fleet(&[1, 1]), Instant::now());
+    let lent = fleet.lend(B, now).expect("ready");
+    fleet.renew(&upstream(&[1]), now).expect("fits into headers");
+    assert!(fleet.lend(B, now).is_none());
+    assert_eq!((fleet.standing(B, now), fleet.name(B)), (Standing::Out, None));
+    let change = fleet.report(&lent, &Finding::of(Verdict::KeyRejected), now, 0.0);
+    assert_eq!(change, Change::KeyOut(lent.key()), "another key can serve it");
+    fleet.release(lent, now);
+    assert_eq!(fleet.standing(A, now), Standing::Ready, "it is nothing to the others");
+}
+
+#[test]
+fn behind_another_key_or_organization_there_is_another_account() {
+    let (mut fleet, now) = (fleet(&[1]), Instant::now());
+    let mut other = upstream(&[1]);
+    other.accounts[0].organization = Some("org-b".into());
+    fleet.renew(&other, now).expect("fits into headers");
+    let second = fleet.accounts()[0];
+    assert_ne!(second, A);
+    other.accounts[0].keys[0].secret = Secret::new("sk-other");
+    fleet.renew(&other, now).expect("fits into headers");
+    assert!(![A, second].contains(&fleet.accounts()[0]));
+    other.accounts[0].keys[0].label = KeyLabel::new("another name");
+    let third = fleet.accounts();
+    fleet.renew(&other, now).expect("fits into headers");
+    assert_eq!(fleet.accounts(), third, "a label is no other key");
+    let lent = fleet.lend(third[0], now).expect("ready");
+    assert_eq!(lent.credential().label.as_str(), "another name");
+}
+
+#[test]
+fn what_is_left_is_used_although_it_failed() {
+    let (mut fleet, now) = (fleet(&[1, 1]), Instant::now());
+    assert!(matches!(play(&mut fleet, B, Verdict::KeyRejected, now), Change::KeyOut(_)));
+    let mut left = upstream(&[1, 1]);
+    left.accounts.remove(0);
+    fleet.renew(&left, now).expect("fits into headers");
+    assert_eq!(fleet.standing(B, now), Standing::Doubtful);
+    assert_eq!(fleet.probes_due(now).len(), 1);
+}
+
+#[test]
+fn keys_that_are_one_accounts_stay_so_until_that_is_gone() {
+    let (mut fleet, now) = (fleet(&[1, 1]), Instant::now());
+    let headers = HeaderMap::from_iter([
+        ("openai-organization".parse().expect("a name"), HeaderValue::from_static("org")),
+        ("openai-project".parse().expect("a name"), HeaderValue::from_static("proj")),
+    ]);
+    let [first, second] = [A, B].map(|id| fleet.lend(id, now).expect("ready").key());
+    fleet.observe(first, &headers);
+    assert_eq!(fleet.observe(second, &headers), Change::Merged { from: B, into: A });
+    fleet.renew(&upstream(&[1, 2]), now).expect("fits into headers");
+    assert_eq!(fleet.standing(B, now), Standing::Out, "its new key is paid for by the other, too");
+    let mut left = upstream(&[1, 1]);
+    left.accounts.remove(0);
+    fleet.renew(&left, now).expect("fits into headers");
+    assert_eq!(fleet.standing(B, now), Standing::Ready);
+}
+
+#[test]
+fn a_key_that_fits_into_no_header_changes_nothing() {
+    let (mut fleet, now) = (fleet(&[1]), Instant::now());
+    let mut wrong = upstream(&[1, 1]);
+    wrong.accounts[1].keys[0].secret = Secret::new("a\nb");
+    assert!(fleet.renew(&wrong, now).is_err());
+    assert_eq!(fleet.accounts(), [A]);
+    assert!(fleet.lend(A, now).is_some());
+}
+
+#[test]
+fn a_trial_with_a_key_that_is_gone_leaves_the_next_one_to_another() {
+    let (mut fleet, start) = (fleet(&[2, 1]), Instant::now());
+    assert!(matches!(play(&mut fleet, A, Verdict::OutOfQuota, start), Change::AccountOut(A)));
+    let later = start + secs(600);
+    let lent = fleet.lend(A, later).expect("on trial");
+    let mut left = upstream(&[2, 1]);
+    left.accounts[0].keys.retain(|key| key.label != lent.credential().label);
+    fleet.renew(&left, later).expect("fits into headers");
+    assert_eq!(fleet.standing(A, later), Standing::Out);
+    fleet.release(lent, later);
+    assert_eq!(fleet.standing(A, later), Standing::Trial);
 }

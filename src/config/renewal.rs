@@ -1,0 +1,83 @@
+//! What a program that runs can take over of another configuration.
+
+use std::net::SocketAddr;
+
+use thiserror::Error;
+
+use super::settings::{ServerSettings, Settings, UpstreamSettings};
+
+/// Settings that a program which runs can go by.
+#[derive(Debug)]
+pub struct Renewed {
+    /// The settings.
+    pub settings: Settings,
+    /// What differs and stays as it was until a restart.
+    pub left: Vec<&'static str>,
+}
+
+/// Why a configuration that holds together cannot be taken over while the program runs.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum RenewError {
+    /// Clients' own keys are used now and ours then, or the other way round.
+    #[error(
+        "`upstreams.accounts`: whether clients bring their own keys cannot change while sluicegate \
+         runs: restart it"
+    )]
+    Keys,
+    /// The listener stays open to other machines, and nobody would be asked for a key.
+    #[error(
+        "`apps` is empty, but sluicegate listens on {listen} until a restart, where other machines \
+         could spend your quota: restart it"
+    )]
+    Open {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
+}
+
+impl Settings {
+    /// Returns what a program that runs by these settings takes over of `next`.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`RenewError`] where that would not be safe.
+    pub fn renewed(&self, next: Self) -> Result<Renewed, RenewError> {
+        let mut left = Vec::new();
+        let mut stays = |name, is_same: bool| {
+            if !is_same {
+                left.push(name);
+            }
+        };
+        let (server, other) = (&self.server, &next.server);
+        stays("server.listen", server.listen == other.listen);
+        stays("server.admin", server.admin == other.admin);
+        stays("server.max_connections", server.max_connections == other.max_connections);
+        stays("data_dir", self.data_dir == next.data_dir);
+        stays("log", self.log == next.log);
+        stays("timeouts", self.timeouts == next.timeouts);
+        let pairs = || self.upstreams.iter().zip(&next.upstreams);
+        stays("upstreams.name", pairs().all(|(one, other)| one.name == other.name));
+        stays("upstreams.base_url", pairs().all(|(one, other)| one.base_url == other.base_url));
+        stays("upstreams.dialect", pairs().all(|(one, other)| one.dialect == other.dialect));
+        if pairs().any(|(one, other)| one.accounts.is_empty() != other.accounts.is_empty()) {
+            return Err(RenewError::Keys);
+        }
+        if next.apps.is_empty() && !server.listen.ip().is_loopback() {
+            return Err(RenewError::Open { listen: server.listen });
+        }
+        let upstreams = pairs().map(|(one, other)| UpstreamSettings {
+            accounts: other.accounts.clone(),
+            limits: other.limits.clone(),
+            ..one.clone()
+        });
+        let settings = Self {
+            server: ServerSettings { max_body: other.max_body, ..server.clone() },
+            data_dir: self.data_dir.clone(),
+            log: self.log,
+            upstreams: upstreams.collect(),
+            timeouts: self.timeouts.clone(),
+            ..next
+        };
+        Ok(Renewed { settings, left })
+    }
+}

@@ -1,0 +1,61 @@
+//! What requests are served by, as it was configured last.
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use thiserror::Error;
+
+use super::Proxy;
+use crate::auth::Gate;
+use crate::config::{RenewError, Renewed, Settings, UpstreamSettings};
+use crate::upstream::FleetError;
+
+/// What requests are served by.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) settings: Settings,
+    pub(super) upstream: UpstreamSettings,
+    pub(super) gate: Gate,
+}
+
+/// Why other settings are not taken over.
+#[derive(Debug, Error)]
+pub enum RenewalError {
+    /// They need a restart.
+    #[error(transparent)]
+    Settings(#[from] RenewError),
+    /// A key cannot be used.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+}
+
+impl Terms {
+    /// Creates the terms that `settings` describe; `None` where they name no upstream.
+    pub(super) fn new(settings: Settings) -> Option<Self> {
+        let (upstream, gate) = (settings.upstreams.first()?.clone(), Gate::new(&settings));
+        Some(Self { settings, upstream, gate })
+    }
+}
+
+impl Proxy {
+    /// Serves by other settings from now on. Whoever waits keeps its place, and what is under way ends as
+    /// it began. Returns the names of what differs and stays as it was until a restart.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`RenewalError`] where a part of them cannot be taken over; nothing changes then.
+    pub fn renew(&self, next: Settings) -> Result<Vec<&'static str>, RenewalError> {
+        let Renewed { settings, left } = self.terms().settings.renewed(next)?;
+        let named = settings.named_apps();
+        let Some(terms) = Terms::new(settings) else { return Ok(left) };
+        self.inner.admission.renew(&terms.upstream, &terms.settings.line)?;
+        self.inner.metrics.renew(named);
+        self.inner.terms.store(Arc::new(terms));
+        Ok(left)
+    }
+
+    /// Returns what requests are served by now. Not to be held over an await.
+    pub(super) fn terms(&self) -> Guard<Arc<Terms>> {
+        self.inner.terms.load()
+    }
+}
