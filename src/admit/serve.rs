@@ -89,6 +89,11 @@ impl State {
         };
         let (party, demand, pool) = (request.party.clone(), ticket.demand, request.pool);
         let prefix = &ticket.prefix.clone();
+        let hoped = asked.before.and_then(|saved| self.hoped(asked.lane, saved.place, now));
+        if hoped.is_some_and(|hoped| hoped <= now) {
+            // The one saved up for waits for answers only: all that they give back is for it.
+            return Outcome::of(Answer::Delays);
+        }
         let class = self.line.goes_as(asked.lane, asked.place).unwrap_or(party.class);
         let debit = match self.try_debit(asked.lane, (class, &demand), now) {
             Ok(debit) => debit,
@@ -101,7 +106,9 @@ impl State {
                 entry.lane.reserve_anyway(&demand, now)
             }
             Err(Hold::Until(at, quota)) => {
-                if let Some(entry) = self.lanes.get_mut(&asked.lane) {
+                if let Some(entry) =
+                    self.lanes.get_mut(&asked.lane).filter(|_| asked.before.is_none())
+                {
                     entry.short_of = Some(quota);
                 }
                 return Outcome::of(Answer::Later(at));
@@ -111,7 +118,7 @@ impl State {
                 return self.too_large(from, &demand, (quota, limit, wanted), now);
             }
         };
-        if asked.before.is_some_and(|saved| self.delays(asked.lane, saved, now)) {
+        if asked.before.is_some_and(|saved| self.delays(asked.lane, (saved, hoped), now)) {
             self.take_back(asked.lane, debit);
             return Outcome::of(Answer::Delays);
         }
@@ -134,8 +141,17 @@ impl State {
         Outcome { answer: Answer::Goes { share }, told: Some(Ok(Grant { waited_for, ..grant })) }
     }
 
-    /// Tells whether a debit just made has put off the one who is saved up for.
-    fn delays(&mut self, lane: LaneId, saved: SavedFor, now: Instant) -> bool {
+    /// Tells whether a debit just made has put off the one who is saved up for: by what is debited, or
+    /// by what is expected of those under way.
+    fn delays(
+        &mut self,
+        lane: LaneId,
+        (saved, hoped): (SavedFor, Option<Instant>),
+        now: Instant,
+    ) -> bool {
+        if hoped.is_some() && self.hoped(lane, saved.place, now) > hoped {
+            return true;
+        }
         let (Some(request), Some(ticket)) =
             (self.line.request(saved.place), self.line.ticket(saved.place))
         else {
@@ -143,19 +159,30 @@ impl State {
         };
         let class = self.line.goes_as(lane, saved.place).unwrap_or(request.party.class);
         let demand: Demand = ticket.demand;
-        let at = match self.try_debit(lane, (class, &demand), now) {
-            Ok(debit) => {
+        match (self.try_debit(lane, (class, &demand), now), saved.at) {
+            (Ok(debit), _) => {
                 self.take_back(lane, debit);
-                return false;
+                false
             }
-            Err(Hold::Until(at, _)) => at,
-            Err(_) => None,
-        };
-        match (at, saved.at) {
-            (Some(at), Some(before)) => at > before,
-            (None, Some(_)) => true,
-            (_, None) => false,
+            (Err(Hold::Until(Some(at), _)), Some(before)) => at > before,
+            (Err(Hold::Until(Some(_), _)), None) => false,
+            (Err(_), Some(_)) => true,
+            // Output under way is in its way, and whoever goes now has more of that.
+            (Err(Hold::Until(None, quota)), None) => quota.is_counted(),
+            (Err(_), None) => false,
         }
+    }
+
+    /// Returns when the one at `place`, for whom a lane is saved up, may fit it at the earliest; `None`
+    /// where it waits for something else than the quotas.
+    fn hoped(&mut self, lane: LaneId, place: Place, now: Instant) -> Option<Instant> {
+        let (request, ticket) = (self.line.request(place)?, self.line.ticket(place)?);
+        let class = self.line.goes_as(lane, place).unwrap_or(request.party.class);
+        let demand = ticket.demand;
+        let spare = self.spare(lane, class, now);
+        let entry = self.lanes.get_mut(&lane)?;
+        entry.short_of.filter(|quota| quota.is_counted())?;
+        Some(entry.lane.hoped(&demand, spare, now))
     }
 
     pub(super) fn take_back(&mut self, lane: LaneId, debit: Debit) {

@@ -42,7 +42,7 @@ pub(super) struct LaneEntry {
     pub(super) open: usize,
     pub(super) used_at: Instant,
     pub(super) memory: LaneMemory,
-    /// What the last request lacked that did not fit.
+    /// What the last one lacked who was the first and did not fit.
     pub(super) short_of: Option<QuotaKind>,
     /// Whether no request goes there any more, so that it goes with the last debit.
     pub(super) is_retired: bool,
@@ -176,15 +176,21 @@ impl State {
         (class, demand): (Class, &Demand),
         now: Instant,
     ) -> Result<Debit, Hold> {
-        let Some(entry) = self.lanes.get_mut(&lane) else { return Err(Hold::Shut(None)) };
+        let Some(entry) = self.lanes.get(&lane) else { return Err(Hold::Shut(None)) };
         match self.fleet.standing(entry.key.account, now) {
             Standing::Ready | Standing::Doubtful | Standing::Trial => {}
             Standing::Resting(until) => return Err(Hold::Shut(Some(until))),
             Standing::Out => return Err(Hold::Shut(None)),
         }
-        let Backlog { requests, tokens } = self.line.spare(lane, class, now);
-        let spare = Spare { requests, tokens };
+        let spare = self.spare(lane, class, now);
+        let Some(entry) = self.lanes.get_mut(&lane) else { return Err(Hold::Shut(None)) };
         entry.lane.try_reserve(demand, spare, now).map_err(Hold::from)
+    }
+
+    /// Returns what a request of `class` has to leave free on a lane.
+    pub(super) fn spare(&mut self, lane: LaneId, class: Class, now: Instant) -> Spare {
+        let Backlog { requests, tokens } = self.line.spare(lane, class, now);
+        Spare { requests, tokens }
     }
 
     /// Lends a key to a request whose lane is debited.

@@ -117,6 +117,7 @@ impl Lane {
         for bank in self.banks.iter_mut().filter(|bank| !bank.kind.is_of_requests()) {
             bank.cancel(charge, debit.left_behind, debit.at, now);
         }
+        self.traffic.undone(&Charge { requests: 0, ..debit.charge }, now);
         self.close(debit);
     }
 
@@ -149,7 +150,7 @@ impl Lane {
         let (slack, untold) = sent.map_or(of_now, |sent| (sent.slack, sent.untold));
         let mut unheard = Unheard { slack, untold, ..Unheard::default() };
         if now < known {
-            unheard.refunds = others.bound;
+            unheard.charge = others;
             unheard.output = self.pool.reserve(&self.outputs);
         }
         Circumstances {

@@ -6,6 +6,7 @@
 //! fixed one gives nothing back before its end. Where no header tells levels and resets, this alone tells
 //! them apart.
 
+use super::QuotaKind;
 use super::charge::Charge;
 use super::hypothesis::{Circumstances, Hypothesis};
 use super::meter::End;
@@ -67,7 +68,8 @@ impl Hypothesis {
                 least.saturating_sub(wait).max(shortest.saturating_sub(refill(said.missing)))
             }
             Counting::Sliding => {
-                let slack = around.given_back(self.charging(around.leading));
+                let charging = self.charging(around.leading);
+                let slack = around.given_back(QuotaKind::TokensPerMinute, charging);
                 let leaves =
                     self.meter.leaving((said.missing, slack), around.arrived, around.grace);
                 leaves.map_or(0, |leaves| {

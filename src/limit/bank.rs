@@ -70,6 +70,8 @@ pub(super) struct Need<'a> {
     pub(super) dues: OnceCell<Dues>,
     /// What is to be left for others.
     pub(super) spare: u64,
+    /// What is taken to come back of requests under way, where that is given back.
+    pub(super) refund: u64,
     pub(super) minute: u64,
     pub(super) grace: u64,
 }
@@ -196,7 +198,10 @@ impl Bank {
             } else if debited > limit {
                 NEVER
             } else {
-                belief.meter.when(debited.saturating_add(spare), now, need.grace)
+                let refunds = self.kind.is_of_tokens() && charging == Charging::Refund;
+                let refund = if refunds { need.refund } else { 0 };
+                let wanted = debited.saturating_add(spare).saturating_sub(refund);
+                belief.meter.when(wanted, now, need.grace)
             };
             latest = latest.max(at);
         }

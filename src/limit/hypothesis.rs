@@ -64,7 +64,7 @@ pub(super) struct Circumstances {
     pub(super) after: Totals,
     /// What became known here after it was sent and may have been known there when it came.
     pub(super) settled: Totals,
-    /// What may be known there and not here yet: of requests under way, the bound and the output.
+    /// What may be known there and not here yet, of requests under way.
     pub(super) unheard: Unheard,
 }
 
@@ -85,18 +85,27 @@ pub(super) struct Unheard {
     /// The same since a level of tokens was told last: where only output is booked when it is known, nobody
     /// ever takes it back.
     pub(super) untold: u64,
-    pub(super) refunds: u64,
+    /// All of what these were debited: one that failed is given back as a whole.
+    pub(super) charge: Charge,
     pub(super) output: u64,
 }
 
 impl Circumstances {
-    /// Returns how many tokens may have been given back there that we had not heard of.
-    pub(super) fn given_back(&self, charging: Charging) -> u64 {
-        if charging != Charging::Refund {
-            return 0;
-        }
-        let unheard = self.unheard.refunds.saturating_add(self.unheard.slack);
-        self.settled.refunded.saturating_add(unheard)
+    /// Returns how much may have been given back there that was not when the request was sent here. A
+    /// request that was counted stays, whatever becomes of it.
+    pub(super) fn given_back(&self, kind: QuotaKind, charging: Charging) -> u64 {
+        let Unheard { slack, untold, charge, .. } = &self.unheard;
+        let corrected = match kind {
+            kind if kind.is_of_requests() => return 0,
+            kind if kind.is_of_tokens() && charging.is_later(kind) => *untold,
+            kind if kind.is_of_tokens() && charging == Charging::Refund => {
+                self.settled.refunded.saturating_add(*slack)
+            }
+            QuotaKind::InputTokensPerMinute => self.settled.input_refunded.saturating_add(*slack),
+            _ => 0,
+        };
+        let undone = self.settled.given_back(kind, charging);
+        corrected.saturating_add(undone).saturating_add(charge.of(kind, charging))
     }
 }
 
@@ -240,14 +249,7 @@ impl Hypothesis {
     ) -> Span {
         let charging = self.charging(around.leading);
         let own = around.charge.of(kind, charging);
-        let refunds = match kind {
-            kind if kind.is_of_tokens() && charging.is_later(kind) => around.unheard.untold,
-            kind if kind.is_of_tokens() => around.given_back(charging),
-            QuotaKind::InputTokensPerMinute => {
-                around.settled.input_refunded.saturating_add(around.unheard.slack)
-            }
-            _ => 0,
-        };
+        let refunds = around.given_back(kind, charging);
         let late = if charging.is_later(kind) {
             around.settled.output.saturating_add(around.unheard.output)
         } else if kind.is_of_tokens() && charging == Charging::Refund {

@@ -128,7 +128,7 @@ impl Lane {
         latest = latest.max(self.restrained(&offer.charge, now));
         latest = latest.max(self.hold.and_then(|hold| hold.wait(now)));
         if exceeded.is_none() {
-            latest = latest.max(self.fits_quotas(&offer, spare, now));
+            latest = latest.max(self.fits_quotas(&offer, (spare, 0), now));
         }
         if let Some(Wait { at, quota }) = latest.filter(|wait| wait.at > now) {
             if at == NEVER {
@@ -186,12 +186,15 @@ impl Lane {
         debit
     }
 
-    /// Takes back a debit whose request was never sent, as if it had not been.
+    /// Takes back a debit whose request never got to the provider, as if it had not been.
     pub fn cancel(&mut self, debit: Debit) {
         let now = self.time.latest();
         let charge = (&debit.charge, debit.leading);
         for bank in &mut self.banks {
             bank.cancel(charge, debit.left_behind, debit.at, now);
+        }
+        if debit.stage != Stage::Reserved {
+            self.traffic.undone(&debit.charge, now);
         }
         self.close(&debit);
     }
@@ -301,7 +304,14 @@ impl Lane {
         }
     }
 
-    fn fits_quotas(&mut self, offer: &Offer, spare: Spare, now: Moment) -> Option<Wait> {
+    /// Returns when all quotas have room, and which is the last of them, if so much came back now of
+    /// what is under way.
+    pub(super) fn fits_quotas(
+        &mut self,
+        offer: &Offer,
+        (spare, refund): (Spare, u64),
+        now: Moment,
+    ) -> Option<Wait> {
         let output = self.outputs.most(offer.bound);
         let mut need = Need {
             charge: offer.charge,
@@ -311,6 +321,7 @@ impl Lane {
             outputs: &self.outputs,
             dues: OnceCell::new(),
             spare: 0,
+            refund,
             minute: nanos(self.settings.minute),
             grace: self.grace.nanos(),
         };

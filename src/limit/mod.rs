@@ -186,6 +186,11 @@ impl QuotaKind {
         Self::TokensPerSecond,
     ];
 
+    /// Returns whether it is a sum over time.
+    pub(crate) fn is_counted(self) -> bool {
+        Self::COUNTED.contains(&self)
+    }
+
     /// Returns whether it counts input and output tokens together.
     const fn is_of_tokens(self) -> bool {
         matches!(self, Self::TokensPerMinute | Self::TokensPerDay | Self::TokensPerSecond)

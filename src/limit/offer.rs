@@ -1,8 +1,7 @@
-//! What a demand comes to, and whether it can ever fit.
+//! What a demand comes to, and whether and when it can fit.
 
 use tokio::time::Instant;
 
-use super::QuotaKind;
 use super::bank::Bank;
 use super::charge::Charge;
 use super::debit::Bounded;
@@ -10,6 +9,7 @@ use super::estimate::Prompt;
 use super::lane::Lane;
 use super::moment::{Moment, nanos};
 use super::outputs::MODEST;
+use super::{QuotaKind, Spare};
 use crate::count::Demand;
 use crate::units::Tokens;
 
@@ -58,6 +58,16 @@ impl Lane {
     pub fn oversize(&self, demand: &Demand, now: Instant) -> Option<(QuotaKind, u64, u64)> {
         let exceeded = self.exceeded(&self.offer(demand).certain);
         exceeded.filter(|over| !self.may_be_tried(over, self.time.peek(now)))
+    }
+
+    /// Returns when all quotas have room for `demand` at the earliest: if all that is under way ended
+    /// now, and took no more than is expected.
+    pub fn hoped(&mut self, demand: &Demand, spare: Spare, now: Instant) -> Instant {
+        let now = self.time.advance(now);
+        let offer = self.offer(demand);
+        let refund = self.open.charge.bound.saturating_sub(self.pool.mean(&self.outputs));
+        let latest = self.fits_quotas(&offer, (spare, refund), now);
+        self.time.instant(latest.map_or(now, |wait| wait.at))
     }
 
     /// Tells whether one request may try a limit that it exceeds.

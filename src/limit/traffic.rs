@@ -45,6 +45,10 @@ pub(super) struct Totals {
     pub(super) output: u64,
     /// What was given back of the estimate.
     pub(super) input_refunded: u64,
+    /// What was sent and taken back: it failed, was refused, or never got there.
+    undone: Charge,
+    /// The larger of estimate and bound of that.
+    undone_larger: u64,
 }
 
 /// What the totals were when the first and the last of some events had happened.
@@ -90,6 +94,14 @@ impl Traffic {
             input_refunded: charge.estimate.saturating_sub(input),
             ..Totals::default()
         });
+        self.note(now);
+    }
+
+    /// Notes that so much of a request that was sent is taken back.
+    pub(super) fn undone(&mut self, charge: &Charge, now: Moment) {
+        let undone_larger = charge.tokens(Charging::Max);
+        let undone = Totals { undone: *charge, undone_larger, ..Totals::default() };
+        self.total = self.total.plus(&undone);
         self.note(now);
     }
 
@@ -157,6 +169,14 @@ impl Totals {
         }
     }
 
+    /// Returns what was taken back, as `kind` had been debited by a way of charging.
+    pub(super) fn given_back(&self, kind: super::QuotaKind, charging: Charging) -> u64 {
+        match charging {
+            Charging::Max if kind.is_of_tokens() => self.undone_larger,
+            _ => self.undone.of(kind, charging),
+        }
+    }
+
     fn plus(&self, other: &Self) -> Self {
         self.with(other, u64::saturating_add)
     }
@@ -191,6 +211,13 @@ impl Totals {
             raised: join(self.raised, other.raised),
             output: join(self.output, other.output),
             input_refunded: join(self.input_refunded, other.input_refunded),
+            undone: Charge {
+                requests: join(self.undone.requests, other.undone.requests),
+                estimate: join(self.undone.estimate, other.undone.estimate),
+                bound: join(self.undone.bound, other.undone.bound),
+                images: join(self.undone.images, other.undone.images),
+            },
+            undone_larger: join(self.undone_larger, other.undone_larger),
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use sluicegate::limit::{Charging, Counting};
 use sluicegate::units::Class;
 
-use super::book::{Amount, Book};
-use super::world::World;
-use super::{credit, float};
+use super::book::Book;
+use super::credit;
+use super::reckon::{Log, Look, float};
+use super::world::{Amount, Quota, Reserve, WINDOW, World};
 
 /// Slices and stretches may hold back so much, the way to the provider included: a twenty-fourth of
 /// a window, and no more than a hundredth of it on the average.
@@ -19,16 +21,15 @@ pub(crate) fn nothing_is_idle_while_somebody_could_go(
     world: &World,
     book: &Book,
 ) -> Result<(), TestCaseError> {
-    for at in book.moments() {
+    // Where that is inferred, answers move each belief, and only the program knows which are plausible.
+    let moments = book.moments().into_iter().filter(|_| world.told.mode);
+    for at in moments {
         let at = at.saturating_sub(Duration::from_nanos(1));
         let waiting: Vec<usize> = book.waiting(at).map(|stay| stay.job).collect();
-        if waiting.is_empty() {
-            continue;
-        }
-        for lane in 0..=2 * world.accounts.len() - 2 {
+        for lane in 0..world.lane_count() {
             let here: Vec<usize> =
                 waiting.iter().copied().filter(|job| book.lanes(*job).contains(&lane)).collect();
-            if here.is_empty() {
+            if here.is_empty() || is_restrained(book, (lane, at)) {
                 continue;
             }
             let view = View::of(world, book, (lane, at));
@@ -45,44 +46,126 @@ pub(crate) fn nothing_is_idle_while_somebody_could_go(
     Ok(())
 }
 
+/// Tells whether little goes after the first of a window, for the time that a refusal takes, because the
+/// day's limit may be hidden.
+fn is_restrained(book: &Book, (lane, at): (usize, Duration)) -> bool {
+    let world = book.world();
+    let hides = world.told.levels && world.account(lane).daily.is_none();
+    let begin = world.begin(at, WINDOW);
+    let mut since = book.debits.iter().filter(|debit| debit.lane == lane && debit.at >= begin);
+    let just_begun = since.next().is_some_and(|first| first.at + 2 * REFUSED >= at);
+    world.mode.counting == Counting::Fixed && hides && just_begun
+}
+
+/// How long a refusal takes, as is believed before answers say how long they were on their way.
+const REFUSED: Duration = Duration::from_millis(50);
+
 /// A lane at one moment.
 #[derive(Debug)]
 struct View {
     lane: usize,
     at: Duration,
-    log: Vec<(Duration, Amount)>,
-    /// What is left for certain, in requests and tokens.
-    left: (f64, f64),
+    /// Each with what may be expected of outputs.
+    ways: [Seen; 2],
     has_slot: bool,
     /// Nobody knows when the last slot is free again.
     has_another_slot: bool,
+    /// What batch work may have to leave.
     spare: Amount,
+}
+
+/// A lane as it is seen here.
+#[derive(Debug)]
+struct Seen {
+    reserve: Reserve,
+    look: Look,
+    log: Log,
+    /// What it is if all that is under way took as little as it can.
+    hopeful: Log,
+    pledged: Amount,
+    /// What is left for certain of each quota.
+    left: Vec<(Quota, f64)>,
+}
+
+impl Seen {
+    fn of(book: &Book, (lane, at): (usize, Duration), reserve: Reserve) -> Self {
+        let mode = book.world().mode;
+        let (look, log) = (book.look(lane, mode, at), book.known(lane, mode, at));
+        let quotas = book.world().quotas(lane).into_iter();
+        let left = quotas.map(|quota| (quota, book.level(&log, &quota, look.late(SLACK))));
+        let left = left.collect();
+        let mut hopeful = log.clone();
+        for debit in book.open(lane, at).filter(|_| mode.charging == Charging::Refund) {
+            let need = book.job(debit.job).need(mode.charging);
+            let own = hopeful.iter().position(|entry| *entry == (debit.at, need));
+            if let Some(own) = own.and_then(|own| hopeful.get_mut(own)) {
+                own.1.tokens = book.job(debit.job).input;
+            }
+        }
+        let pledged = book.pledged((lane, at), mode, reserve);
+        Self { reserve, look, log, hopeful, pledged, left }
+    }
+
+    /// Returns what a request needs, its output included.
+    fn need(&self, book: &Book, job: usize) -> Amount {
+        let (charging, own) = (self.look.mode.charging, book.job(job));
+        own.need(charging).plus(book.world().pledge(own, charging, self.reserve))
+    }
+
+    /// Tells whether `need` is free in all quotas, and what is to be left of them.
+    fn fits(&self, need: &Amount, spare: &Amount) -> bool {
+        self.left.iter().all(|(quota, left)| {
+            let spare = if quota.spared { (quota.of)(spare) } else { 0 };
+            let wanted = ((quota.of)(need) + spare).min(quota.limit) + (quota.of)(&self.pledged);
+            (quota.of)(need) == 0 || float(wanted) <= *left
+        })
+    }
+
+    /// Tells whether `first`, for whom the lane is saved up, would go later if `own` went now.
+    fn delays(&self, book: &Book, lane: usize, (first, own): (Amount, Amount)) -> bool {
+        let pledged = self.pledged;
+        let fits = |log: &Log, pledged| book.fits_at(lane, (log, self.look), (first, pledged));
+        let Some(before) = fits(&self.log, pledged) else { return true };
+        if matches!(self.look.mode.charging, Charging::Later | Charging::Split) {
+            return true; // What is expected of outputs, and when, only the program knows.
+        }
+        // Who is due goes within the slack, and nobody judges finer than that; who waits for answers
+        // only may have all that they give back.
+        let hoped = fits(&self.hopeful, pledged).is_some_and(|hoped| hoped <= self.look.at + SLACK);
+        if before <= self.look.at + SLACK || hoped {
+            return true;
+        }
+        // What those under way give back nobody knows: anything between nothing and all that they can.
+        let goes_later = |hopeful: &Log, log: &Log| {
+            let mut log = log.clone();
+            log.push((self.look.at, own));
+            let after = fits(&log, pledged);
+            after.is_none() || after > fits(hopeful, pledged)
+        };
+        goes_later(&self.hopeful, &self.log) || goes_later(&late(&self.hopeful), &late(&self.log))
+    }
 }
 
 impl View {
     fn of(world: &World, book: &Book, (lane, at): (usize, Duration)) -> Self {
-        let account = world.account(lane);
-        let log = book.known(lane, at);
-        let left = |of: fn(&Amount) -> u64, limit| book.level(&log, of, (limit, at), SLACK);
-        let left = (left(|a| a.0, account.requests), left(|a| a.1, account.tokens));
         let open = book.under_way(lane, at) as u64;
-        let free = account.slots.map_or(u64::MAX, |slots| slots.saturating_sub(open));
-        let (has_slot, has_another_slot) = (free > 0, free > 1);
-        Self { lane, at, left, has_slot, has_another_slot, spare: book.headroom(lane, at).0, log }
-    }
-
-    fn need(&self, book: &Book, job: usize) -> Amount {
-        let need = book.need(job);
-        if book.class(job) == Class::Batch {
-            book.with_headroom(self.lane, need, self.spare)
-        } else {
-            need
+        let free = world.account(lane).slots.map_or(u64::MAX, |slots| slots.saturating_sub(open));
+        let ways = [Reserve::Most, Reserve::Least];
+        Self {
+            lane,
+            at,
+            ways: ways.map(|reserve| Seen::of(book, (lane, at), reserve)),
+            has_slot: free > 0,
+            has_another_slot: free > 1,
+            spare: book.headroom(lane, at).0,
         }
     }
 
     fn fits(&self, book: &Book, job: usize) -> bool {
-        let need = self.need(book, job);
-        self.has_slot && float(need.0) <= self.left.0 && float(need.1) <= self.left.1
+        let is_batch = book.class(job) == Class::Batch;
+        let spare = if is_batch { self.spare } else { Amount::default() };
+        let fits = |seen: &Seen| seen.fits(&seen.need(book, job), &spare);
+        self.has_slot && self.ways.iter().all(fits)
     }
 
     /// Tells whether `other`, which does not fit, may hold up `job`, which would make it later.
@@ -102,22 +185,16 @@ impl View {
         if (above < class && !covered) || !is_first {
             return false;
         }
-        let need = self.need(book, other);
-        let before = book.fits_at(self.lane, &self.log, (need, self.at));
-        let mut log = self.log.clone();
-        log.push((self.at, book.need(job)));
-        // Who is due goes within the slack, and nobody judges finer than that.
-        let is_due = before <= self.at + SLACK;
-        let later = book.fits_at(self.lane, &log, (need, self.at)) > before;
-        let (log, before) =
-            (late(&log), book.fits_at(self.lane, &late(&self.log), (need, self.at)));
-        let perhaps_later = book.fits_at(self.lane, &log, (need, self.at)) > before;
-        above == Class::Batch || !self.has_another_slot || is_due || later || perhaps_later
+        let delays = |seen: &Seen| {
+            let (first, own) = (seen.need(book, other), seen.need(book, job));
+            seen.delays(book, self.lane, (first, own))
+        };
+        above == Class::Batch || !self.has_another_slot || self.ways.iter().any(delays)
     }
 }
 
 /// Returns a log in which everything came later by the slack, but for what came just now.
-fn late(log: &[(Duration, Amount)]) -> Vec<(Duration, Amount)> {
+fn late(log: &Log) -> Log {
     let last = log.last().map_or(Duration::ZERO, |(when, _)| *when);
     log.iter().map(|(when, amount)| ((*when + SLACK).min(last), *amount)).collect()
 }
