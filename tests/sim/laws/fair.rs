@@ -24,7 +24,6 @@ fn world(counting: Counting, charging: Charging, apps: Vec<Party>, mut jobs: Vec
         mode: Mode { counting, charging },
         phase: Duration::ZERO,
         told: Told { levels: true, limits: true, mode: true },
-        even: None,
         apps,
         jobs,
     }

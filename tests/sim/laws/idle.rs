@@ -9,7 +9,7 @@ use sluicegate::units::Class;
 use super::book::Book;
 use super::credit;
 use super::reckon::{Log, Look, float};
-use super::world::{Amount, Quota, Reserve, WINDOW, World};
+use super::world::{Amount, Quota, WINDOW, World};
 
 /// Slices and stretches may hold back so much, the way to the provider included: a twenty-fourth of
 /// a window, and no more than a hundredth of it on the average.
@@ -21,9 +21,7 @@ pub(crate) fn nothing_is_idle_while_somebody_could_go(
     world: &World,
     book: &Book,
 ) -> Result<(), TestCaseError> {
-    // Where that is inferred, answers move each belief, and only the program knows which are plausible.
-    let moments = book.moments().into_iter().filter(|_| world.told.mode);
-    for at in moments {
+    for at in book.moments().into_iter().filter(|_| world.is_foreseeable()) {
         let at = at.saturating_sub(Duration::from_nanos(1));
         let waiting: Vec<usize> = book.waiting(at).map(|stay| stay.job).collect();
         for lane in 0..world.lane_count() {
@@ -65,8 +63,7 @@ const REFUSED: Duration = Duration::from_millis(50);
 struct View {
     lane: usize,
     at: Duration,
-    /// Each with what may be expected of outputs.
-    ways: [Seen; 2],
+    seen: Seen,
     has_slot: bool,
     /// Nobody knows when the last slot is free again.
     has_another_slot: bool,
@@ -77,18 +74,16 @@ struct View {
 /// A lane as it is seen here.
 #[derive(Debug)]
 struct Seen {
-    reserve: Reserve,
     look: Look,
     log: Log,
     /// What it is if all that is under way took as little as it can.
     hopeful: Log,
-    pledged: Amount,
     /// What is left for certain of each quota.
     left: Vec<(Quota, f64)>,
 }
 
 impl Seen {
-    fn of(book: &Book, (lane, at): (usize, Duration), reserve: Reserve) -> Self {
+    fn of(book: &Book, (lane, at): (usize, Duration)) -> Self {
         let mode = book.world().mode;
         let (look, log) = (book.look(lane, mode, at), book.known(lane, mode, at));
         let quotas = book.world().quotas(lane).into_iter();
@@ -102,36 +97,25 @@ impl Seen {
                 own.1.tokens = book.job(debit.job).input;
             }
         }
-        let pledged = book.pledged((lane, at), mode, reserve);
-        Self { reserve, look, log, hopeful, pledged, left }
-    }
-
-    /// Returns what a request needs, its output included.
-    fn need(&self, book: &Book, job: usize) -> Amount {
-        let (charging, own) = (self.look.mode.charging, book.job(job));
-        own.need(charging).plus(book.world().pledge(own, charging, self.reserve))
+        Self { look, log, hopeful, left }
     }
 
     /// Tells whether `need` is free in all quotas, and what is to be left of them.
     fn fits(&self, need: &Amount, spare: &Amount) -> bool {
         self.left.iter().all(|(quota, left)| {
             let spare = if quota.spared { (quota.of)(spare) } else { 0 };
-            let wanted = ((quota.of)(need) + spare).min(quota.limit) + (quota.of)(&self.pledged);
+            let wanted = ((quota.of)(need) + spare).min(quota.limit);
             (quota.of)(need) == 0 || float(wanted) <= *left
         })
     }
 
     /// Tells whether `first`, for whom the lane is saved up, would go later if `own` went now.
     fn delays(&self, book: &Book, lane: usize, (first, own): (Amount, Amount)) -> bool {
-        let pledged = self.pledged;
-        let fits = |log: &Log, pledged| book.fits_at(lane, (log, self.look), (first, pledged));
-        let Some(before) = fits(&self.log, pledged) else { return true };
-        if matches!(self.look.mode.charging, Charging::Later | Charging::Split) {
-            return true; // What is expected of outputs, and when, only the program knows.
-        }
+        let fits = |log: &Log| book.fits_at(lane, (log, self.look), first);
+        let Some(before) = fits(&self.log) else { return true };
         // Who is due goes within the slack, and nobody judges finer than that; who waits for answers
         // only may have all that they give back.
-        let hoped = fits(&self.hopeful, pledged).is_some_and(|hoped| hoped <= self.look.at + SLACK);
+        let hoped = fits(&self.hopeful).is_some_and(|hoped| hoped <= self.look.at + SLACK);
         if before <= self.look.at + SLACK || hoped {
             return true;
         }
@@ -139,8 +123,8 @@ impl Seen {
         let goes_later = |hopeful: &Log, log: &Log| {
             let mut log = log.clone();
             log.push((self.look.at, own));
-            let after = fits(&log, pledged);
-            after.is_none() || after > fits(hopeful, pledged)
+            let after = fits(&log);
+            after.is_none() || after > fits(hopeful)
         };
         goes_later(&self.hopeful, &self.log) || goes_later(&late(&self.hopeful), &late(&self.log))
     }
@@ -150,11 +134,10 @@ impl View {
     fn of(world: &World, book: &Book, (lane, at): (usize, Duration)) -> Self {
         let open = book.under_way(lane, at) as u64;
         let free = world.account(lane).slots.map_or(u64::MAX, |slots| slots.saturating_sub(open));
-        let ways = [Reserve::Most, Reserve::Least];
         Self {
             lane,
             at,
-            ways: ways.map(|reserve| Seen::of(book, (lane, at), reserve)),
+            seen: Seen::of(book, (lane, at)),
             has_slot: free > 0,
             has_another_slot: free > 1,
             spare: book.headroom(lane, at).0,
@@ -164,8 +147,7 @@ impl View {
     fn fits(&self, book: &Book, job: usize) -> bool {
         let is_batch = book.class(job) == Class::Batch;
         let spare = if is_batch { self.spare } else { Amount::default() };
-        let fits = |seen: &Seen| seen.fits(&seen.need(book, job), &spare);
-        self.has_slot && self.ways.iter().all(fits)
+        self.has_slot && self.seen.fits(&need_of(book, job), &spare)
     }
 
     /// Tells whether `other`, which does not fit, may hold up `job`, which would make it later.
@@ -185,12 +167,14 @@ impl View {
         if (above < class && !covered) || !is_first {
             return false;
         }
-        let delays = |seen: &Seen| {
-            let (first, own) = (seen.need(book, other), seen.need(book, job));
-            seen.delays(book, self.lane, (first, own))
-        };
-        above == Class::Batch || !self.has_another_slot || self.ways.iter().any(delays)
+        let delays =
+            || self.seen.delays(book, self.lane, (need_of(book, other), need_of(book, job)));
+        above == Class::Batch || !self.has_another_slot || delays()
     }
+}
+
+fn need_of(book: &Book, job: usize) -> Amount {
+    book.job(job).need(book.world().mode.charging)
 }
 
 /// Returns a log in which everything came later by the slack, but for what came just now.

@@ -136,7 +136,8 @@ impl Client {
                     if returned {
                         return;
                     }
-                    returned = true;
+                    // It comes back as a new request.
+                    (returned, again) = (true, None);
                     sleep(refusal.retry_after()).await;
                 }
             }

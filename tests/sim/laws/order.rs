@@ -3,24 +3,22 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sluicegate::limit::Charging;
 use sluicegate::units::Class;
 
 use super::book::{Book, Debit, Left, Stay};
 use super::credit;
 use super::reckon::Log;
-use super::world::{Amount, World};
+use super::world::World;
 
 /// On a lane where one is certainly the first, nobody else goes who makes that one later.
 pub(crate) fn nobody_passes_the_head_and_makes_it_later(
     world: &World,
     book: &Book,
 ) -> Result<(), TestCaseError> {
-    // What is expected of outputs, and when, only the program knows. Where it could go elsewhere it may be saved up for there; and who waits for a slot is not made
-    // later by a quota.
+    // Where it could go elsewhere it may be saved up for there; and who waits for a slot is not made later
+    // by a quota.
     let is_alone = world.accounts.len() == 1 && world.accounts[0].slots.is_none();
-    let is_late = matches!(world.mode.charging, Charging::Later | Charging::Split);
-    if !is_alone || !world.told.mode || is_late {
+    if !is_alone || !world.is_foreseeable() {
         return Ok(());
     }
     // Those who were granted at the same moment, before.
@@ -73,14 +71,14 @@ fn is_granted_at(stay: &Stay, job: usize, at: Duration) -> bool {
 /// Returns by how much a debit made later when `head` fits.
 fn delay(book: &Book, log: &Log, (debit, head): (&Debit, usize)) -> Duration {
     let (lane, at, mode) = (debit.lane, debit.at, book.world().mode);
-    let (look, none) = (book.look(lane, mode, at), Amount::default());
+    let look = book.look(lane, mode, at);
     let need = book.job(head).need(mode.charging);
     let mut before = log.clone();
     let own = (at, book.job(debit.job).need(mode.charging));
     if let Some(own) = before.iter().rposition(|entry| *entry == own) {
         before.remove(own);
     }
-    let fits = |log: &Log| book.fits_at(lane, (log, look), (need, none)).unwrap_or(Duration::MAX);
+    let fits = |log: &Log| book.fits_at(lane, (log, look), need).unwrap_or(Duration::MAX);
     fits(log).saturating_sub(fits(&before))
 }
 

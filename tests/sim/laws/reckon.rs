@@ -8,7 +8,7 @@ use sluicegate::limit::{Charging, Counting};
 use sluicegate::units::Class;
 
 use super::book::{Book, Close, Debit};
-use super::world::{Amount, Job, Mode, Quota, Reserve};
+use super::world::{Amount, Job, Mode, Quota};
 
 /// What was debited when, in the order of time.
 pub(crate) type Log = Vec<(Duration, Amount)>;
@@ -111,13 +111,6 @@ impl Book {
         log
     }
 
-    /// Returns what the output of all under way may still take when it is known.
-    pub(crate) fn pledged(&self, (lane, at): (usize, Duration), mode: Mode, of: Reserve) -> Amount {
-        let open = self.open(lane, at);
-        let pledges = open.map(|debit| self.world().pledge(self.job(debit.job), mode.charging, of));
-        pledges.fold(Amount::default(), Amount::plus)
-    }
-
     /// Returns what is left of a quota.
     pub(crate) fn level(&self, log: &[(Duration, Amount)], quota: &Quota, look: Look) -> f64 {
         let Look { at, mode, late, sees_ends } = look;
@@ -171,15 +164,15 @@ impl Book {
         ends.into_iter().find(|end| *end > look.at && level(*end) >= float(need))
     }
 
-    /// Returns when `need` will fit a lane beside what is `pledged`, if nothing else happens.
+    /// Returns when `need` will fit a lane if nothing else happens.
     pub(crate) fn fits_at(
         &self,
         lane: usize,
         (log, look): (&Log, Look),
-        (need, pledged): (Amount, Amount),
+        need: Amount,
     ) -> Option<Duration> {
         let times = self.world().quotas(lane).into_iter().map(|quota| {
-            let wanted = (quota.of)(&need).min(quota.limit) + (quota.of)(&pledged);
+            let wanted = (quota.of)(&need).min(quota.limit);
             // What a quota is not asked for it does not hold up.
             if (quota.of)(&need) == 0 {
                 return Some(look.at);

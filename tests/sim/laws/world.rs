@@ -21,8 +21,6 @@ pub(crate) struct World {
     /// When its first window with a fixed end begins.
     pub(crate) phase: Duration,
     pub(crate) told: Told,
-    /// What every output has, where all have the same and output is charged when it is known.
-    pub(crate) even: Option<u64>,
     pub(crate) apps: Vec<Party>,
     pub(crate) jobs: Vec<Job>,
 }
@@ -32,13 +30,6 @@ pub(crate) struct World {
 pub(crate) struct Mode {
     pub(crate) counting: Counting,
     pub(crate) charging: Charging,
-}
-
-/// What is expected of outputs: the bound as long as none was seen, what they had by and by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reserve {
-    Most,
-    Least,
 }
 
 /// What there is to know of the provider.
@@ -150,13 +141,10 @@ impl World {
         quotas
     }
 
-    /// Returns what is kept free for the output of a request, where that is charged when it is known.
-    pub(crate) fn pledge(&self, job: &Job, charging: Charging, reserve: Reserve) -> Amount {
-        let output = match reserve {
-            Reserve::Most => job.bound,
-            Reserve::Least => self.even.unwrap_or(0),
-        };
-        output_of(output, charging)
+    /// Tells whether a reader can tell what is believed of the quotas: not where the ways of counting and
+    /// charging are inferred, nor where the program expects outputs that it has not heard of.
+    pub(crate) fn is_foreseeable(&self) -> bool {
+        self.told.mode && matches!(self.mode.charging, Charging::Max | Charging::Refund)
     }
 
     /// Returns when the window with a fixed end began that holds `at`.
@@ -204,14 +192,6 @@ impl Amount {
             output: self.output + other.output,
         }
     }
-
-    pub(crate) fn minus(self, other: Self) -> Self {
-        Self {
-            requests: self.requests.saturating_sub(other.requests),
-            tokens: self.tokens.saturating_sub(other.tokens),
-            output: self.output.saturating_sub(other.output),
-        }
-    }
 }
 
 fn output_of(output: u64, charging: Charging) -> Amount {
@@ -236,15 +216,13 @@ pub(crate) fn worlds(most: usize) -> impl Strategy<Value = World> {
     ];
     let class = prop::sample::select(Class::ALL.to_vec());
     let apps = prop::collection::vec((class, 50..200_u32), 1..5);
-    (accounts, mode(), told(), (0..60_000_u64, even()), apps, jobs(most)).prop_map(
-        |(accounts, mode, told, (phase, even), apps, jobs)| {
-            let is_late = matches!(mode.charging, Charging::Later | Charging::Split);
+    (accounts, mode(), told(), 0..60_000_u64, apps, jobs(most)).prop_map(
+        |(accounts, mode, told, phase, apps, jobs)| {
             let world = World {
                 accounts,
                 mode,
                 phase: Duration::from_millis(phase),
                 told,
-                even: even.filter(|_| is_late),
                 apps: parties(apps),
                 jobs,
             };
@@ -278,10 +256,6 @@ fn told() -> impl Strategy<Value = Told> {
         .prop_map(|(levels, limits, mode)| Told { levels, limits, mode })
 }
 
-fn even() -> impl Strategy<Value = Option<u64>> {
-    prop::option::weighted(0.5, 0..100_u64)
-}
-
 fn parties(apps: Vec<(Class, u32)>) -> Vec<Party> {
     let party = |(n, (class, weight)): (usize, (Class, u32))| Party {
         app: format!("app{n}").as_str().into(),
@@ -304,9 +278,6 @@ fn consistent(mut world: World) -> World {
     for job in &mut world.jobs {
         now += job.arrives;
         (job.arrives, job.app) = (now, job.app % apps);
-        if let Some(output) = world.even {
-            (job.output, job.bound) = (output, job.bound.max(output));
-        }
         // A limit that only answers told may be tried by one request that exceeds it; and what exceeds
         // it depends on what is charged.
         if !world.told.limits || !world.told.mode {
