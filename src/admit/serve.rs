@@ -6,13 +6,19 @@ use super::refusal::Refusal;
 use super::state::{Goer, Grant, Hold, State, Ticket};
 use crate::config::LineMode;
 use crate::count::Demand;
-use crate::limit::{Debit, QuotaKind};
+use crate::limit::{Back, Debit, QuotaKind};
 use crate::line::{Answer, LaneId, Left, Place, PoolId, Purpose, SavedFor, Try, Turn, Waiter};
 
 /// What came of a try: for the line, and for the one who was tried.
 struct Outcome {
     answer: Answer,
     told: Option<Result<Grant, Refusal>>,
+}
+
+/// When one may fit a lane, and what is taken to come back there until then.
+struct Hoped {
+    at: Instant,
+    back: Back,
 }
 
 impl State {
@@ -89,8 +95,8 @@ impl State {
         };
         let (party, demand, pool) = (request.party.clone(), ticket.demand, request.pool);
         let prefix = &ticket.prefix.clone();
-        let hoped = asked.before.and_then(|saved| self.hoped(asked.lane, saved.place, now));
-        if hoped.is_some_and(|hoped| hoped <= now) {
+        let hoped = asked.before.and_then(|saved| self.hopes(asked.lane, saved.place, now));
+        if hoped.as_ref().is_some_and(|hoped| hoped.at <= now) {
             // The one saved up for waits for answers only: all that they give back is for it.
             return Outcome::of(Answer::Delays);
         }
@@ -118,7 +124,7 @@ impl State {
                 return self.too_large(from, &demand, (quota, limit, wanted), now);
             }
         };
-        if asked.before.is_some_and(|saved| self.delays(asked.lane, (saved, hoped), now)) {
+        if asked.before.is_some_and(|saved| self.delays(asked.lane, (saved, hoped.as_ref()), now)) {
             self.take_back(asked.lane, debit);
             return Outcome::of(Answer::Delays);
         }
@@ -146,10 +152,12 @@ impl State {
     fn delays(
         &mut self,
         lane: LaneId,
-        (saved, hoped): (SavedFor, Option<Instant>),
+        (saved, hoped): (SavedFor, Option<&Hoped>),
         now: Instant,
     ) -> bool {
-        if hoped.is_some() && self.hoped(lane, saved.place, now) > hoped {
+        let later =
+            |hoped: &Hoped| self.hoped(lane, (saved.place, &hoped.back), now) > Some(hoped.at);
+        if hoped.is_some_and(later) {
             return true;
         }
         let (Some(request), Some(ticket)) =
@@ -173,16 +181,26 @@ impl State {
         }
     }
 
-    /// Returns when the one at `place`, for whom a lane is saved up, may fit it at the earliest; `None`
-    /// where it waits for something else than the quotas.
-    fn hoped(&mut self, lane: LaneId, place: Place, now: Instant) -> Option<Instant> {
+    /// Returns when the one at `place`, for whom a lane is saved up, may fit it, by what is expected to
+    /// come back of those under way; `None` where it waits for something else than the quotas.
+    fn hopes(&mut self, lane: LaneId, place: Place, now: Instant) -> Option<Hoped> {
+        let back = self.lanes.get(&lane)?.lane.back();
+        Some(Hoped { at: self.hoped(lane, (place, &back), now)?, back })
+    }
+
+    fn hoped(
+        &mut self,
+        lane: LaneId,
+        (place, back): (Place, &Back),
+        now: Instant,
+    ) -> Option<Instant> {
         let (request, ticket) = (self.line.request(place)?, self.line.ticket(place)?);
         let class = self.line.goes_as(lane, place).unwrap_or(request.party.class);
         let demand = ticket.demand;
         let spare = self.spare(lane, class, now);
         let entry = self.lanes.get_mut(&lane)?;
         entry.short_of.filter(|quota| quota.is_counted())?;
-        Some(entry.lane.hoped(&demand, spare, now))
+        Some(entry.lane.hoped(&demand, (spare, back), now))
     }
 
     pub(super) fn take_back(&mut self, lane: LaneId, debit: Debit) {

@@ -22,7 +22,7 @@ use super::margin::Margin;
 use super::meter::{Meter, NEVER, Wanted};
 use super::moment::Moment;
 use super::outputs::Outputs;
-use super::pool::{Dues, Pool};
+use super::pool::{Back, Dues, Pool};
 use super::settings::{Charging, Counting, LaneSettings};
 use super::traffic::Totals;
 use crate::units::Usage;
@@ -71,7 +71,7 @@ pub(super) struct Need<'a> {
     /// What is to be left for others.
     pub(super) spare: u64,
     /// What is taken to come back of requests under way, where that is given back.
-    pub(super) refund: u64,
+    pub(super) back: Option<&'a Back>,
     pub(super) minute: u64,
     pub(super) grace: u64,
 }
@@ -199,9 +199,8 @@ impl Bank {
                 NEVER
             } else {
                 let refunds = self.kind.is_of_tokens() && charging == Charging::Refund;
-                let refund = if refunds { need.refund } else { 0 };
-                let wanted = debited.saturating_add(spare).saturating_sub(refund);
-                belief.meter.when(wanted, now, need.grace)
+                let back = need.back.filter(|_| refunds);
+                belief.meter.when_back(debited.saturating_add(spare), back, now, need.grace)
             };
             latest = latest.max(at);
         }

@@ -16,7 +16,7 @@ use super::moment::{Moment, Timeline, nanos};
 use super::offer::Offer;
 use super::outputs::Outputs;
 use super::pacing::Pacing;
-use super::pool::Pool;
+use super::pool::{Back, Pool};
 use super::ramp::Ramp;
 use super::settings::{Charging, LaneSettings};
 use super::slots::Slots;
@@ -128,7 +128,7 @@ impl Lane {
         latest = latest.max(self.restrained(&offer.charge, now));
         latest = latest.max(self.hold.and_then(|hold| hold.wait(now)));
         if exceeded.is_none() {
-            latest = latest.max(self.fits_quotas(&offer, (spare, 0), now));
+            latest = latest.max(self.fits_quotas(&offer, (spare, None), now));
         }
         if let Some(Wait { at, quota }) = latest.filter(|wait| wait.at > now) {
             if at == NEVER {
@@ -304,12 +304,12 @@ impl Lane {
         }
     }
 
-    /// Returns when all quotas have room, and which is the last of them, if so much came back now of
-    /// what is under way.
+    /// Returns when all quotas have room, and which is the last of them, if so much comes `back` of what
+    /// is under way.
     pub(super) fn fits_quotas(
         &mut self,
         offer: &Offer,
-        (spare, refund): (Spare, u64),
+        (spare, back): (Spare, Option<&Back>),
         now: Moment,
     ) -> Option<Wait> {
         let output = self.outputs.most(offer.bound);
@@ -321,7 +321,7 @@ impl Lane {
             outputs: &self.outputs,
             dues: OnceCell::new(),
             spare: 0,
-            refund,
+            back,
             minute: nanos(self.settings.minute),
             grace: self.grace.nanos(),
         };

@@ -66,6 +66,7 @@ pub use self::debit::Debit;
 pub use self::hint::{Hint, HintWindow, QuotaHint, RefusalHint};
 pub use self::lane::Lane;
 pub use self::learned::{Absence, LastEnd, Learned};
+pub use self::pool::Back;
 pub use self::settings::{Charging, Counting, Estimator, LaneSettings};
 
 /// Why a request may not go now.

@@ -25,6 +25,11 @@ impl Moment {
     pub(super) const fn minus(self, nanos: u64) -> Self {
         Self(self.0.saturating_sub(nanos))
     }
+
+    /// Returns the time `nanos` earlier, unless that is before the beginning.
+    pub(super) fn checked_minus(self, nanos: u64) -> Option<Self> {
+        self.0.checked_sub(nanos).map(Self)
+    }
 }
 
 /// Turns the outer world's instants into moments that never run backwards.

@@ -9,6 +9,7 @@ use super::estimate::Prompt;
 use super::lane::Lane;
 use super::moment::{Moment, nanos};
 use super::outputs::MODEST;
+use super::pool::Back;
 use super::{QuotaKind, Spare};
 use crate::count::Demand;
 use crate::units::Tokens;
@@ -60,13 +61,21 @@ impl Lane {
         exceeded.filter(|over| !self.may_be_tried(over, self.time.peek(now)))
     }
 
-    /// Returns when all quotas have room for `demand` at the earliest: if all that is under way ended
-    /// now, and took no more than is expected.
-    pub fn hoped(&mut self, demand: &Demand, spare: Spare, now: Instant) -> Instant {
+    /// Returns what is expected to come back of the bounds of all that is under way.
+    pub fn back(&self) -> Back {
+        self.pool.back(&self.outputs)
+    }
+
+    /// Returns when all quotas have room for `demand` at the earliest: if so much came `back` now.
+    pub fn hoped(
+        &mut self,
+        demand: &Demand,
+        (spare, back): (Spare, &Back),
+        now: Instant,
+    ) -> Instant {
         let now = self.time.advance(now);
         let offer = self.offer(demand);
-        let refund = self.open.charge.bound.saturating_sub(self.pool.mean(&self.outputs));
-        let latest = self.fits_quotas(&offer, (spare, refund), now);
+        let latest = self.fits_quotas(&offer, (spare, Some(back)), now);
         self.time.instant(latest.map_or(now, |wait| wait.at))
     }
 

@@ -62,8 +62,22 @@ struct Sum {
     variance: f64,
 }
 
+/// What is expected to be given back of bounds that were debited, and when those were.
+#[derive(Debug, Default)]
+pub struct Back {
+    parts: Vec<(Moment, u64)>,
+}
+
 /// What falls due, in the order of time.
 pub(super) type Dues = [Due; TIMES.len() + 1];
+
+impl Back {
+    /// Returns how much of it was debited after `since`; all of it, where that is `None`.
+    pub(super) fn debited_after(&self, since: Option<Moment>) -> u64 {
+        let parts = self.parts.iter().filter(|(at, _)| since.is_none_or(|since| *at > since));
+        parts.map(|(_, back)| *back).fold(0, u64::saturating_add)
+    }
+}
 
 impl Pool {
     /// Takes in a request debited at `since`, now, that may use `most`.
@@ -105,6 +119,16 @@ impl Pool {
     /// Returns what is expected of all of them together.
     pub(super) fn mean(&self, outputs: &Outputs) -> u64 {
         outputs.mean(self.most.checked_div(self.count).unwrap_or(0)).saturating_mul(self.count)
+    }
+
+    /// Returns what is expected to be left of the bounds of all of them.
+    pub(super) fn back(&self, outputs: &Outputs) -> Back {
+        let groups = self.groups.iter().map(|group| {
+            let bound = group.most.checked_div(group.count).unwrap_or(0);
+            let expected = outputs.mean(bound).saturating_mul(group.count);
+            (group.last, group.most.saturating_sub(expected))
+        });
+        Back { parts: groups.collect() }
     }
 
     /// Returns what all of them together are likely to use at most, whatever their age.

@@ -159,6 +159,37 @@ fn a_failed_request_gives_its_tokens_back_and_lets_the_next_go_at_once() {
 }
 
 #[test]
+fn what_a_failed_request_gave_back_is_credited_once() {
+    let milli = SECOND / 1_000;
+    // Its failure is heard of before those answers that tell that it was given back, or after them.
+    for (failed, answered) in [(40 * milli, 80 * milli), (20 * milli, 10 * milli)] {
+        let (counting, charging) = (Some(Counting::Sliding), Some(Charging::Refund));
+        let (mut lane, now) = met(LaneSettings { counting, charging, ..settings(1_000) });
+        let mut reserve = |input, bound| {
+            let demand = demand(input, Some(bound));
+            let mut debit =
+                lane.try_reserve(&demand, Spare::default(), now).expect("there is room");
+            lane.sent(&mut debit, now);
+            debit
+        };
+        let mut fails = Some(reserve(300, 100));
+        let others: Vec<Debit> = (0..30).map(|_| reserve(10, 0)).collect();
+        if failed < answered {
+            fails.into_iter().for_each(|debit| lane.failed(debit, now + failed));
+            fails = None;
+        }
+        for (mut debit, left) in others.into_iter().zip((700..1_000).rev().step_by(10)) {
+            let told = told_quota(1_000, left - 9, 60 * SECOND);
+            let hint = Hint { tokens: Some(told), ..Hint::default() };
+            lane.observe(&mut debit, &hint, now + answered);
+            lane.settle(debit, &usage(10, 0), now + answered);
+        }
+        fails.into_iter().for_each(|debit| lane.failed(debit, now + failed));
+        assert_eq!(tokens_left(&lane, now + SECOND), 700, "{failed:?} before {answered:?}");
+    }
+}
+
+#[test]
 fn a_limit_that_an_answer_lowered_is_tried_again_after_a_silent_minute() {
     let (mut lane, now) = met(settings(1_000));
     let mut debit =

@@ -128,6 +128,12 @@ impl Fixed {
         if slid <= now || behind > target { slid } else { slid.min(next.max(now)) }
     }
 
+    /// Returns since when debits count at `at`: those made then are gone.
+    pub(super) fn counts_after(&self, at: Moment) -> Option<Moment> {
+        let end = self.end.filter(|end| end.latest < at).map(|end| end.earliest);
+        end.max(at.checked_minus(self.recent.window()))
+    }
+
     /// Returns when nothing is left of what is used now.
     pub(super) fn empty_at(&self, now: Moment, grace: u64) -> Moment {
         let slid = self.recent.empty_at(now, grace);

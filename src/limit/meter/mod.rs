@@ -24,6 +24,7 @@ use self::fixed::Fixed;
 use self::sliding::Sliding;
 use super::learned::PastDebit;
 use super::moment::Moment;
+use super::pool::Back;
 use super::settings::Counting;
 
 /// One counter.
@@ -119,6 +120,36 @@ impl Meter {
             Self::Bucket(bucket) => bucket.when(amount, now),
             Self::Sliding(sliding) => sliding.when(target, now, grace),
             Self::Fixed(fixed) => fixed.when(target, now, grace),
+        }
+    }
+
+    /// Returns when there is room for `amount` if that comes `back` of which the debits still count then.
+    pub(super) fn when_back(
+        &self,
+        amount: u64,
+        back: Option<&Back>,
+        now: Moment,
+        grace: u64,
+    ) -> Moment {
+        let Some(back) = back else { return self.when(amount, now, grace) };
+        let mut at = now;
+        for _ in 0..ROUNDS {
+            let rest = amount.saturating_sub(back.debited_after(self.counts_after(at)));
+            let next = self.when(rest, now, grace);
+            if next <= at {
+                break;
+            }
+            at = next;
+        }
+        at
+    }
+
+    /// Returns since when debits count at `at`: those made then are gone.
+    fn counts_after(&self, at: Moment) -> Option<Moment> {
+        match self {
+            Self::Bucket(_) => None,
+            Self::Sliding(sliding) => at.checked_minus(sliding.window()),
+            Self::Fixed(fixed) => fixed.counts_after(at),
         }
     }
 
@@ -259,6 +290,8 @@ impl Meter {
 /// years) as that: their product and sums of it stay within 128 bits whatever a provider reports.
 const MOST: u64 = 1 << 46;
 const LONGEST: u64 = 1 << 56;
+/// So often a time is put off for what has left until then.
+const ROUNDS: usize = 4;
 
 /// Returns `count` as a float, rounded.
 #[expect(clippy::cast_precision_loss, reason = "compared to a millionth at best")]

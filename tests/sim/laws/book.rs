@@ -100,6 +100,13 @@ impl Book {
         self.stays.iter().rposition(|stay| stay.job == job).unwrap_or(usize::MAX)
     }
 
+    /// Tells whether a request was refused before `at`, with a time to come back at.
+    pub(crate) fn has_come_back(&self, job: usize, at: Duration) -> bool {
+        let refused =
+            |stay: &Stay| matches!(stay.left, Some((left, Left::Refused(_))) if left < at);
+        self.stays.iter().any(|stay| stay.job == job && refused(stay))
+    }
+
     /// Tells whether the requests of an app go in the order of their arrival: none of them is like
     /// another, so that it could take its place.
     pub(crate) fn keeps_order(&self, app: usize) -> bool {

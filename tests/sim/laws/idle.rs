@@ -157,19 +157,33 @@ impl View {
         }
         let (class, above) = (book.class(job), book.class(other));
         let covered = credit(book, self.lane, above, self.at) >= book.share(self.lane, other).0;
-        let app = book.job(other).app;
-        let mut own = book
-            .waiting(self.at)
-            .map(|stay| stay.job)
-            .filter(|own| book.job(*own).app == app && book.lanes(*own).contains(&self.lane));
-        let is_first =
-            !book.keeps_order(app) || own.all(|own| book.order(own) >= book.order(other));
-        if (above < class && !covered) || !is_first {
+        if (above < class && !covered) || !self.may_be_first(book, other) {
             return false;
         }
         let delays =
             || self.seen.delays(book, self.lane, (need_of(book, other), need_of(book, job)));
         above == Class::Batch || !self.has_another_slot || delays()
+    }
+
+    /// Tells whether the lane may be saved up for `other`: for all of its app that are before it other
+    /// lanes are, one for each; or it came back when it was told to, which makes it the first.
+    fn may_be_first(&self, book: &Book, other: usize) -> bool {
+        if book.has_come_back(other, self.at) {
+            return true;
+        }
+        let app = book.job(other).app;
+        let waiting = book.waiting(self.at).map(|stay| stay.job);
+        let before: Vec<Vec<usize>> = waiting
+            .filter(|own| book.job(*own).app == app && book.order(*own) < book.order(other))
+            .map(|own| book.lanes(own))
+            .filter(|lanes| lanes.contains(&self.lane))
+            .collect();
+        let mut elsewhere = before.concat();
+        elsewhere.retain(|lane| *lane != self.lane);
+        elsewhere.sort_unstable();
+        elsewhere.dedup();
+        let have_others = before.iter().all(|lanes| lanes.len() > 1);
+        !book.keeps_order(app) || (have_others && before.len() <= elsewhere.len())
     }
 }
 

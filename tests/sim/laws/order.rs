@@ -51,10 +51,14 @@ pub(crate) fn nobody_passes_the_head_and_makes_it_later(
         {
             continue;
         }
-        // By what was known, and by what the provider may have told.
+        // By what was known, by that without the answers of this very moment, which may have come after
+        // it, and by what the provider may have told.
         let mode = world.mode;
-        let logs = [book.known(lane, mode, at), book.told(lane, mode, at)];
-        let delays = logs.map(|log| delay(book, &log, (debit, head)));
+        let earlier = at.saturating_sub(Duration::from_nanos(1));
+        let known = [at, earlier].map(|heard| book.known_by(lane, mode, (at, heard)));
+        let logs = known.into_iter().chain([book.told(lane, mode, at)]).collect::<Vec<_>>();
+        let delays: Vec<Duration> =
+            logs.iter().map(|log| delay(book, log, (debit, head))).collect();
         prop_assert!(
             delays.iter().any(|delay| *delay <= Duration::from_secs(1)),
             "{} passed {head} at {at:?}, which made it later by {delays:?}",

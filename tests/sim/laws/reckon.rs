@@ -70,8 +70,18 @@ impl Book {
 
     /// Returns what is known here of a lane at `at`.
     pub(crate) fn known(&self, lane: usize, mode: Mode, at: Duration) -> Log {
+        self.known_by(lane, mode, (at, at))
+    }
+
+    /// Returns what is known here of a lane at `at` from the answers that came until `heard`.
+    pub(crate) fn known_by(
+        &self,
+        lane: usize,
+        mode: Mode,
+        (at, heard): (Duration, Duration),
+    ) -> Log {
         self.log(lane, mode, |debit| {
-            let fared = match debit.closed.filter(|(closed, _)| *closed <= at) {
+            let fared = match debit.closed.filter(|(closed, _)| *closed <= heard) {
                 Some((_, Close::Cancelled)) => Fared::Gone,
                 Some((_, Close::Failed)) => Fared::Undone,
                 Some((closed, Close::Settled)) => Fared::Done(closed),
