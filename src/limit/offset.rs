@@ -41,8 +41,9 @@ impl Offset {
     pub(super) fn take(&mut self, told: Span) -> Found {
         let both =
             Span { least: self.held.least.max(told.least), most: self.held.most.min(told.most) };
-        let gap = if both.least <= both.most {
-            self.held = both;
+        let gap = if both.least - both.most < TOKEN {
+            let (least, most) = (both.least.min(both.most), both.least.max(both.most));
+            self.held = Span { least, most };
             0.0
         } else if told.most < self.held.least {
             let gap = told.most - self.held.least;
@@ -67,6 +68,9 @@ impl Offset {
     }
 }
 
+/// Meters move by whole tokens, and a full one forgets the rest: what is less apart excludes nothing.
+const TOKEN: f64 = 1.0;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +87,13 @@ mod tests {
         assert_eq!(offset.take(span(100.0, 700.0)), Found { gap: 0.0, by: 100.0 }, "up, too");
         assert_eq!(offset.take(span(-50.0, 90.0)), Found { gap: 0.0, by: 0.0 }, "0 to 90 are left");
         assert_eq!(offset.take(span(91.0, 200.0)).gap, 1.0, "which excludes 91");
+    }
+
+    #[test]
+    fn less_than_a_token_is_no_contradiction() {
+        let mut offset = Offset::default();
+        assert_eq!(offset.take(span(58.9, 300.0)).by, 58.0, "0.9 remain");
+        assert_eq!(offset.take(span(-515.0, 0.3)), Found { gap: 0.0, by: 0.0 }, "filled up since");
     }
 
     #[test]
