@@ -189,9 +189,8 @@ impl Lane {
     /// Takes back a debit whose request never got to the provider, as if it had not been.
     pub fn cancel(&mut self, debit: Debit) {
         let now = self.time.latest();
-        let charge = (&debit.charge, debit.leading);
         for bank in &mut self.banks {
-            bank.cancel(charge, debit.left_behind, debit.at, now);
+            bank.cancel((&debit.charge, debit.leading), debit.left_behind, debit.at, now);
         }
         if debit.stage != Stage::Reserved {
             self.traffic.undone(&debit.charge, now);
