@@ -191,12 +191,12 @@ fn right(all: &[(Case, Followed)], is_right: impl Fn(&Followed) -> bool) -> f64 
     1.0 - wrong.len() as f64 / all.len() as f64
 }
 
-/// Judges what point 5 of the line's promises says of cases of one kind: how many are served who come
+/// Judges what point 5 of the line's promises says of `drawn` cases of one kind: how many are served who come
 /// back when told, and how many are refused again who come back at half of it.
-fn judge(kind: Kind, (when_told, at_half): (f64, f64)) {
-    let all = follow_all(kind, cases(60), RANGE, Returns::WhenTold);
+fn judge(kind: Kind, drawn: usize, (when_told, at_half): (f64, f64)) {
+    let all = follow_all(kind, cases(drawn), RANGE, Returns::WhenTold);
     let served = right(&all, |one| one.again.is_none());
-    let all = follow_all(kind, cases(30), RANGE, Returns::AtHalf);
+    let all = follow_all(kind, cases(drawn / 2), RANGE, Returns::AtHalf);
     let refused = right(&all, |one| one.again.is_some());
     println!("{kind:?}: {served:.3} served when told, {refused:.3} refused at half of it");
     assert!(served >= when_told, "{kind:?}: {served}");
@@ -219,42 +219,43 @@ fn who_comes_back_at_half_of_it_is_refused_again() {
 
 #[test]
 fn windows_with_a_fixed_end_are_told_truly() {
-    judge(Kind::Fixed, (0.94, 0.80));
+    judge(Kind::Fixed, 60, (0.94, 0.80));
 }
 
 #[test]
 fn limits_that_nobody_configured_are_told_truly() {
-    judge(Kind::Unknown, (0.98, 0.80));
+    judge(Kind::Unknown, 60, (0.98, 0.80));
 }
 
 #[test]
 fn two_accounts_are_told_truly() {
-    judge(Kind::TwoAccounts, (0.98, 0.80));
+    judge(Kind::TwoAccounts, 60, (0.98, 0.80));
 }
 
 #[test]
 fn limits_of_the_day_are_told_truly() {
-    judge(Kind::Day, (0.98, 0.70));
+    judge(Kind::Day, 60, (0.98, 0.70));
 }
 
 #[test]
 fn apps_of_different_weight_are_told_truly() {
-    judge(Kind::Weights, (0.98, 0.75));
+    judge(Kind::Weights, 60, (0.98, 0.75));
 }
 
 #[test]
 fn apps_of_all_classes_are_told_truly() {
-    judge(Kind::Classes, (0.98, 0.80));
+    judge(Kind::Classes, 60, (0.98, 0.80));
 }
 
 #[test]
 fn large_requests_are_told_truly() {
-    judge(Kind::Large, (0.93, 0.80));
+    // They are told apart from chance by many only: 97 in 100 are served.
+    judge(Kind::Large, 300, (0.97, 0.80));
 }
 
 #[test]
 fn slots_are_told_truly() {
-    judge(Kind::Slots, (0.96, 0.80));
+    judge(Kind::Slots, 60, (0.96, 0.80));
 }
 
 /// Its place is kept: it is served when it was told at first, however often it comes back.
