@@ -14,7 +14,8 @@ use super::hold::Hold;
 use super::hypothesis::{Circumstances, Hypothesis, Unheard};
 use super::lane::Lane;
 use super::meter::{Span, float};
-use super::moment::{Moment, nanos};
+use super::moment::{MILLISECOND, Moment, SECOND, nanos};
+use super::pacing::SLICES;
 use super::route::{Known, Period};
 use super::settings::{Charging, Counting};
 
@@ -151,7 +152,7 @@ impl Lane {
         let mut unheard = Unheard { slack, untold, ..Unheard::default() };
         if now < known {
             unheard.charge = others;
-            unheard.output = self.pool.reserve(&self.outputs);
+            unheard.output = self.under_way.reserve(&self.outputs);
         }
         Circumstances {
             charge: debit.charge,
@@ -374,8 +375,3 @@ fn rounded(wait: Duration, minute: u64) -> u64 {
     let unit = if wait.subsec_nanos() == 0 { SECOND.min(minute / 60) } else { MILLISECOND };
     unit.min(nanos(wait))
 }
-
-const SECOND: u64 = 1_000_000_000;
-const MILLISECOND: u64 = 1_000_000;
-/// The slices of a minute.
-const SLICES: u64 = 60;

@@ -8,7 +8,7 @@
 
 use super::QuotaKind;
 use super::charge::Charge;
-use super::hypothesis::{Circumstances, Hypothesis};
+use super::hypothesis::{Circumstances, Hypothesis, refill_time};
 use super::meter::End;
 use super::settings::{Charging, Counting};
 
@@ -58,14 +58,12 @@ impl Hypothesis {
         };
         match self.way.counting {
             Counting::Bucket => {
-                let limit = self.meter.limit().max(1);
-                let refill = |amount: u64| {
-                    let nanos = u128::from(amount) * u128::from(window) / u128::from(limit);
-                    u64::try_from(nanos).unwrap_or(u64::MAX)
-                };
-                let least = refill(said.missing.saturating_sub(1));
+                let of = (self.meter.limit(), window);
+                let least = refill_time(said.missing.saturating_sub(1), of);
                 let shortest = wait.saturating_sub(rounded);
-                least.saturating_sub(wait).max(shortest.saturating_sub(refill(said.missing)))
+                least
+                    .saturating_sub(wait)
+                    .max(shortest.saturating_sub(refill_time(said.missing, of)))
             }
             Counting::Sliding => {
                 let charging = self.charging(around.leading);

@@ -22,9 +22,9 @@ use super::margin::Margin;
 use super::meter::{Meter, NEVER, Wanted};
 use super::moment::Moment;
 use super::outputs::Outputs;
-use super::pool::{Back, Dues, Pool};
 use super::settings::{Charging, Counting, LaneSettings};
 use super::traffic::Totals;
+use super::under_way::{Back, Dues, UnderWay};
 use crate::units::Usage;
 
 /// The beliefs about one counter.
@@ -64,7 +64,7 @@ pub(super) struct Need<'a> {
     /// What its own output may come to, and what it is likely to.
     pub(super) output: (u64, u64),
     /// What others under way are still charged where output is charged when it is known.
-    pub(super) pool: &'a Pool,
+    pub(super) under_way: &'a UnderWay,
     pub(super) outputs: &'a Outputs,
     /// When all that falls due; worked out where it matters.
     pub(super) dues: OnceCell<Dues>,
@@ -79,11 +79,12 @@ pub(super) struct Need<'a> {
 impl Need<'_> {
     /// Returns the most that all under way and the request may be charged for output.
     fn most(&self) -> u64 {
-        self.pool.most().saturating_add(self.output.0)
+        self.under_way.most().saturating_add(self.output.0)
     }
 
     fn dues(&self, now: Moment) -> &Dues {
-        self.dues.get_or_init(|| self.pool.dues(self.outputs, self.output.0, (now, self.minute)))
+        self.dues
+            .get_or_init(|| self.under_way.dues(self.outputs, self.output.0, (now, self.minute)))
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! [`Charge`], what is known of a request's size when it is sent, and [`Way`], one belief about how
 //! its provider counts and charges, which turns the former into the amounts that are debited. Output
-//! that is charged later is not among them: [`super::pool`] reserves that.
+//! that is charged later is not among them: [`super::under_way`] reserves that.
 
 use serde::{Deserialize, Serialize};
 

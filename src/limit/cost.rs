@@ -113,7 +113,7 @@ impl Lane {
     fn coming_back(&self, bank: &Bank) -> u64 {
         match bank.charging(self.leading) {
             Charging::Refund => {
-                self.open.charge.bound.saturating_sub(self.pool.mean(&self.outputs))
+                self.open.charge.bound.saturating_sub(self.under_way.mean(&self.outputs))
             }
             Charging::Max | Charging::Later | Charging::Split => 0,
         }

@@ -4,6 +4,7 @@ use super::QuotaKind;
 use super::arithmetic::Arithmetic;
 use super::bank::{Bank, bit, lane_bit};
 use super::charge::Charge;
+use super::debit::MOST_TOLD;
 use super::hint::QuotaHint;
 use super::hypothesis::{Circumstances, Hypothesis, Prediction};
 use super::learned::LearnedBelief;
@@ -29,8 +30,8 @@ impl Bank {
         let tokens_per_nano = float(hint.limit) / float(self.window);
         let reset = hint.reset.map(nanos);
         let size = self.size.max(1.0);
-        let mut found = Vec::with_capacity(self.beliefs.len());
-        for (i, belief) in self.beliefs.iter_mut().enumerate() {
+        let mut found = [(0.0, 0.0); MOST_TOLD];
+        for (i, (belief, found)) in self.beliefs.iter_mut().zip(&mut found).enumerate() {
             let (mut miss, mut width) = (0.0, f64::INFINITY);
             if let Some(reset) =
                 reset.filter(|reset| *reset <= self.window.saturating_add(self.window / 50))
@@ -48,10 +49,11 @@ impl Bank {
                 miss += judged.miss;
                 width = judged.width;
             }
-            found.push((miss / size, width / size));
+            *found = (miss / size, width / size);
         }
         // By how much the answer is off to the plausible belief that it contradicts most.
-        let plausible = found.iter().enumerate().filter(|(i, _)| self.mask & bit(*i) != 0);
+        let judged = found.iter().take(self.beliefs.len()).enumerate();
+        let plausible = judged.filter(|(i, _)| self.mask & bit(*i) != 0);
         let rivals = plausible.map(|(_, (miss, _))| *miss).fold(0.0, f64::max);
         for (belief, (miss, width)) in self.beliefs.iter_mut().zip(found) {
             belief.score.take(miss, width, rivals);

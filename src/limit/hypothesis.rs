@@ -14,7 +14,7 @@ use super::QuotaKind;
 use super::charge::{Charge, Way};
 use super::hint::QuotaHint;
 use super::meter::{End, Meter, Span, float};
-use super::moment::{Moment, nanos};
+use super::moment::{MILLISECOND, Moment, nanos};
 use super::offset::Offset;
 use super::score::Score;
 use super::settings::{Charging, Counting};
@@ -143,8 +143,7 @@ impl Hypothesis {
     }
 
     /// Judges that `left` was left by what was predicted, and moves the level to the lowest that
-    /// can be true. Room beyond what was configured (`looser`) is not for
-    /// us.
+    /// can be true. Room beyond what was configured (`looser`) is not for us.
     pub(super) fn judge(
         &mut self,
         kind: QuotaKind,
@@ -178,17 +177,14 @@ impl Hypothesis {
         window: u64,
         around: &Circumstances,
     ) -> u64 {
+        // Resets are cut off to that.
         let blur = MILLISECOND.max(nanos(hint.reset_within));
         let limit = hint.limit;
         match self.way.counting {
             Counting::Bucket => {
                 let Some(left) = hint.remaining else { return 0 };
                 let unit = (window / limit.max(1) + 1).saturating_mul(hint.rounded_to.max(1));
-                let full = |left: u64| {
-                    let used = u128::from(limit.saturating_sub(left));
-                    let nanos = used * u128::from(window) / u128::from(limit.max(1));
-                    u64::try_from(nanos).unwrap_or(u64::MAX)
-                };
+                let full = |left: u64| refill_time(limit.saturating_sub(left), (limit, window));
                 let most = if left == 0 { u64::MAX } else { full(left).saturating_add(unit / 2) };
                 let least = full(left.saturating_add(1)).saturating_sub(unit / 2);
                 distance(reset, least.saturating_sub(blur), most.saturating_add(blur))
@@ -296,12 +292,15 @@ impl Hypothesis {
     }
 }
 
+/// Returns in how many nanoseconds a bucket of `limit` refills `amount`.
+pub(super) fn refill_time(amount: u64, (limit, window): (u64, u64)) -> u64 {
+    let nanos = u128::from(amount) * u128::from(window) / u128::from(limit.max(1));
+    u64::try_from(nanos).unwrap_or(u64::MAX)
+}
+
 fn distance(value: u64, least: u64, most: u64) -> u64 {
     least.saturating_sub(value).max(value.saturating_sub(most))
 }
-
-/// What `reset` is cut off to.
-const MILLISECOND: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {

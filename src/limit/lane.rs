@@ -16,11 +16,11 @@ use super::moment::{Moment, Timeline, nanos};
 use super::offer::Offer;
 use super::outputs::Outputs;
 use super::pacing::Pacing;
-use super::pool::{Back, Pool};
 use super::ramp::Ramp;
 use super::settings::{Charging, LaneSettings};
 use super::slots::Slots;
 use super::traffic::Traffic;
+use super::under_way::{Back, UnderWay};
 use super::{Cost, QuotaKind, Shortfall, Spare};
 use crate::count::Demand;
 use crate::units::Usage;
@@ -44,7 +44,7 @@ pub struct Lane {
     pub(super) outputs: Outputs,
     /// What a refusal showed to be charged for an absent output bound.
     pub(super) told_absent: Option<u64>,
-    pub(super) pool: Pool,
+    pub(super) under_way: UnderWay,
     pub(super) open: Open,
     pub(super) slots: Slots,
     /// What holds it back after a refusal.
@@ -86,7 +86,7 @@ impl Lane {
             unbounded: Contact::default(),
             outputs: Outputs::default(),
             told_absent: None,
-            pool: Pool::default(),
+            under_way: UnderWay::default(),
             open: Open::default(),
             slots: Slots::new(settings.concurrency),
             hold: None,
@@ -152,7 +152,7 @@ impl Lane {
         }
         let output = self.outputs.most(offer.bound);
         if output > 0 {
-            self.pool.enter(output, now);
+            self.under_way.enter(output, now);
         }
         self.traffic.reserved(&offer.charge);
         self.drift = self.drift.plus(&offer.charge);
@@ -216,8 +216,8 @@ impl Lane {
         }
         if moves {
             if debit.output > 0 {
-                self.pool.leave(debit.output, debit.at);
-                self.pool.enter(debit.output, now);
+                self.under_way.leave(debit.output, debit.at);
+                self.under_way.enter(debit.output, now);
             }
             self.slots.give_back(debit.at);
             self.slots.take(now);
@@ -278,7 +278,7 @@ impl Lane {
             self.traffic.leaves(&debit.charge);
         }
         if debit.output > 0 {
-            self.pool.leave(debit.output, debit.at);
+            self.under_way.leave(debit.output, debit.at);
         }
         if let Some((hold, tried)) = self.hold.as_mut().zip(debit.tries) {
             hold.tried(tried);
@@ -316,7 +316,7 @@ impl Lane {
             charge: offer.charge,
             leading: self.leading,
             output: (output, self.outputs.sum(1, output)),
-            pool: &self.pool,
+            under_way: &self.under_way,
             outputs: &self.outputs,
             dues: OnceCell::new(),
             spare: 0,

@@ -198,7 +198,7 @@ impl Lane {
         let grace = self.grace.nanos();
         let mut used =
             bank.likeliest().map(|belief| belief.meter.past(now, grace)).unwrap_or_default();
-        let to_come = self.pool.reserve(&self.outputs);
+        let to_come = self.under_way.reserve(&self.outputs);
         if bank.charging(self.leading).is_later(bank.kind) && to_come > 0 {
             used.push(PastDebit { ago_ms: 0, amount: to_come });
         }

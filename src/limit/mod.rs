@@ -3,7 +3,7 @@
 //! # What this module owns
 //!
 //! A [`Lane`]: the quotas that one account grants one limit group. Each is a bank (`bank`) of beliefs
-//! (`hypothesis`) about how the provider counts (`meter/`) and charges (`charge`, `pool`), held
+//! (`hypothesis`) about how the provider counts (`meter/`) and charges (`charge`, `under_way`), held
 //! against what its answers say (`answer`, `hearing`, `offset`, `score`). A successful try hands out
 //! a [`Debit`], which carries all that a later correction needs.
 //!
@@ -45,7 +45,6 @@ mod offer;
 mod offset;
 mod outputs;
 mod pacing;
-mod pool;
 mod ramp;
 mod relimit;
 mod route;
@@ -53,6 +52,7 @@ mod score;
 mod settings;
 mod slots;
 mod traffic;
+mod under_way;
 mod view;
 mod words;
 
@@ -66,8 +66,8 @@ pub use self::debit::Debit;
 pub use self::hint::{Hint, HintWindow, QuotaHint, RefusalHint};
 pub use self::lane::Lane;
 pub use self::learned::{Absence, LastEnd, Learned};
-pub use self::pool::Back;
 pub use self::settings::{Charging, Counting, Estimator, LaneSettings};
+pub use self::under_way::Back;
 
 /// Why a request may not go now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -82,3 +82,8 @@ impl Timeline {
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+/// In nanoseconds.
+pub(super) const SECOND: u64 = 1_000 * MILLISECOND;
+/// In nanoseconds.
+pub(super) const MILLISECOND: u64 = 1_000_000;

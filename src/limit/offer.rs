@@ -9,7 +9,7 @@ use super::estimate::Prompt;
 use super::lane::Lane;
 use super::moment::{Moment, nanos};
 use super::outputs::MODEST;
-use super::pool::Back;
+use super::under_way::Back;
 use super::{QuotaKind, Spare};
 use crate::count::Demand;
 use crate::units::Tokens;
@@ -63,7 +63,7 @@ impl Lane {
 
     /// Returns what is expected to come back of the bounds of all that is under way.
     pub fn back(&self) -> Back {
-        self.pool.back(&self.outputs)
+        self.under_way.back(&self.outputs)
     }
 
     /// Returns when all quotas have room for `demand` at the earliest: if so much came `back` now.

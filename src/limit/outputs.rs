@@ -23,6 +23,9 @@ use super::meter::float;
 pub(super) struct Outputs {
     /// As many as [`CELLS`].
     cells: Vec<Cell>,
+    /// All of them together: what every request asks for.
+    #[serde(skip)]
+    all: Cell,
     /// The longest.
     most: u64,
 }
@@ -80,20 +83,20 @@ pub(super) struct Likely {
 impl Outputs {
     /// Takes in that an answer used `output` tokens and took so many nanoseconds.
     pub(super) fn learn(&mut self, output: u64, took: u64) {
-        if self.seen() >= REMEMBERED {
+        if self.all.ended >= REMEMBERED {
             self.cells.iter_mut().for_each(Cell::fade);
+            self.all = sum(&self.cells);
         }
         self.most = self.most.max(output);
         if let Some(cell) = self.cells.get_mut(cell_of(took)) {
-            cell.ended += 1.0;
-            cell.output += float(output);
-            cell.squares += float(output) * float(output);
+            cell.add(output);
+            self.all.add(output);
         }
     }
 
     /// Returns whether any answer was seen.
     pub(super) fn is_known(&self) -> bool {
-        self.seen() > 0.0
+        self.all.ended > 0.0
     }
 
     /// Returns it without what no answers can have led to: it comes from a file.
@@ -103,17 +106,19 @@ impl Outputs {
         let is_cell = |cell: &Cell| {
             is_sane(cell.ended) && is_sane(cell.output) && (0.0..1e36).contains(&cell.squares)
         };
-        if fits && self.cells.iter().all(is_cell) { self } else { Self::default() }
+        if !fits || !self.cells.iter().all(is_cell) {
+            return Self::default();
+        }
+        Self { all: sum(&self.cells), ..self }
     }
 
     /// Returns how much one answer may be expected to use at most, usually: the mean and one deviation,
     /// or the most while few were seen; `None` while nothing is known.
     pub(super) fn usual(&self) -> Option<u64> {
-        let all = self.all();
-        if all.ended >= FEW {
-            return Some(whole(all.mean() + all.variance().sqrt()));
+        if self.all.ended >= FEW {
+            return Some(whole(self.all.mean() + self.all.variance().sqrt()));
         }
-        (all.ended > 0.0).then_some(self.most)
+        self.is_known().then_some(self.most)
     }
 
     /// Returns what a request may use whose bound is this, or which has none.
@@ -123,13 +128,12 @@ impl Outputs {
 
     /// Returns what to expect of a request that may use so much: all of it while nothing is known.
     pub(super) fn mean(&self, most: u64) -> u64 {
-        let all = self.all();
-        if all.ended > 0.0 { whole(all.mean()).min(most) } else { most }
+        if self.is_known() { whole(self.all.mean()).min(most) } else { most }
     }
 
     /// Returns what to keep free for so many requests that may use `most` together, whatever their age.
     pub(super) fn sum(&self, count: u64, most: u64) -> u64 {
-        let all = self.all();
+        let all = &self.all;
         if all.ended == 0.0 {
             return most;
         }
@@ -155,7 +159,7 @@ impl Outputs {
         }
         let begin = Mark { open: 1.0, output: 0.0, squares: 0.0 };
         let mut course = Course { marks: [begin; CELLS + 1], known: 0 };
-        let mut left = self.seen();
+        let mut left = self.all.ended;
         let mut mark = begin;
         let nexts = course.marks.iter_mut().skip(1);
         for (i, ((cell, open), next)) in self.cells.iter().zip(open).zip(nexts).enumerate() {
@@ -170,19 +174,6 @@ impl Outputs {
             *next = mark;
         }
         course
-    }
-
-    fn seen(&self) -> f64 {
-        self.cells.iter().map(|cell| cell.ended).sum()
-    }
-
-    fn all(&self) -> Cell {
-        let add = |sum: Cell, cell: &Cell| Cell {
-            ended: sum.ended + cell.ended,
-            output: sum.output + cell.output,
-            squares: sum.squares + cell.squares,
-        };
-        self.cells.iter().fold(Cell::default(), add)
     }
 }
 
@@ -205,7 +196,7 @@ impl Aged<'_> {
 
 impl Default for Outputs {
     fn default() -> Self {
-        Self { cells: vec![Cell::default(); CELLS], most: 0 }
+        Self { cells: vec![Cell::default(); CELLS], all: Cell::default(), most: 0 }
     }
 }
 
@@ -216,6 +207,12 @@ impl Cell {
 
     fn variance(&self) -> f64 {
         (self.squares / self.ended - self.mean() * self.mean()).max(0.0)
+    }
+
+    fn add(&mut self, output: u64) {
+        self.ended += 1.0;
+        self.output += float(output);
+        self.squares += float(output) * float(output);
     }
 
     fn fade(&mut self) {
@@ -261,6 +258,15 @@ impl Course {
             squares: between(mark.squares, next.squares),
         }
     }
+}
+
+fn sum(cells: &[Cell]) -> Cell {
+    let plus = |sum: Cell, cell: &Cell| Cell {
+        ended: sum.ended + cell.ended,
+        output: sum.output + cell.output,
+        squares: sum.squares + cell.squares,
+    };
+    cells.iter().fold(Cell::default(), plus)
 }
 
 /// Returns the cell of what takes so many nanoseconds: four to each doubling.

@@ -58,7 +58,7 @@ impl Lane {
 }
 
 /// The slices of a minute.
-const SLICES: u64 = 60;
+pub(super) const SLICES: u64 = 60;
 /// So many minutes must be quiet before more is tried; doubled with each failure.
 const FIRST_QUIET: u64 = 10;
 const MOST_QUIET: u64 = 640;

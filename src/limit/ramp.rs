@@ -14,6 +14,7 @@ use super::bank::Bank;
 use super::charge::Charge;
 use super::lane::{Lane, Wait};
 use super::moment::{Moment, nanos};
+use super::pacing::SLICES;
 
 /// What goes of a burst.
 #[derive(Debug, Clone, Copy, Default)]
@@ -106,8 +107,6 @@ impl Lane {
     }
 }
 
-/// The slices of a minute.
-const SLICES: u64 = 60;
 /// A burst begins with so small a part of the limit.
 const PART: u64 = 20;
 /// By what each slice's part grows.

@@ -2,7 +2,7 @@
 //!
 //! # What this module owns
 //!
-//! [`Pool`], how many requests are under way, by their age, and what they may use at most. Where
+//! [`UnderWay`], how many requests there are, by their age, and what they may use at most. Where
 //! output is charged when it is known, room for it must be there when it falls due, and not before: a
 //! quota refills meanwhile. [`Due`] says how much falls due until when: the mean and two standard
 //! deviations of the sum, never above the sum of the bounds.
@@ -14,7 +14,7 @@
 //!
 //! # Invariants
 //!
-//! 1. What a request adds when it enters the pool, it takes out when it leaves: integers, no drift.
+//! 1. What a request adds when it enters, it takes out when it leaves: integers, no drift.
 //! 2. At most [`PLACES`] groups are kept, each spanning a share of its age.
 
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ use super::outputs::{Aged, DEVIATIONS, Outputs, whole};
 
 /// The requests under way.
 #[derive(Debug, Default)]
-pub(super) struct Pool {
+pub(super) struct UnderWay {
     groups: VecDeque<Group>,
     count: u64,
     most: u64,
@@ -79,7 +79,7 @@ impl Back {
     }
 }
 
-impl Pool {
+impl UnderWay {
     /// Takes in a request debited at `since`, now, that may use `most`.
     pub(super) fn enter(&mut self, most: u64, since: Moment) {
         self.count += 1;
@@ -240,21 +240,21 @@ mod tests {
 
     #[test]
     fn while_nothing_is_known_all_may_be_charged_at_once() {
-        let mut pool = Pool::default();
-        pool.enter(1_000, Moment(0));
-        let dues = pool.dues(&Outputs::default(), 500, (Moment(SECOND), WINDOW));
+        let mut under_way = UnderWay::default();
+        under_way.enter(1_000, Moment(0));
+        let dues = under_way.dues(&Outputs::default(), 500, (Moment(SECOND), WINDOW));
         assert!(dues.iter().all(|due| (due.others, due.all) == (1_000, 1_500)));
         assert_eq!(dues[0].until, 0);
     }
 
     #[test]
     fn outputs_fall_due_when_their_answers_end() {
-        let mut pool = Pool::default();
+        let mut under_way = UnderWay::default();
         let sent = Moment(SECOND);
-        (0..50).for_each(|_| pool.enter(1_000, sent));
+        (0..50).for_each(|_| under_way.enter(1_000, sent));
         let outputs = usual();
         let within = |now: Moment, time: u64| {
-            let dues = pool.dues(&outputs, 1_000, (now, WINDOW));
+            let dues = under_way.dues(&outputs, 1_000, (now, WINDOW));
             dues.iter().take_while(|due| due.until <= time).last().map_or(0, |due| due.others)
         };
         assert!(within(sent, SECOND) < 100, "none ends within a second: {}", within(sent, SECOND));
@@ -265,36 +265,36 @@ mod tests {
 
     #[test]
     fn one_more_makes_more_of_it_and_never_more_than_the_bounds() {
-        let mut pool = Pool::default();
-        (0..10).for_each(|i| pool.enter(120, Moment(i * 10 * MS)));
-        let due = last(&pool.dues(&usual(), 120, (Moment(SECOND), WINDOW)));
+        let mut under_way = UnderWay::default();
+        (0..10).for_each(|i| under_way.enter(120, Moment(i * 10 * MS)));
+        let due = last(&under_way.dues(&usual(), 120, (Moment(SECOND), WINDOW)));
         assert!((1_000..=1_200).contains(&due.others), "{due:?}");
         assert!((90..=120).contains(&(due.all - due.others)), "{due:?}");
     }
 
     #[test]
     fn what_enters_leaves_without_a_trace_in_any_order() {
-        let mut pool = Pool::default();
+        let mut under_way = UnderWay::default();
         let mut open: Vec<(u64, Moment)> =
             (0..500).map(|i| (i % 7, Moment(i * i * 40 * MS))).collect();
         for (most, at) in &open {
-            pool.enter(*most, *at);
-            assert!(pool.groups.len() <= PLACES);
+            under_way.enter(*most, *at);
+            assert!(under_way.groups.len() <= PLACES);
         }
         open.rotate_left(123);
         for (left, (most, at)) in open.iter().enumerate() {
-            assert_eq!(pool.count, 500 - left as u64);
-            pool.leave(*most, *at);
+            assert_eq!(under_way.count, 500 - left as u64);
+            under_way.leave(*most, *at);
         }
-        assert_eq!((pool.groups.len(), pool.count, pool.most), (0, 0, 0));
+        assert_eq!((under_way.groups.len(), under_way.count, under_way.most), (0, 0, 0));
     }
 
     #[test]
     fn groups_are_short_for_their_age() {
-        let mut pool = Pool::default();
-        (0..10_000).for_each(|i| pool.enter(1, Moment(i * 10 * MS)));
+        let mut under_way = UnderWay::default();
+        (0..10_000).for_each(|i| under_way.enter(1, Moment(i * 10 * MS)));
         let now = Moment(100 * SECOND);
-        for group in &pool.groups {
+        for group in &under_way.groups {
             let (span, age) = (group.last.since(group.first), now.since(group.first));
             assert!(span <= age / 2, "{span} of {age}");
         }

@@ -93,7 +93,7 @@ impl Lane {
     fn room_by(&self, kind: QuotaKind, belief: &Hypothesis, now: Moment) -> i64 {
         let room = belief.meter.room(now, self.grace.nanos());
         if belief.charging(self.leading).is_later(kind) {
-            room.saturating_sub_unsigned(self.pool.reserve(&self.outputs))
+            room.saturating_sub_unsigned(self.under_way.reserve(&self.outputs))
         } else {
             room
         }

@@ -71,6 +71,7 @@ mod tests {
             assert_eq!(objection.is_none(), let_in, "{host} {origin:?}: {objection:?}");
         }
     }
+
     #[test]
     fn one_name_of_another_place_among_several_keeps_a_request_out() {
         let here = HeaderValue::from_static("localhost:8484");

@@ -1,7 +1,7 @@
 //! Looks ahead: whether there will be room when what is under way falls due.
 
 use super::super::moment::Moment;
-use super::super::pool::{Due, Dues};
+use super::super::under_way::{Due, Dues};
 use super::bucket::Bucket;
 use super::{Meter, float};
 

@@ -24,8 +24,8 @@ use self::fixed::Fixed;
 use self::sliding::Sliding;
 use super::learned::PastDebit;
 use super::moment::Moment;
-use super::pool::Back;
 use super::settings::Counting;
+use super::under_way::Back;
 
 /// One counter.
 #[derive(Debug, Clone)]
