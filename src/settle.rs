@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use tokio::time::Instant;
 
 use crate::admit::InFlight;
@@ -53,6 +53,8 @@ pub struct Record {
     pub id: RequestId,
     /// On whose behalf it was sent.
     pub party: Party,
+    /// What was asked for.
+    pub uri: Uri,
     /// The model; empty for paths that have none.
     pub model: ModelName,
     /// What is known of the model.
@@ -288,6 +290,7 @@ impl Record {
             id: &self.id,
             app: &self.party.app,
             class: self.party.class,
+            path: self.uri.path(),
             model: &self.model,
             status,
             queued: self.queued,
@@ -296,6 +299,7 @@ impl Record {
             input: usage.input,
             cached: usage.cached,
             output: usage.output,
+            account: self.account.as_ref(),
             key: self.key.as_ref(),
             ending,
             total: now.saturating_duration_since(self.arrived),

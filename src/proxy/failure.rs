@@ -156,11 +156,12 @@ impl Failure {
             Self::BodyTooLarge { .. } => bad(StatusCode::PAYLOAD_TOO_LARGE),
             Self::BodyTooSlow => bad(StatusCode::REQUEST_TIMEOUT),
             Self::Refused(refusal) => of_refusal(refusal),
+            // The log has the same word.
             Self::Send(SendError::TimedOut) => {
-                shape(StatusCode::GATEWAY_TIMEOUT, "server_error", Some("upstream_timeout"))
+                shape(StatusCode::GATEWAY_TIMEOUT, "server_error", Some(self.label()))
             }
             Self::Send(_) | Self::Relay(_) => {
-                shape(StatusCode::BAD_GATEWAY, "server_error", Some("upstream_unreachable"))
+                shape(StatusCode::BAD_GATEWAY, "server_error", Some(self.label()))
             }
             Self::Dropped => shape(StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
         }

@@ -47,6 +47,7 @@ impl Proxy {
         let record = Record {
             id: RequestId::new(format!("sg_{:016x}", rand::random::<u64>())),
             party: Party::usual(AppName::new("anonymous")),
+            uri: head.uri.clone(),
             model: "".into(),
             facts: self.inner.catalog.facts(""),
             demand: ONE_REQUEST,

@@ -1,11 +1,9 @@
 //! Log lines: one for each request, and words about what happens to the program.
 
-use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -14,7 +12,7 @@ use super::lines::{self, Buffered};
 use crate::clock::WallClock;
 use crate::config::LogFormat;
 use crate::limit::QuotaKind;
-use crate::units::{AppName, Class, KeyLabel, ModelName, RequestId, Tokens};
+use crate::units::{AccountName, AppName, Class, KeyLabel, ModelName, RequestId, Tokens};
 
 /// Starts writing log lines to standard error in `format`.
 ///
@@ -51,6 +49,8 @@ pub struct RequestLine<'a> {
     pub app: &'a AppName,
     /// How urgent it was.
     pub class: Class,
+    /// What was asked for, without the query: keys stand there at some providers.
+    pub path: &'a str,
     /// The model; empty for paths that have none.
     pub model: &'a ModelName,
     /// The status that the client got.
@@ -67,7 +67,9 @@ pub struct RequestLine<'a> {
     pub cached: Tokens,
     /// Output tokens.
     pub output: Tokens,
-    /// The label of the key that was used; empty if none was.
+    /// The account that it was sent for, if it was sent.
+    pub account: Option<&'a AccountName>,
+    /// The label of the key that was used.
     pub key: Option<&'a KeyLabel>,
     /// How it ended, in one word.
     pub ending: &'static str,
@@ -85,66 +87,93 @@ impl RequestLine<'_> {
             return;
         };
         let time = UNIX_EPOCH + form.clock.since_epoch(Instant::now());
-        let line = match form.format {
-            LogFormat::Text => self.text(time),
-            LogFormat::Json => self.json(time),
-        };
-        lines::append(&line);
+        lines::append(&self.in_form(form.format, time));
     }
 
-    /// The model and the app are a client's words: they are quoted and escaped.
-    fn text(&self, time: SystemTime) -> Vec<u8> {
-        let mut line = Vec::with_capacity(320);
-        // Writing to memory cannot fail.
-        let _written = writeln!(
-            line,
-            "{}  INFO request id={:?} app={:?} class={:?} model={:?} status={} queued_ms={} \
-             waited_for={:?} {}input={} cached={} output={} key={:?} ending={:?} total_ms={}",
-            humantime::format_rfc3339_micros(time),
-            self.id.as_str(),
-            self.app.as_str(),
-            self.class.label(),
-            self.model.as_str(),
-            self.status,
-            millis(self.queued),
-            self.waited_for.map_or("", QuotaKind::label),
-            WouldWait(self.would_wait),
-            self.input,
-            self.cached,
-            self.output,
-            self.key.map_or("", KeyLabel::as_str),
-            self.ending,
-            millis(self.total),
-        );
-        line
-    }
-
-    fn json(&self, time: SystemTime) -> Vec<u8> {
-        let fields = JsonLine {
-            timestamp: humantime::format_rfc3339_micros(time).to_string(),
-            level: "INFO",
-            message: "request",
-            id: self.id.as_str(),
-            app: self.app.as_str(),
-            class: self.class.label(),
-            model: self.model.as_str(),
-            status: self.status,
-            queued_ms: millis(self.queued),
-            waited_for: self.waited_for.map_or("", QuotaKind::label),
-            would_wait_ms: self.would_wait.map(millis),
-            input: self.input.count(),
-            cached: self.cached.count(),
-            output: self.output.count(),
-            key: self.key.map_or("", KeyLabel::as_str),
-            ending: self.ending,
-            total_ms: millis(self.total),
-        };
-        // Plain texts and numbers cannot fail to be written.
-        let mut line = serde_json::to_vec(&fields).unwrap_or_default();
-        line.push(b'\n');
-        line
+    fn in_form(&self, format: LogFormat, time: SystemTime) -> Vec<u8> {
+        let mut line = Fields::begin(format, time);
+        line.text("id", self.id.as_str());
+        line.text("app", self.app.as_str());
+        line.text("class", self.class.label());
+        line.text("path", shortened(self.path));
+        line.text("model", self.model.as_str());
+        line.number("status", self.status.into());
+        line.number("queued_ms", millis(self.queued));
+        line.text("waited_for", self.waited_for.map_or("", QuotaKind::label));
+        if let Some(wait) = self.would_wait {
+            line.number("would_wait_ms", millis(wait));
+        }
+        line.number("input", self.input.count());
+        line.number("cached", self.cached.count());
+        line.number("output", self.output.count());
+        line.text("account", self.account.map_or("", AccountName::as_str));
+        line.text("key", self.key.map_or("", KeyLabel::as_str));
+        line.text("ending", self.ending);
+        line.number("total_ms", millis(self.total));
+        line.end()
     }
 }
+
+/// A line that is being written. Texts are a client's words: they are quoted and escaped.
+struct Fields {
+    format: LogFormat,
+    line: Vec<u8>,
+}
+
+// Writing to memory cannot fail, nor can writing plain texts as JSON.
+impl Fields {
+    fn begin(format: LogFormat, time: SystemTime) -> Self {
+        let mut line = Vec::with_capacity(384);
+        let time = humantime::format_rfc3339_micros(time);
+        let _written = match format {
+            LogFormat::Text => write!(line, "{time}  INFO request"),
+            LogFormat::Json => {
+                let begin = r#"{"timestamp":""#;
+                write!(line, r#"{begin}{time}","level":"INFO","message":"request""#)
+            }
+        };
+        Self { format, line }
+    }
+
+    /// Writes a text, unless it is empty.
+    fn text(&mut self, name: &str, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        match self.format {
+            LogFormat::Text => {
+                let _written = write!(self.line, " {name}={text:?}");
+            }
+            LogFormat::Json => {
+                let _written = write!(self.line, r#","{name}":"#);
+                let _written = serde_json::to_writer(&mut self.line, text);
+            }
+        }
+    }
+
+    fn number(&mut self, name: &str, number: u64) {
+        let _written = match self.format {
+            LogFormat::Text => write!(self.line, " {name}={number}"),
+            LogFormat::Json => write!(self.line, r#","{name}":{number}"#),
+        };
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.line.extend_from_slice(match self.format {
+            LogFormat::Text => b"\n",
+            LogFormat::Json => b"}\n",
+        });
+        self.line
+    }
+}
+
+/// Returns `path` as far as it is worth a line.
+fn shortened(path: &str) -> &str {
+    path.get(..path.floor_char_boundary(LONGEST_PATH)).unwrap_or(path)
+}
+
+/// The most of a path that is logged, in bytes.
+const LONGEST_PATH: usize = 200;
 
 /// How request lines are written; nothing before [`init`].
 static FORM: OnceLock<Form> = OnceLock::new();
@@ -154,53 +183,26 @@ struct Form {
     clock: WallClock,
 }
 
-#[derive(Serialize)]
-struct JsonLine<'a> {
-    timestamp: String,
-    level: &'static str,
-    message: &'static str,
-    id: &'a str,
-    app: &'a str,
-    class: &'static str,
-    model: &'a str,
-    status: u16,
-    queued_ms: u64,
-    waited_for: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    would_wait_ms: Option<u64>,
-    input: u64,
-    cached: u64,
-    output: u64,
-    key: &'a str,
-    ending: &'static str,
-    total_ms: u64,
-}
-
-/// Writes its field only where there is something to tell.
-struct WouldWait(Option<Duration>);
-
-impl fmt::Display for WouldWait {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |wait| write!(f, "would_wait_ms={} ", millis(wait)))
-    }
-}
-
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
     fn a_clients_words_cannot_forge_a_line() {
         let app = AppName::new("a\n2026-11-22 INFO request \"\u{1b}[31m");
         let (id, model) = (RequestId::new("sg_1"), ModelName::new("m"));
+        let path = format!("/v1/{}", "é".repeat(1_000));
         let line = RequestLine {
             id: &id,
             app: &app,
             class: Class::Standard,
+            path: &path,
             model: &model,
             status: 200,
             queued: Duration::from_millis(3),
@@ -209,16 +211,22 @@ mod tests {
             input: Tokens::new(4),
             cached: Tokens::new(2),
             output: Tokens::new(5),
+            account: None,
             key: None,
             ending: "reported",
             total: Duration::from_secs(1),
         };
-        for bytes in [line.text(UNIX_EPOCH), line.json(UNIX_EPOCH)] {
-            let text = String::from_utf8(bytes).expect("a text");
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = String::from_utf8(line.in_form(format, UNIX_EPOCH)).expect("a text");
             assert_eq!(text.matches('\n').count(), 1, "{text}");
             assert!(!text.contains('\u{1b}'), "{text}");
             assert!(text.contains("would_wait_ms") && text.contains("21"), "{text}");
             assert!(text.contains("1970-01-01T00:00:00.000000Z"), "{text}");
+            assert!(text.len() < 600, "a client makes lines long: {text}");
+            for empty in ["account", "key", "waited_for", "\"\""] {
+                assert!(!text.contains(empty), "{empty}: {text}");
+            }
+            assert!(format == LogFormat::Text || serde_json::from_str::<Value>(&text).is_ok());
         }
     }
 }

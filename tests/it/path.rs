@@ -172,7 +172,10 @@ async fn an_answer_that_breaks_off_is_asked_for_again_where_that_is_harmless() {
     let proxy = proxy(&one_account(&provider.base_url(), "sk-1", "")).await;
     let app = App::new(proxy.listen(), "notebook");
     let cut = || provider.stats().lanes.first().map(|lane| lane.tally.cut);
-    assert_eq!(app.post(CHAT, HELLO).await.status(), 502);
+    let answer = app.post(CHAT, HELLO).await;
+    assert_eq!(answer.status(), 502);
+    let code = answer.json().pointer("/error/code").cloned();
+    assert_eq!(code, Some("upstream_cut".into()), "the word of the log");
     assert_eq!(cut(), Some(4), "so often is it tried");
     let body = r#"{"model":"gpt-4o","input":"hi"}"#;
     assert_eq!(app.post("/v1/responses", body).await.status(), 502);

@@ -108,7 +108,8 @@ async fn log_lines_are_json_and_tell_everything_but_secrets() {
     assert_eq!(first["status"], 200);
     assert_eq!((&first["input"], &first["output"]), (&8.into(), &1.into()));
     assert_eq!(first["key"], "env:OPENAI_API_KEY");
-    assert_eq!(first["waited_for"], "");
+    assert_eq!((&first["path"], &first["account"]), (&CHAT.into(), &"default".into()));
+    assert_eq!(first.get("waited_for"), None, "what is empty is left out");
     assert!(first["queued_ms"].is_u64(), "{first}");
     assert_eq!(requests[1]["model"], "x\"\n{\"forged\":true}");
     for secret in ["very-secret", "client-secret"] {
