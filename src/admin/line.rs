@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::admit::{AppSnapshot, LaneSnapshot, LineSnapshot, Snapshot, WaiterSnapshot};
-use crate::limit::{Belief, Charging, Counting, QuotaKind};
+use crate::limit::{Belief, Charging, Counting, QuotaKind, Sureness};
 
 /// Returns `snapshot` as JSON; times are in milliseconds, and say so in their names.
 pub(super) fn json(snapshot: &Snapshot) -> String {
@@ -125,6 +125,7 @@ struct BeliefView {
     charging: Option<Charging>,
     /// What it may be instead: a request goes when all of them have room.
     or: Vec<WayView>,
+    sure: Sureness,
     /// How many answers it was held against.
     answers: u32,
     configured_limit: Option<u64>,
@@ -212,6 +213,7 @@ impl BeliefView {
             counting: likeliest.map(|(counting, _)| counting),
             charging: likeliest.and_then(|(_, charging)| charging),
             or: ways.map(|(counting, charging)| WayView { counting, charging }).collect(),
+            sure: belief.sureness,
             answers: belief.answers,
             configured_limit: belief.configured,
             told_limit: belief.told,

@@ -178,4 +178,4 @@ impl Bank {
 }
 
 /// With fewer answers seen than this, every belief is plausible.
-const ENOUGH: u32 = 5;
+pub(super) const ENOUGH: u32 = 5;

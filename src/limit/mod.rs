@@ -165,12 +165,28 @@ pub struct Belief {
     pub quota: QuotaKind,
     /// The ways that may be the provider's, the likeliest first. Room is what all of them leave.
     pub ways: Vec<BelievedWay>,
+    /// How sure the first of them is.
+    pub sureness: Sureness,
     /// How many answers it was held against.
     pub answers: u32,
     /// The limit that is configured, if one is.
     pub configured: Option<u64>,
     /// The limit that the provider told last, if it did.
     pub told: Option<u64>,
+}
+
+/// How sure a belief is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sureness {
+    /// Somebody configured it, or the provider documents it.
+    Configured,
+    /// It is what is usual: too few answers spoke of it yet.
+    Assumed,
+    /// Answers fit others as well.
+    Open,
+    /// The others were refuted by answers; a later one may refute this.
+    Likely,
 }
 
 impl QuotaKind {

@@ -6,11 +6,12 @@ use tokio::time::Instant;
 
 use super::bank::Bank;
 use super::cost::Cost;
+use super::hearing::ENOUGH;
 use super::hypothesis::Hypothesis;
 use super::lane::Lane;
 use super::meter::float;
 use super::moment::Moment;
-use super::{Belief, QuotaKind, QuotaLevel};
+use super::{Belief, QuotaKind, QuotaLevel, Sureness};
 
 impl Lane {
     /// Returns the least headroom of all quotas as a share of their limits; 1 is full, negative is
@@ -75,6 +76,7 @@ impl Lane {
             Belief {
                 quota: bank.kind,
                 ways,
+                sureness: sureness(bank),
                 answers: bank.statements,
                 configured: bank.ceiling,
                 told: bank.told(),
@@ -108,5 +110,15 @@ impl Lane {
         } else {
             self.settings.minute
         }
+    }
+}
+
+/// Without headers one way is held to until a refusal, which makes it no surer.
+fn sureness(bank: &Bank) -> Sureness {
+    match bank.mask.count_ones() {
+        _ if bank.beliefs.len() == 1 => Sureness::Configured,
+        _ if bank.statements < ENOUGH && !bank.contradicted => Sureness::Assumed,
+        1 => Sureness::Likely,
+        _ => Sureness::Open,
     }
 }

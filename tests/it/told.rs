@@ -63,12 +63,14 @@ async fn people_see_what_is_believed_of_each_quota() {
     let requests = believed("rpm");
     assert_eq!(requests["counting"], "bucket", "{page}");
     assert_eq!(requests["charging"], json!(null));
+    assert_eq!(requests["sure"], "configured");
     assert_eq!(requests["answers"], 2);
     assert_eq!(requests["configured_limit"], 2000);
     assert_eq!(requests["told_limit"], 1000);
     let tokens = believed("tpm");
     assert_eq!((&tokens["counting"], &tokens["charging"]), (&json!("bucket"), &json!("refund")));
     assert_eq!(tokens["configured_limit"], json!(null));
+    assert_eq!(tokens["sure"], "assumed", "two answers are few: {tokens}");
     let others = tokens["or"].as_array().expect("others");
     let max = json!({"counting": "bucket", "charging": "max"});
     assert!(others.contains(&max), "few answers cannot tell them apart: {tokens}");
