@@ -55,9 +55,6 @@ pub struct QuotaHint {
     pub rounded_to: u64,
     /// How far `reset` may be off, either way. Zero: it is cut to a millisecond, no more.
     pub reset_within: Duration,
-    /// The length of the slices in which the provider judges this limit, where it says so. `limit`
-    /// is per minute nevertheless.
-    pub slice: Option<Duration>,
 }
 
 /// Which window a provider's counter is about.

@@ -64,7 +64,7 @@ pub(super) enum Window {
     /// A minute, a day, or whichever is tighter.
     Of(HintWindow),
     /// A part of the minute: its limit is told times the number of such parts, what is left is not.
-    Slice { length: Duration, per_minute: u64 },
+    Slice { per_minute: u64 },
 }
 
 /// Returns the headers of `dialect`.
@@ -85,7 +85,7 @@ pub(super) fn table(dialect: Dialect) -> &'static Table {
 const UNSAID: Window = Window::Of(HintWindow::Unsaid);
 const MINUTE: Window = Window::Of(HintWindow::Minute);
 const DAY: Window = Window::Of(HintWindow::Day);
-const SECOND: Window = Window::Slice { length: Duration::from_secs(1), per_minute: 60 };
+const SECOND: Window = Window::Slice { per_minute: 60 };
 
 const fn counter(
     counted: Counted,
@@ -139,7 +139,7 @@ static AZURE: Table = Table {
     counters: &[
         counter(
             Counted::Requests,
-            Window::Slice { length: Duration::from_secs(10), per_minute: 6 },
+            Window::Slice { per_minute: 6 },
             ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"],
             None,
         ),

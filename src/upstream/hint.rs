@@ -89,13 +89,11 @@ impl Reading<'_> {
         let limit = number(self.headers, counter.limit).filter(|&limit| limit > 0)?;
         let window = match counter.window {
             Window::Of(window) => window,
-            Window::Slice { length, per_minute } => {
+            Window::Slice { per_minute } => {
                 let limit = limit.checked_mul(per_minute)?;
-                let window = HintWindow::Minute;
                 return Some(QuotaHint {
                     limit,
-                    window,
-                    slice: Some(length),
+                    window: HintWindow::Minute,
                     ..QuotaHint::default()
                 });
             }
@@ -112,7 +110,6 @@ impl Reading<'_> {
             window,
             rounded_to,
             reset_within: self.table.reset_within,
-            slice: None,
         })
     }
 
