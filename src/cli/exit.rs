@@ -138,10 +138,20 @@ mod tests {
 
     #[test]
     fn an_error_that_only_passes_another_on_is_told_once() {
-        let config = Simulate::try_parse_from(["simulate", "--rpm", "0"]).expect("it can be read");
-        let error = config.args.config().expect_err("no limit is 0");
-        let story = story(&CliError::from(error));
-        assert_eq!(story.matches("limits.rpm").count(), 1, "{story}");
+        #[rustfmt::skip] // One case a line.
+        let cases = [
+            ("--rpm=0",           "`--rpm` is 0"),
+            ("--used-at-start=2", "`--used-at-start` is 2"),
+            ("--jitter=2",        "`--jitter` is 2"),
+            ("--output-mean=0",   "`--output-mean` is 0"),
+            ("--fault-cut=2",     "`--fault-*` is 2"),
+        ];
+        for (flag, told) in cases {
+            let config = Simulate::try_parse_from(["simulate", flag]).expect("it can be read");
+            let error = config.args.config().expect_err("it makes no sense");
+            let story = story(&CliError::from(error));
+            assert_eq!(story.matches(told).count(), 1, "{story}");
+        }
     }
 
     /// The flags as the command line has them.

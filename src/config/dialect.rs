@@ -33,6 +33,13 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Returns its name, as it may be configured.
+    pub(super) fn name(self) -> &'static str {
+        // Of several names the last is the general one.
+        let known = NAMES.iter().rev().find(|(_, dialect)| *dialect == self);
+        known.map_or("plain", |(name, _)| name)
+    }
+
     /// Returns what of `usage` counts against the provider's limits: without the tokens that it read
     /// from its prompt cache where these are free of limits.
     ///
@@ -192,6 +199,14 @@ mod tests {
         let lane = Dialect::Anthropic.fill_in(configured);
         assert_eq!((lane.counting, lane.charging), (Some(Counting::Bucket), Some(Charging::Max)));
         assert_eq!(Dialect::OpenAi.fill_in(LaneSettings::default()), LaneSettings::default());
+    }
+
+    #[test]
+    fn a_dialect_is_told_by_a_name_that_can_be_configured() {
+        for (name, dialect) in NAMES {
+            let told = dialect.name();
+            assert!(told == name || (told, dialect) == ("plain", Dialect::Plain), "{name} {told}");
+        }
     }
 
     #[test]

@@ -134,6 +134,7 @@ pub fn load(flags: &Flags, outside: &Outside<'_>) -> Result<Loaded, ConfigError>
     match settings {
         Some(settings) if problems.is_empty() => {
             list_data_dir(&settings, &mut effective);
+            resolve_dialects(&settings, &mut effective);
             let file = file.map(|(path, _)| path.to_path_buf());
             Ok(Loaded { settings, effective, warnings, file })
         }
@@ -192,6 +193,15 @@ fn list_data_dir(settings: &Settings, into: &mut Vec<Effective>) {
             DataDir::Nowhere => "\"\"".to_owned(),
         };
         into.insert(0, Effective { key, value, origin: Origin::Default });
+    }
+}
+
+/// Says which dialects were chosen where that was left open.
+fn resolve_dialects(settings: &Settings, listed: &mut [Effective]) {
+    for upstream in &settings.upstreams {
+        let key = format!("upstreams[{}].dialect", upstream.name);
+        let open = listed.iter_mut().filter(|one| one.key == key && one.value == "\"auto\"");
+        open.for_each(|one| one.value = format!("\"auto\" ({})", upstream.dialect.name()));
     }
 }
 

@@ -241,6 +241,7 @@ fn rules_are_shown_by_their_number_and_apps_by_their_name() {
     assert_eq!(shown("rules[1].model"), Some("\"*-mini\""));
     assert_eq!(shown("rules[1].class"), Some("\"batch\""));
     assert_eq!(shown("apps[ui].weight"), Some("300"));
+    assert_eq!(shown("upstreams[openai].dialect"), Some("\"auto\" (openai)"));
 }
 
 #[test]

@@ -184,6 +184,8 @@ impl Args {
             Some(path) => read(path)?,
             None => Raw::default(),
         };
+        // What is wrong behind this is a flag's fault.
+        raw.clone().check()?;
         set(&mut raw.listen, self.listen.as_ref());
         raw.listen.get_or_insert(USUAL_ADDR);
         raw.organisations.extend(self.organisations.iter().cloned());
@@ -198,7 +200,7 @@ impl Args {
         }
         self.limits.lay_over(&mut raw.limits);
         self.answers.lay_over(&mut raw);
-        Ok(raw.check()?)
+        Ok(raw.check().map_err(BadSetting::of_flag)?)
     }
 }
 

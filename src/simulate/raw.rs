@@ -105,12 +105,23 @@ pub(super) struct RawFaults {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}` is {found}, but {rule}")]
 pub struct BadSetting {
-    /// The dotted path of the setting.
+    /// The dotted path of the setting, or the flag.
     pub key: String,
     /// What was given.
     pub found: String,
     /// What would be right.
     pub rule: &'static str,
+}
+
+impl BadSetting {
+    /// Names the flag that gave the value: settings of a file are called the same, below a table.
+    pub(super) fn of_flag(self) -> Self {
+        let key = match self.key.as_str() {
+            "faults" => "fault-*",
+            key => key.trim_start_matches("limits.").trim_start_matches("latency."),
+        };
+        Self { key: format!("--{}", key.replace(['.', '_'], "-")), ..self }
+    }
 }
 
 impl Raw {
