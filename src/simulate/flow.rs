@@ -16,7 +16,7 @@ use super::engine::{Caller, Cost, Outcome};
 use super::plan::{Fault, Plan};
 use super::shared::{Admitted, Shared};
 use super::talk::{Body, Talk, broken, share_of, whole};
-use super::wire::{self, Ask, Draft, Endpoint, WireError, add, add_rate_limits, add_retry_after};
+use super::wire::{self, Ask, Draft, Endpoint, WireError, add, add_rate_limits};
 
 /// Answers a request of `key` for `endpoint`.
 ///
@@ -51,7 +51,7 @@ pub(super) async fn answer(
             write(shared, Ask { cached, ..ask }, draft, &plan, (admitted, arrival)).await
         }
         Err(refusal) => {
-            let error = WireError::refusal(refusal, key, &ask.model);
+            let error = WireError::refusal(refusal, key, &ask.model, shared.headers);
             Ok(refused(shared, &error, arrival))
         }
     }
@@ -64,9 +64,7 @@ pub(super) fn refused(shared: &Shared, error: &WireError, arrival: u64) -> Respo
     if shared.headers == RateHeaders::Shown {
         add_rate_limits(headers, &error.shown);
     }
-    if let Some(wait) = error.wait {
-        add_retry_after(headers, wait);
-    }
+    error.add_retry_after(headers);
     add_identity(headers, arrival, Duration::ZERO);
     response
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::config::RateHeaders;
 use super::engine::{Refusal, Shown};
-use super::wire::{WireError, add, add_rate_limits, add_retry_after};
+use super::wire::{WireError, add, add_rate_limits};
 
 /// What comes first of an answer, in the words that the listening provider uses.
 #[derive(Debug, Clone)]
@@ -39,12 +39,10 @@ impl HeadStyle {
 
     /// Writes the error that the engine's refusal of a request of `key` for `model` is.
     pub fn refused(self, refusal: Refusal, key: &str, model: &str) -> Head {
-        let error = WireError::refusal(refusal, key, model);
+        let error = WireError::refusal(refusal, key, model, self.quotas);
         let mut head = Head::of(&error, Duration::ZERO);
         self.dress(&mut head, &error.shown);
-        if let Some(wait) = error.wait {
-            add_retry_after(&mut head.headers, wait);
-        }
+        error.add_retry_after(&mut head.headers);
         head
     }
 

@@ -44,7 +44,7 @@ pub(super) async fn serve(
     let caller = match shared.caller(&key) {
         Ok(caller) => caller,
         Err(refusal) => {
-            let error = WireError::refusal(refusal, &key, "");
+            let error = WireError::refusal(refusal, &key, "", shared.headers);
             return Ok(refused(&shared, &error, shared.arrival()));
         }
     };

@@ -11,10 +11,15 @@ use crate::simulate::engine::{Metric, Shown, header_of};
 /// Requests and tokens are told as OpenAI does. Input and output apart are limited by one provider only,
 /// Anthropic, so where they are, all quotas are told in its way.
 pub(in crate::simulate) fn add_rate_limits(headers: &mut HeaderMap, shown: &[Shown]) {
+    let one = if are_apart(shown) { add_as_anthropic } else { add_as_openai };
+    shown.iter().for_each(|quota| one(headers, quota));
+}
+
+/// Tells whether input and output are limited apart.
+pub(super) fn are_apart(shown: &[Shown]) -> bool {
     let apart =
         |quota: &Shown| matches!(quota.metric, Metric::InputPerMinute | Metric::OutputPerMinute);
-    let one = if shown.iter().any(apart) { add_as_anthropic } else { add_as_openai };
-    shown.iter().for_each(|quota| one(headers, quota));
+    shown.iter().any(apart)
 }
 
 /// Adds `x-ratelimit-{limit,remaining,reset}-*`, the reset as Go writes durations
@@ -44,13 +49,6 @@ fn add_as_anthropic(headers: &mut HeaderMap, quota: &Shown) {
 }
 
 const THOUSAND: u64 = 1_000;
-
-/// Adds `retry-after` in whole seconds, rounded up, and `retry-after-ms`.
-pub(in crate::simulate) fn add_retry_after(headers: &mut HeaderMap, wait: Duration) {
-    let millis = whole_millis_up(wait);
-    add(headers, "retry-after", &millis.div_ceil(1000).max(1).to_string());
-    add(headers, "retry-after-ms", &millis.to_string());
-}
 
 /// Adds a header, unless its value cannot be one.
 pub(in crate::simulate) fn add(headers: &mut HeaderMap, name: &str, value: &str) {

@@ -29,7 +29,7 @@ pub(super) use self::ask::{Ask, Endpoint, Reader};
 pub(super) use self::draft::{Draft, Ending, Pace};
 pub(super) use self::error::WireError;
 pub(super) use self::gauge::TextCounts;
-pub(super) use self::headers::{add, add_rate_limits, add_retry_after};
+pub(super) use self::headers::{add, add_rate_limits};
 pub(super) use self::script::Script;
 pub(super) use self::words::mix;
 
