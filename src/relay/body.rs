@@ -105,8 +105,15 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Full { data, .. } => {
-                SizeHint::with_exact(u64::try_from(data.len()).unwrap_or(u64::MAX))
+            Kind::Full { data, trailers } => {
+                let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                let mut hint = SizeHint::with_exact(length);
+                if trailers.is_some() {
+                    // Nothing follows a body whose length is stated.
+                    hint = SizeHint::new();
+                    hint.set_lower(length);
+                }
+                hint
             }
             Kind::Live(slot) => slot.live().map(Live::size_hint).unwrap_or_default(),
             Kind::Kept(_) => SizeHint::default(),

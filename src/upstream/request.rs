@@ -3,7 +3,7 @@
 //! What is not named here is passed on byte for byte: other headers, in their order, path and query.
 //!
 //! - Headers that belong to one connection are dropped both ways, with those that `Connection`
-//!   names; `content-length` follows from the body.
+//!   names; `content-length` follows from the body. `TE: trailers` is said anew.
 //! - Our own `x-sluicegate-*` headers of a request are for us and go no further.
 //! - Where we pay, every credential of the client's is dropped: `Authorization`, `x-api-key`,
 //!   `api-key`, `cookie`, `OpenAI-Organization`, `OpenAI-Project`. Where the client pays, they are
@@ -53,7 +53,15 @@ pub fn outgoing(
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = join(base, &head.uri)?;
-    *request.headers_mut() = sent_on(&head.headers, credential, reading);
+    let mut headers = sent_on(&head.headers, credential, reading);
+    if takes_trailers(&head.headers) {
+        headers.insert(header::TE, TRAILERS);
+        if request.uri().scheme() == Some(&Scheme::HTTP) {
+            // RFC 9110 section 10.1.4 asks for it; HTTP/2, which TLS may bring, has no such header.
+            headers.insert(header::CONNECTION, TE);
+        }
+    }
+    *request.headers_mut() = headers;
     Ok(request)
 }
 
@@ -137,6 +145,12 @@ fn strip_connection(headers: &mut HeaderMap) {
     }
 }
 
+/// Tells whether the client takes trailers: then we do, too.
+fn takes_trailers(client: &HeaderMap) -> bool {
+    let mut codings = client.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    codings.any(|value| value.split(',').any(|one| one.trim().eq_ignore_ascii_case("trailers")))
+}
+
 fn is_named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers
         .get_all(header::CONNECTION)
@@ -176,6 +190,8 @@ static CREDENTIALS: [HeaderName; 6] = [
 ];
 pub(super) const ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
 pub(super) const PROJECT: HeaderName = HeaderName::from_static("openai-project");
+const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+const TE: HeaderValue = HeaderValue::from_static("te");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 #[cfg(test)]
@@ -281,7 +297,7 @@ mod tests {
                 ("connection", "keep-alive, X-Hop"),
                 ("x-hop", "1"),
                 ("keep-alive", "timeout=5"),
-                ("te", "trailers"),
+                ("te", "gzip"),
                 ("transfer-encoding", "chunked"),
                 ("content-length", "7"),
                 ("expect", "100-continue"),
@@ -299,6 +315,19 @@ mod tests {
             ("accept-encoding", "gzip, deflate"),
         ];
         assert_eq!(lines(&sent(&head, &clients(), Reading::Opaque)), expected);
+    }
+
+    #[test]
+    fn who_takes_trailers_makes_us_take_them() {
+        let head = head("/v1/files", &[("te", "gzip, Trailers;q=1"), ("te", "trailers")]);
+        for (base, expected) in [
+            ("https://a.b/v1", &[("te", "trailers")][..]),
+            ("http://a.b/v1", &[("te", "trailers"), ("connection", "te")]),
+        ] {
+            let base: Uri = base.parse().expect("a URL");
+            let request = outgoing(&head, &base, &clients(), Reading::Opaque, Body::empty());
+            assert_eq!(lines(&request.expect("a URL")), expected, "{base}");
+        }
     }
 
     #[test]

@@ -20,3 +20,5 @@ mod restart;
 mod simulate;
 mod told;
 mod upstream;
+mod wire;
+mod wire_http;
