@@ -3,6 +3,9 @@
 use http::Method;
 
 /// A metered endpoint; every other path passes through uncounted but for one request.
+///
+/// Paths and bodies: OpenAI's OpenAPI specification 2.3.0, <https://github.com/openai/openai-openapi>, read
+/// 2026-08-21; `decisions` as openai-python 3.54.0 sends it, read 2026-11-22.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `POST /v1/chat/completions`.
@@ -11,24 +14,75 @@ pub enum Endpoint {
     Completions,
     /// `POST /v1/responses`.
     Responses,
+    /// `POST /v1/responses/compact`.
+    Compaction,
+    /// `POST /v1/responses/input_tokens`, which counts a prompt.
+    InputTokens,
+    /// `POST /v1/decisions`.
+    Decisions,
     /// `POST /v1/embeddings`.
     Embeddings,
+    /// `POST /v1/moderations`.
+    Moderations,
+    /// `POST /v1/images/generations`.
+    ImageGenerations,
+    /// `POST /v1/images/edits`.
+    ImageEdits,
+    /// `POST /v1/images/variations`.
+    ImageVariations,
+    /// `POST /v1/audio/speech`.
+    Speech,
+    /// `POST /v1/audio/transcriptions`.
+    Transcriptions,
+    /// `POST /v1/audio/translations`.
+    Translations,
+    /// `POST /v1/videos`.
+    Videos,
+}
+
+/// What an endpoint makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// Tokens of text.
+    Text,
+    /// Images, whose tokens no formula tells.
+    Images,
+    /// Sound, whose tokens no formula tells.
+    Sound,
+    /// Figures about its input, which are no tokens.
+    Figures,
+    /// Something that is not paid in tokens at all, input included.
+    NoTokens,
 }
 
 impl Endpoint {
+    /// All endpoints.
+    pub const ALL: [Self; 15] = [
+        Self::ChatCompletions,
+        Self::Completions,
+        Self::Responses,
+        Self::Compaction,
+        Self::InputTokens,
+        Self::Decisions,
+        Self::Embeddings,
+        Self::Moderations,
+        Self::ImageGenerations,
+        Self::ImageEdits,
+        Self::ImageVariations,
+        Self::Speech,
+        Self::Transcriptions,
+        Self::Translations,
+        Self::Videos,
+    ];
+
     /// Returns the endpoint that `method` and `path` (without its query) ask for, with or without
     /// `/v1`: a client's base URL may lack it.
     pub fn of(method: &Method, path: &str) -> Option<Self> {
         if method != Method::POST {
             return None;
         }
-        match path.strip_prefix("/v1").unwrap_or(path) {
-            "/chat/completions" => Some(Self::ChatCompletions),
-            "/completions" => Some(Self::Completions),
-            "/responses" => Some(Self::Responses),
-            "/embeddings" => Some(Self::Embeddings),
-            _ => None,
-        }
+        let path = path.strip_prefix("/v1").unwrap_or(path);
+        Self::ALL.into_iter().find(|endpoint| endpoint.path() == path)
     }
 
     /// Returns its path below the provider's base URL, fit to name it in logs and metrics.
@@ -37,8 +91,61 @@ impl Endpoint {
             Self::ChatCompletions => "/chat/completions",
             Self::Completions => "/completions",
             Self::Responses => "/responses",
+            Self::Compaction => "/responses/compact",
+            Self::InputTokens => "/responses/input_tokens",
+            Self::Decisions => "/decisions",
             Self::Embeddings => "/embeddings",
+            Self::Moderations => "/moderations",
+            Self::ImageGenerations => "/images/generations",
+            Self::ImageEdits => "/images/edits",
+            Self::ImageVariations => "/images/variations",
+            Self::Speech => "/audio/speech",
+            Self::Transcriptions => "/audio/transcriptions",
+            Self::Translations => "/audio/translations",
+            Self::Videos => "/videos",
         }
+    }
+
+    /// Returns what it makes.
+    pub const fn product(self) -> Product {
+        match self {
+            Self::ChatCompletions
+            | Self::Completions
+            | Self::Responses
+            | Self::Compaction
+            | Self::Decisions
+            | Self::Transcriptions
+            | Self::Translations => Product::Text,
+            Self::ImageGenerations | Self::ImageEdits => Product::Images,
+            Self::Speech => Product::Sound,
+            Self::Embeddings | Self::Moderations => Product::Figures,
+            // Counting a prompt costs a request and no tokens; DALL-E, which alone makes variations, and
+            // Sora know none.
+            Self::InputTokens | Self::ImageVariations | Self::Videos => Product::NoTokens,
+        }
+    }
+
+    /// Returns the model of a request that names none; `None` where it must.
+    ///
+    /// An empty name stands for one that the provider chooses and does not document.
+    pub(super) const fn usual_model(self) -> Option<&'static str> {
+        match self {
+            Self::Moderations => Some("omni-moderation-latest"),
+            Self::Videos => Some("sora-2"),
+            Self::InputTokens | Self::ImageGenerations | Self::ImageEdits => Some(""),
+            Self::ImageVariations => Some("dall-e-2"),
+            _ => None,
+        }
+    }
+
+    /// Tells whether its prompt is made of items, instructions and tools, as that of a response.
+    pub(super) const fn takes_items(self) -> bool {
+        matches!(self, Self::Responses | Self::Compaction | Self::InputTokens | Self::Decisions)
+    }
+
+    /// Tells whether its prompt is framed as messages, and may be in a cache.
+    pub const fn is_conversation(self) -> bool {
+        self.takes_items() || matches!(self, Self::ChatCompletions)
     }
 }
 
@@ -48,13 +155,7 @@ mod tests {
 
     #[test]
     fn a_path_is_known_with_and_without_its_version() {
-        let all = [
-            Endpoint::ChatCompletions,
-            Endpoint::Completions,
-            Endpoint::Responses,
-            Endpoint::Embeddings,
-        ];
-        for endpoint in all {
+        for endpoint in Endpoint::ALL {
             assert_eq!(Endpoint::of(&Method::POST, endpoint.path()), Some(endpoint));
             let versioned = format!("/v1{}", endpoint.path());
             assert_eq!(Endpoint::of(&Method::POST, &versioned), Some(endpoint));
@@ -64,7 +165,7 @@ mod tests {
     #[test]
     fn what_generates_nothing_is_not_metered() {
         assert_eq!(Endpoint::of(&Method::GET, "/v1/responses"), None);
-        assert_eq!(Endpoint::of(&Method::POST, "/v1/responses/compact"), None);
+        assert_eq!(Endpoint::of(&Method::POST, "/v1/responses/resp_1/cancel"), None);
         assert_eq!(Endpoint::of(&Method::POST, "/v1"), None);
         assert_eq!(Endpoint::of(&Method::POST, "/v1/v1/completions"), None);
         assert_eq!(Endpoint::of(&Method::POST, "/v1x/completions"), None);

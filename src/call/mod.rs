@@ -29,7 +29,7 @@ use bytes::Bytes;
 
 use crate::units::{ModelName, Tokens};
 
-pub use self::endpoint::Endpoint;
+pub use self::endpoint::{Endpoint, Product};
 pub use self::json::Text;
 pub use self::parse::CallError;
 pub use self::prompt::{Image, Piece, Prompt, ToolChoice};
@@ -60,6 +60,15 @@ pub enum StreamUsage {
     Spliced,
 }
 
+/// The files of a form, of which nothing is known but their size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// Bytes of sound.
+    pub sound: u64,
+    /// How many images.
+    pub images: u64,
+}
+
 /// A parsed request beside its untouched body, made by [`Call::parse`]. Cloning it copies pointers.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -71,11 +80,13 @@ pub struct Call {
     pub delivery: Delivery,
     /// The most output tokens that one generation may have; `None` where the client did not say.
     pub max_output: Option<Tokens>,
-    /// How many generations the request asks for, at least 1: `n` or `best_of`, times the number of
-    /// prompts.
+    /// How many generations or images the request asks for, at least 1: `n` or `best_of`, times the
+    /// number of prompts.
     pub choices: u64,
-    /// The client's bytes.
+    /// The client's bytes; of a form, its texts as JSON.
     pub body: Bytes,
+    /// What comes with a form beside its texts.
+    pub attached: Attached,
     /// Where in the body the parts of the prompt stand.
     parts: Parts,
     /// The change that asks for usage, where it is needed.

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::json::{Text, each, is_given, members};
 use super::splice::Splice;
-use super::{Call, Delivery, Endpoint, StreamUsage};
+use super::{Attached, Call, Delivery, Endpoint, Product, StreamUsage};
 use crate::units::{ModelName, Tokens};
 
 /// Why a body is no call. The provider would refuse it too, so it is refused without spending quota.
@@ -60,17 +60,16 @@ impl Call {
     /// model. Anything else that may be wrong with it is the provider's to say.
     pub fn parse(endpoint: Endpoint, body: Bytes) -> Result<Self, CallError> {
         let fields = Fields::read(&body).map_err(|error| CallError::of_body(&error))?;
-        let model =
-            fields.model.filter(|raw| is_given(Some(raw))).ok_or(CallError::ModelMissing)?;
-        let model = Text::of(model).ok_or(CallError::ModelNotAString)?;
+        let model = fields.model(endpoint)?;
         let splice = fields.splice(endpoint, &body);
         Ok(Self {
             endpoint,
-            model: ModelName::new(&*model.decode()),
+            model,
             delivery: fields.delivery(endpoint, splice),
             max_output: fields.max_output(endpoint),
             choices: fields.choices(endpoint),
             parts: fields.parts(endpoint, &body),
+            attached: Attached::default(),
             splice,
             body,
         })
@@ -115,7 +114,7 @@ pub(super) struct Parts {
     pub(super) tool_choice: Option<Span>,
     /// `response_format` or `text`.
     pub(super) format: Option<Span>,
-    /// `instructions` or `suffix`.
+    /// `instructions`, `suffix`, `questions`, or the `images` of an edit.
     pub(super) beside: Option<Span>,
     /// Whether a part of the prompt lies at the provider: an earlier response, a conversation, a
     /// stored prompt.
@@ -145,15 +144,19 @@ struct Fields<'a> {
     suffix: Option<&'a RawValue>,
     previous_response_id: Option<&'a RawValue>,
     conversation: Option<&'a RawValue>,
+    stream_format: Option<&'a RawValue>,
+    images: Option<&'a RawValue>,
+    questions: Option<&'a RawValue>,
 }
 
 #[rustfmt::skip] // Names above values: the two lists are read by columns.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 24] = [
     "model", "stream", "stream_options",
     "max_completion_tokens", "max_tokens", "max_output_tokens", "n", "best_of",
     "messages", "prompt", "input",
     "tools", "functions", "tool_choice", "function_call", "response_format", "text",
     "instructions", "suffix", "previous_response_id", "conversation",
+    "stream_format", "images", "questions",
 ];
 
 impl<'a> Fields<'a> {
@@ -165,6 +168,7 @@ impl<'a> Fields<'a> {
             messages, prompt, input,
             tools, functions, tool_choice, function_call, response_format, text,
             instructions, suffix, previous_response_id, conversation,
+            stream_format, images, questions,
         ] = members(body, NAMES)?;
         Ok(Self {
             model, stream, stream_options,
@@ -172,20 +176,36 @@ impl<'a> Fields<'a> {
             messages, prompt, input,
             tools, functions, tool_choice, function_call, response_format, text,
             instructions, suffix, previous_response_id, conversation,
+            stream_format, images, questions,
         })
     }
 
-    fn streams(&self) -> bool {
-        self.stream.is_some_and(|raw| raw.get() == "true")
+    fn model(&self, endpoint: Endpoint) -> Result<ModelName, CallError> {
+        match (self.model.filter(|raw| is_given(Some(raw))), endpoint.usual_model()) {
+            (Some(model), _) => {
+                let model = Text::of(model).ok_or(CallError::ModelNotAString)?;
+                Ok(ModelName::new(&*model.decode()))
+            }
+            (None, Some(usual)) => Ok(ModelName::new(usual)),
+            (None, None) => Err(CallError::ModelMissing),
+        }
+    }
+
+    fn streams(&self, endpoint: Endpoint) -> bool {
+        match endpoint.product() {
+            Product::Text | Product::Images => self.stream.is_some_and(|raw| raw.get() == "true"),
+            Product::Sound => self.stream_format.is_some_and(|raw| raw.get() == "\"sse\""),
+            Product::Figures | Product::NoTokens => false,
+        }
     }
 
     fn splice(&self, endpoint: Endpoint, body: &[u8]) -> Option<Splice> {
         let asks = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
-        (asks && self.streams()).then(|| Splice::find(self.stream_options, body)).flatten()
+        (asks && self.streams(endpoint)).then(|| Splice::find(self.stream_options, body)).flatten()
     }
 
     fn delivery(&self, endpoint: Endpoint, splice: Option<Splice>) -> Delivery {
-        match (self.streams() && endpoint != Endpoint::Embeddings, splice) {
+        match (self.streams(endpoint), splice) {
             (false, _) => Delivery::Whole,
             (true, None) => Delivery::Stream { usage: StreamUsage::Told },
             (true, Some(_)) => Delivery::Stream { usage: StreamUsage::Spliced },
@@ -199,7 +219,7 @@ impl<'a> Fields<'a> {
             }
             Endpoint::Completions => number(self.max_tokens),
             Endpoint::Responses => number(self.max_output_tokens),
-            Endpoint::Embeddings => None,
+            _ => None,
         };
         said.map(Tokens::new)
     }
@@ -207,11 +227,14 @@ impl<'a> Fields<'a> {
     fn choices(&self, endpoint: Endpoint) -> u64 {
         let n = number(self.n).unwrap_or(1);
         let choices = match endpoint {
-            Endpoint::ChatCompletions => n,
+            Endpoint::ChatCompletions
+            | Endpoint::ImageGenerations
+            | Endpoint::ImageEdits
+            | Endpoint::ImageVariations => n,
             Endpoint::Completions => {
                 n.max(number(self.best_of).unwrap_or(1)).saturating_mul(prompts(self.prompt))
             }
-            Endpoint::Responses | Endpoint::Embeddings => 1,
+            _ => 1,
         };
         choices.max(1)
     }
@@ -235,14 +258,30 @@ impl<'a> Fields<'a> {
                 parts.input = at(self.prompt);
                 parts.beside = at(self.suffix);
             }
-            Endpoint::Responses => {
+            Endpoint::Responses
+            | Endpoint::Compaction
+            | Endpoint::InputTokens
+            | Endpoint::Decisions => {
                 parts.input = at(self.input);
                 parts.format = at(self.text);
-                parts.beside = at(self.instructions);
+                parts.beside = at(self.instructions.or(self.questions));
                 let stored = [self.previous_response_id, self.conversation, self.prompt];
                 parts.elsewhere = stored.into_iter().any(is_given);
             }
-            Endpoint::Embeddings => parts.input = at(self.input),
+            Endpoint::Embeddings | Endpoint::Moderations => parts.input = at(self.input),
+            Endpoint::Speech => {
+                parts.input = at(self.input);
+                parts.beside = at(self.instructions);
+            }
+            Endpoint::ImageGenerations
+            | Endpoint::ImageEdits
+            | Endpoint::ImageVariations
+            | Endpoint::Transcriptions
+            | Endpoint::Translations
+            | Endpoint::Videos => {
+                parts.input = at(self.prompt);
+                parts.beside = at(self.images);
+            }
         }
         parts
     }

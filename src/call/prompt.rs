@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::json::{Found, Text, each, each_object, is_given, members};
-use super::{Call, Endpoint};
+use super::{Attached, Call, Endpoint};
 
 /// What a call puts before the model. Lives as long as a count takes.
 #[derive(Debug, Default)]
@@ -91,9 +91,15 @@ impl<'a> Prompt<'a> {
                 prompt.tools_and_format(call)?;
                 prompt.chat(input.unwrap_or(b"[]"))?;
             }
-            Endpoint::Responses => {
+            Endpoint::Responses | Endpoint::Compaction | Endpoint::InputTokens => {
                 prompt.tools_and_format(call)?;
                 prompt.response(input, beside)?;
+            }
+            Endpoint::Decisions => {
+                prompt.response(input, None)?;
+                if let Some(questions) = beside {
+                    prompt.unknown(serde_json::from_slice(questions)?);
+                }
             }
             Endpoint::Completions => {
                 // Without a prompt the model starts a new document: one token.
@@ -108,6 +114,16 @@ impl<'a> Prompt<'a> {
                 }
             }
             Endpoint::Embeddings => prompt.texts_or_numbers(input.unwrap_or(b"[]"))?,
+            Endpoint::Moderations => {
+                prompt.content(serde_json::from_slice(input.unwrap_or(b"[]"))?)?;
+            }
+            Endpoint::Speech
+            | Endpoint::Transcriptions
+            | Endpoint::Translations
+            | Endpoint::ImageGenerations
+            | Endpoint::ImageEdits => prompt.media(call)?,
+            // Nothing of it counts in tokens.
+            Endpoint::ImageVariations | Endpoint::Videos => {}
         }
         Ok(prompt)
     }
@@ -128,7 +144,7 @@ impl<'a> Prompt<'a> {
             self.tool_choice = ToolChoice::of(serde_json::from_slice(choice)?);
         }
         let Some(format) = call.part(parts.format) else { return Ok(()) };
-        let format = if call.endpoint == Endpoint::Responses {
+        let format = if call.endpoint.takes_items() {
             let [format] = members(format, ["format"])?;
             format.map(|raw| raw.get().as_bytes())
         } else {
@@ -140,6 +156,32 @@ impl<'a> Prompt<'a> {
                 self.schema = Some(nested.map_or(format, |raw| raw.get().as_bytes()));
             }
         }
+        Ok(())
+    }
+
+    /// Adds the texts that describe an image or a sound, and the images and sounds that come with them.
+    fn media(&mut self, call: &'a Call) -> Read {
+        let parts = call.parts();
+        if let Some(text) = call.part(parts.input) {
+            self.content(serde_json::from_slice(text)?)?;
+        }
+        match (call.endpoint, call.part(parts.beside)) {
+            (Endpoint::Speech, Some(instructions)) => {
+                self.content(serde_json::from_slice(instructions)?)?;
+            }
+            (_, Some(images)) if images.starts_with(b"[") => {
+                each_object(images, ["image_url"], |[url]| self.image(url, None))?;
+            }
+            _ => {}
+        }
+        let Attached { sound, images } = call.attached;
+        let nowhere = Image { url: None, detail: None };
+        self.pieces.extend((0..images).map(|_| Piece::Image(nowhere)));
+        if sound > 0 {
+            let bytes = usize::try_from(sound).unwrap_or(usize::MAX);
+            self.pieces.push(Piece::Opaque { bytes, per_token: RAW_SOUND });
+        }
+        self.unpublished = true;
         Ok(())
     }
 
@@ -318,7 +360,9 @@ impl<'a> ToolChoice<'a> {
 const MESSAGE: [&str; 7] =
     ["role", "name", "content", "refusal", "tool_calls", "function_call", "audio"];
 
-/// Bytes a token of base64 MP3 at 64 kbit/s, of which OpenAI's models hear ten tokens a second.
+/// Bytes a token of MP3 at 64 kbit/s, of which OpenAI's models hear ten tokens a second.
+const RAW_SOUND: usize = 800;
+/// The same in base64.
 const SOUND: usize = 1000;
 /// Bytes a token of a base64 PDF: some 100 KB and 1,500 tokens a page.
 const DOCUMENT: usize = 64;

@@ -77,8 +77,13 @@ impl ModelFacts {
 /// Returns what `usage` of a model costs, or `None` where a price it needs is not known.
 ///
 /// Cached tokens are a part of the input and have their own price; output includes reasoning.
-/// (Long-context, priority, flex and batch prices are not applied.)
+/// (Long-context, priority, flex and batch prices are not applied.) What sound and made images cost is not
+/// in the table: their prices are others than that of text.
 pub fn price(facts: &ModelFacts, usage: &Usage) -> Option<PicoUsd> {
+    let dear = [usage.input_audio, usage.output_audio, usage.output_image];
+    if !usage.heard.is_zero() || dear.into_iter().any(|tokens| tokens != Tokens::ZERO) {
+        return None;
+    }
     let part = |price: Option<PicoUsd>, tokens: Tokens| {
         if tokens == Tokens::ZERO { Some(PicoUsd::ZERO) } else { Some(price?.times(tokens)) }
     };

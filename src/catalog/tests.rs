@@ -65,6 +65,7 @@ fn a_price_is_the_sum_of_its_parts() {
         cached: Tokens::new(400),
         output: Tokens::new(50),
         reasoning: Tokens::new(20),
+        ..Usage::default()
     };
     let gpt_4o = facts("gpt-4o");
     // 600 x $2.50 + 400 x $1.25 + 50 x $10 per million tokens.

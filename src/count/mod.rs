@@ -29,7 +29,7 @@ mod vocabulary;
 
 use std::sync::Arc;
 
-use crate::call::{Call, Endpoint, Prompt};
+use crate::call::{Call, Endpoint, Product, Prompt};
 use crate::catalog::{Encoding, ModelFacts};
 use crate::units::{Requests, Tokens};
 
@@ -66,7 +66,7 @@ pub struct Demand {
     /// Unicode characters of every text that was counted, roles, names and tools included, escapes
     /// undone; by which some providers estimate.
     pub characters: u64,
-    /// Images in the prompt.
+    /// Images that it makes, which is what providers bound by the minute.
     pub images: u64,
     /// How `input` was counted.
     pub method: Method,
@@ -150,6 +150,8 @@ impl Default for Counter {
 /// Returns the demand of `call`, or `None` where that is more effort than `tally` may take.
 fn demand(mut tally: Tally<'_>, call: &Call, facts: &ModelFacts) -> Option<Demand> {
     match Prompt::of(call) {
+        // What costs no tokens need not be counted.
+        _ if call.endpoint.product() == Product::NoTokens => {}
         Ok(prompt) => tally.prompt(&prompt, call, facts)?,
         Err(_) => tally.unreadable(&call.body)?,
     }
@@ -158,7 +160,7 @@ fn demand(mut tally: Tally<'_>, call: &Call, facts: &ModelFacts) -> Option<Deman
         input: Tokens::new(tally.tokens),
         output_bound: output_bound(call),
         characters: tally.characters,
-        images: tally.images,
+        images: images(call),
         method: tally.method,
     })
 }
@@ -170,7 +172,7 @@ fn by_size(call: &Call) -> Demand {
         input: Tokens::new(tally::half(call.body.len())),
         output_bound: output_bound(call),
         characters: u64::try_from(call.body.len()).unwrap_or(u64::MAX),
-        images: 0,
+        images: images(call),
         method: Method::Approximate,
     }
 }
@@ -178,12 +180,24 @@ fn by_size(call: &Call) -> Demand {
 /// Returns the most output that `call` may have, by what the client said and by the defaults of
 /// OpenAI's API reference (<https://platform.openai.com/docs/api-reference>, read 2026-11-21).
 fn output_bound(call: &Call) -> Option<Tokens> {
-    let one = match call.endpoint {
-        Endpoint::Embeddings => Some(Tokens::ZERO),
-        Endpoint::Completions => Some(call.max_output.unwrap_or(COMPLETION_DEFAULT)),
-        Endpoint::ChatCompletions | Endpoint::Responses => call.max_output,
+    let one = match (call.endpoint, call.endpoint.product()) {
+        (Endpoint::Completions, _) => Some(call.max_output.unwrap_or(COMPLETION_DEFAULT)),
+        (_, Product::Figures | Product::NoTokens) => Some(Tokens::ZERO),
+        // How many tokens an image or a sound has is not published for all models: it is learned, like
+        // the length of an answer without a bound.
+        (_, Product::Text | Product::Images | Product::Sound) => call.max_output,
     };
     one.map(|bound| bound.saturating_mul(call.choices))
+}
+
+/// Returns how many images `call` makes.
+fn images(call: &Call) -> u64 {
+    match call.endpoint {
+        Endpoint::ImageGenerations | Endpoint::ImageEdits | Endpoint::ImageVariations => {
+            call.choices
+        }
+        _ => 0,
+    }
 }
 
 /// What `max_tokens` is on `/completions` where the client does not say.

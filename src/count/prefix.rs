@@ -49,7 +49,7 @@ impl Prefix {
 
     /// Marks the prompt of `call`; counts nothing, but recalls what was counted.
     pub(super) fn of(call: &Call, facts: &ModelFacts, memory: &Memory) -> Self {
-        if call.endpoint == Endpoint::Embeddings {
+        if !call.endpoint.is_conversation() && call.endpoint != Endpoint::Completions {
             return Self::default();
         }
         let Ok(prompt) = Prompt::of(call) else { return Self::default() };

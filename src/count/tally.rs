@@ -25,7 +25,6 @@ pub(super) struct Tally<'c> {
     unseen_left: usize,
     pub(super) tokens: u64,
     pub(super) characters: u64,
-    pub(super) images: u64,
     pub(super) method: Method,
 }
 
@@ -43,7 +42,6 @@ impl<'c> Tally<'c> {
             unseen_left: if effort == Effort::Cheap { CHEAP_TEXT } else { usize::MAX },
             tokens: 0,
             characters: 0,
-            images: 0,
             method: if facts.known { Method::Exact } else { Method::Approximate },
         }
     }
@@ -72,7 +70,6 @@ impl<'c> Tally<'c> {
                 Piece::Json(text) => self.plain(text)?,
                 Piece::Image(image) => {
                     let (tokens, method) = image::count(&image, facts.image);
-                    self.images += 1;
                     self.tokens += tokens;
                     self.at_best(method);
                 }
@@ -100,8 +97,7 @@ impl<'c> Tally<'c> {
     ///
     /// Source: OpenAI's cookbook, "How to count tokens with tiktoken", read 2026-11-21.
     fn framing(&mut self, prompt: &Prompt<'_>, call: &Call, facts: &ModelFacts) {
-        let chat = matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Responses);
-        if !chat {
+        if !call.endpoint.is_conversation() {
             return;
         }
         let (messages, names) = (prompt.messages, prompt.names);
@@ -112,7 +108,7 @@ impl<'c> Tally<'c> {
         };
         self.tokens += REPLY_PRIMING;
         // How reasoning models and responses are framed is not published.
-        if facts.reasoning || call.endpoint == Endpoint::Responses {
+        if facts.reasoning || call.endpoint != Endpoint::ChatCompletions {
             self.at_best(Method::Approximate);
         }
     }

@@ -18,7 +18,7 @@ use crate::catalog;
 use crate::config::LineMode;
 use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
-use crate::relay::{self, Body, Metering, Read, RelayError, is_event_stream};
+use crate::relay::{self, Body, Metering, Read, RelayError, is_binary, is_event_stream};
 use crate::settle::{Ending, Unsettled};
 use crate::upstream::{
     self, AccountId, Answer, Came, Change, Finding, SendError, Verdict, classify, hint, outgoing,
@@ -185,6 +185,12 @@ impl Proxy {
                 head.headers.remove(header::CONTENT_LENGTH);
             }
             let body = relay::stream(body, sent.unsettled, usage, metering);
+            return Ok(Response::from_parts(head, body));
+        }
+        if is_binary(&head.headers) {
+            // Sound is played while it comes; it does not tell what it cost.
+            sent.unsettled.head_leaves();
+            let body = relay::pass(body, sent.unsettled, metering.idle);
             return Ok(Response::from_parts(head, body));
         }
         let record = sent.unsettled.record();

@@ -96,11 +96,11 @@ impl Errand {
 
     /// Tells whether sending it twice does no harm, should the provider have seen it already.
     ///
-    /// A response may be stored, and a background one goes on; generations and embeddings leave
-    /// nothing behind.
+    /// A response may be stored, and a background one goes on; a video stays; other generations and
+    /// embeddings leave nothing behind.
     pub(super) fn is_harmless_twice(&self) -> bool {
         match self {
-            Self::Metered(call) => call.endpoint != Endpoint::Responses,
+            Self::Metered(call) => !matches!(call.endpoint, Endpoint::Responses | Endpoint::Videos),
             Self::Opaque(opaque) => opaque.is_safe,
         }
     }
@@ -153,6 +153,14 @@ fn fit_to_keep(model: &ModelName) -> ModelName {
     ModelName::new(format!("{}...", text.get(..end).unwrap_or_default()))
 }
 
+/// Tells whether a `Content-Type` is that of a form.
+fn is_form(kind: &HeaderValue) -> bool {
+    let kind = kind.as_bytes().get(..FORM.len());
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(FORM.as_bytes()))
+}
+
+const FORM: &str = "multipart/form-data";
+
 /// Tells whether a `Content-Encoding` names none.
 fn is_plain(encoding: &HeaderValue) -> bool {
     encoding.is_empty() || encoding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -172,7 +180,11 @@ impl Proxy {
         let Some(endpoint) = Endpoint::of(&visit.head.method, visit.head.uri.path()) else {
             return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
         };
-        let encoding = visit.head.headers.get(http::header::CONTENT_ENCODING);
+        let headers = &visit.head.headers;
+        if headers.get(http::header::CONTENT_TYPE).is_some_and(is_form) {
+            return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
+        }
+        let encoding = headers.get(http::header::CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| !is_plain(encoding)) {
             // A compressed body is not read; the provider says whether it takes it.
             return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));

@@ -94,7 +94,7 @@ impl Proxy {
     ) -> Option<(Duration, Endpoint)> {
         let call = errand.call()?;
         let streams = matches!(call.delivery, Delivery::Stream { .. });
-        if !streams || call.endpoint == Endpoint::Embeddings {
+        if !streams {
             return None;
         }
         let pace = match visit.wishes.keep_alive {

@@ -66,11 +66,12 @@ impl Heard {
     }
 }
 
-/// Counts the output in a whole JSON answer that does not report its usage.
+/// Counts the output in a whole answer that does not report its usage: JSON, or a plain text.
 pub(super) fn count_body(body: &[u8], counter: &Counter, encoding: Encoding) -> Tokens {
     let mut texts = Texts::default();
-    if let Ok(answer) = serde_json::from_slice(body) {
-        texts.read(&answer);
+    match serde_json::from_slice(body) {
+        Ok(answer) => texts.read(&answer),
+        Err(_) => texts.add_text(Channel::ONLY, &String::from_utf8_lossy(body)),
     }
     texts.count(counter, encoding)
 }
@@ -91,6 +92,11 @@ struct Channel {
     /// The tool call, or the part of the item.
     part: u64,
     kind: Kind,
+}
+
+impl Channel {
+    /// The one text of an answer that has no others.
+    const ONLY: Self = Self { item: 0, part: 0, kind: Kind::Content };
 }
 
 /// What a text is.
@@ -132,6 +138,10 @@ impl Texts {
             self.read_item(index(item), output);
         }
         self.read_delta(answer);
+        // What was heard in a sound.
+        if answer.get("type").is_none() {
+            self.add(Channel::ONLY, answer.get("text"));
+        }
     }
 
     /// Reads a choice of chat or completions, whole or a delta.
@@ -173,9 +183,12 @@ impl Texts {
         }
     }
 
-    /// Reads a delta event of responses; audio is no text.
+    /// Reads a delta event of responses, realtime or transcriptions; audio is no text.
     fn read_delta(&mut self, event: &Value) {
         let Some(kind) = event.get("type").and_then(Value::as_str) else { return };
+        if kind == "transcript.text.delta" {
+            return self.add(Channel::ONLY, event.get("delta"));
+        }
         let Some(of) = kind.strip_prefix("response.").and_then(|kind| kind.strip_suffix(".delta"))
         else {
             return;

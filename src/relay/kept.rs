@@ -134,9 +134,21 @@ enum News {
 
 /// Tells whether the head announces an answer of server-sent events.
 pub fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        value.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
+    kind(headers).is_some_and(|kind| kind.starts_with("text/event-stream"))
+}
+
+/// Tells whether the head announces an answer that is neither JSON nor another text.
+pub fn is_binary(headers: &HeaderMap) -> bool {
+    kind(headers).is_some_and(|kind| {
+        ["audio/", "image/", "video/", "application/octet-stream"]
+            .iter()
+            .any(|binary| kind.starts_with(binary))
     })
+}
+
+fn kind(headers: &HeaderMap) -> Option<String> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(kind.trim_start().to_ascii_lowercase())
 }
 
 /// Makes events of an answer whose head has left already as that of a stream.

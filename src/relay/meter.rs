@@ -8,7 +8,7 @@ use super::due::Due;
 use super::heard::{Heard, count_body};
 use super::sse::Reader;
 use super::usage::usage_of_body;
-use crate::call::{Endpoint, StreamUsage};
+use crate::call::{Product, StreamUsage};
 use crate::config::Disconnect;
 use crate::settle::Ending;
 use crate::units::{Tokens, Usage};
@@ -113,9 +113,10 @@ impl Meter {
             self.due.settle(&usage, Ending::Reported);
             return Some(usage);
         }
-        let text = match metering.endpoint {
-            Endpoint::Embeddings => Text::None,
-            _ => Text::Body(body),
+        let text = match metering.endpoint.product() {
+            Product::Text => Text::Body(body),
+            // Models that do not tell know no tokens, but for those of their input.
+            Product::Images | Product::Sound | Product::Figures | Product::NoTokens => Text::None,
         };
         let count = Count { due: self.due, metering, text, ending: Ending::Counted };
         tokio::task::spawn_blocking(|| count.settle()).await.ok()

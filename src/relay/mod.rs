@@ -36,7 +36,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::body::Body;
-pub use self::kept::{Begun, Kept, Notes, is_event_stream};
+pub use self::kept::{Begun, Kept, Notes, is_binary, is_event_stream};
 use self::live::Live;
 use self::meter::Meter;
 pub use self::usage::usage_of_body;

@@ -2,9 +2,11 @@
 //!
 //! # What this module owns
 //!
-//! The shapes of `usage`: chat and completions (`prompt_tokens`, `completion_tokens`), responses
-//! (`input_tokens`, `output_tokens`), embeddings (`prompt_tokens` alone). Source: OpenAI's OpenAPI
-//! specification 2.3.0, <https://github.com/openai/openai-openapi>, read 2026-08-21.
+//! The shapes of `usage`: chat and completions (`prompt_tokens`, `completion_tokens`), responses, images,
+//! sound and realtime (`input_tokens`, `output_tokens`), embeddings (`prompt_tokens` alone), and seconds of
+//! sound; with their details. Source: OpenAI's OpenAPI specification 2.3.0,
+//! <https://github.com/openai/openai-openapi>, read 2026-08-21; `input_token_details` (singular) is what
+//! transcriptions and realtime say.
 //!
 //! # What this module does not do
 //!
@@ -15,9 +17,11 @@
 //! 1. Whatever the bytes are, nothing panics and no depth of nesting overflows the stack.
 //! 2. A part (cached, reasoning) is never larger than its whole.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 
-use crate::call::Endpoint;
+use crate::call::{Endpoint, Product};
 use crate::relay::json::{is_empty_array, members, usage_member};
 use crate::units::{Tokens, Usage};
 
@@ -29,10 +33,10 @@ use crate::units::{Tokens, Usage};
 pub fn usage_of_body(endpoint: Endpoint, body: &[u8]) -> Option<Usage> {
     let member = usage_member(body.trim_ascii())?;
     let usage = parse(body.trim_ascii().get(member.value)?)?;
-    // Embeddings have no output, whatever a server may call one.
-    Some(match endpoint {
-        Endpoint::Embeddings => Usage { output: Tokens::ZERO, reasoning: Tokens::ZERO, ..usage },
-        Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Responses => usage,
+    // What only looks at its input has no output, whatever a server may call one.
+    Some(match endpoint.product() {
+        Product::Figures => Usage { output: Tokens::ZERO, reasoning: Tokens::ZERO, ..usage },
+        Product::Text | Product::Images | Product::Sound | Product::NoTokens => usage,
     })
 }
 
@@ -85,43 +89,76 @@ pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
 }
 
 /// Reads a `usage` object of whichever shape; `None` where it tells neither input nor output.
-fn parse(json: &[u8]) -> Option<Usage> {
+pub(super) fn parse(json: &[u8]) -> Option<Usage> {
     let mut input = None;
     let mut output = None;
-    let mut cached = None;
-    let mut reasoning = None;
+    let mut of_input = Details::default();
+    let mut of_output = Details::default();
+    let mut heard = None;
     members(json, |key, value| match key {
         "prompt_tokens" | "input_tokens" => input = input.max(number(value)),
         "completion_tokens" | "output_tokens" => output = output.max(number(value)),
-        "prompt_tokens_details" | "input_tokens_details" => {
-            cached = cached.max(detail(value, "cached_tokens"));
+        "prompt_tokens_details" | "input_tokens_details" | "input_token_details" => {
+            of_input.read(value);
         }
-        "completion_tokens_details" | "output_tokens_details" => {
-            reasoning = reasoning.max(detail(value, "reasoning_tokens"));
+        "completion_tokens_details" | "output_tokens_details" | "output_token_details" => {
+            of_output.read(value);
         }
         // DeepSeek's name for it.
-        "prompt_cache_hit_tokens" => cached = cached.max(number(value)),
+        "prompt_cache_hit_tokens" => of_input.cached = of_input.cached.max(number(value)),
+        "seconds" => heard = seconds(value),
         _ => {}
     })?;
-    input.or(output)?;
+    if input.or(output).is_none() && heard.is_none() {
+        return None;
+    }
     let input = input.unwrap_or_default();
     let output = output.unwrap_or_default();
+    let part = |part: Option<Tokens>, whole: Tokens| part.unwrap_or_default().min(whole);
     Some(Usage {
         input,
-        cached: cached.unwrap_or_default().min(input),
+        cached: part(of_input.cached, input),
+        cache_write: part(of_input.cache_write, input),
+        input_audio: part(of_input.audio, input),
+        input_image: part(of_input.image, input),
         output,
-        reasoning: reasoning.unwrap_or_default().min(output),
+        reasoning: part(of_output.reasoning, output),
+        output_audio: part(of_output.audio, output),
+        output_image: part(of_output.image, output),
+        heard: heard.unwrap_or_default(),
     })
 }
 
-fn detail(details: &RawValue, name: &str) -> Option<Tokens> {
-    let mut found = None;
-    members(details.get().as_bytes(), |key, value| {
-        if key == name {
-            found = number(value);
-        }
-    })?;
-    found
+/// The parts of a number of tokens.
+#[derive(Debug, Default)]
+struct Details {
+    cached: Option<Tokens>,
+    cache_write: Option<Tokens>,
+    reasoning: Option<Tokens>,
+    audio: Option<Tokens>,
+    image: Option<Tokens>,
+}
+
+impl Details {
+    fn read(&mut self, details: &RawValue) {
+        // Details that are null or no object tell nothing.
+        let _read = members(details.get().as_bytes(), |key, value| {
+            let part = match key {
+                "cached_tokens" => &mut self.cached,
+                "cache_write_tokens" => &mut self.cache_write,
+                "reasoning_tokens" => &mut self.reasoning,
+                "audio_tokens" => &mut self.audio,
+                "image_tokens" => &mut self.image,
+                _ => return,
+            };
+            *part = number(value).max(*part);
+        });
+    }
+}
+
+/// Reads a number of seconds, which may have a fraction.
+fn seconds(json: &RawValue) -> Option<Duration> {
+    Duration::try_from_secs_f64(json.get().parse().ok()?).ok()
 }
 
 /// Reads a number of tokens; `None` for what no answer can have used.
@@ -135,6 +172,8 @@ fn number(json: &RawValue) -> Option<Tokens> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{EventKind, usage_of_body, usage_of_event};
     use crate::call::Endpoint;
     use crate::units::{Tokens, Usage};
@@ -142,7 +181,7 @@ mod tests {
     fn usage(input: u64, cached: u64, output: u64, reasoning: u64) -> Usage {
         let [input, cached, output, reasoning] =
             [input, cached, output, reasoning].map(Tokens::new);
-        Usage { input, cached, output, reasoning }
+        Usage { input, cached, output, reasoning, ..Usage::default() }
     }
 
     #[test]
@@ -167,7 +206,12 @@ mod tests {
             Case { name: "null details",    usage: r#"{"prompt_tokens":8,"prompt_tokens_details":null}"#,     read: Some(usage(8, 0, 0, 0)) },
             Case { name: "null",            usage: "null",                                                    read: None },
             Case { name: "empty",           usage: "{}",                                                      read: None },
-            Case { name: "of another kind", usage: r#"{"type":"duration","seconds":3}"#,                      read: None },
+            Case { name: "of another kind", usage: r#"{"type":"bytes","bytes":3}"#,                           read: None },
+            Case { name: "seconds",         usage: r#"{"type":"duration","seconds":3.5}"#,                    read: Some(Usage { heard: Duration::from_millis(3_500), ..Usage::default() }) },
+            Case { name: "sound",           usage: r#"{"type":"tokens","input_tokens":14,"input_token_details":{"text_tokens":4,"audio_tokens":10},"output_tokens":5,"total_tokens":19}"#, read: Some(Usage { input_audio: Tokens::new(10), ..usage(14, 0, 5, 0) }) },
+            Case { name: "images",          usage: r#"{"input_tokens":50,"output_tokens":272,"total_tokens":322,"input_tokens_details":{"text_tokens":10,"image_tokens":40},"output_tokens_details":{"image_tokens":272,"text_tokens":0}}"#, read: Some(Usage { input_image: Tokens::new(40), output_image: Tokens::new(272), ..usage(50, 0, 272, 0) }) },
+            Case { name: "written to cache", usage: r#"{"input_tokens":9,"input_tokens_details":{"cached_tokens":2,"cache_write_tokens":7},"output_tokens":1}"#, read: Some(Usage { cache_write: Tokens::new(7), ..usage(9, 2, 1, 0) }) },
+            Case { name: "realtime",        usage: r#"{"total_tokens":30,"input_tokens":20,"output_tokens":10,"input_token_details":{"text_tokens":5,"audio_tokens":15,"cached_tokens":6,"cached_tokens_details":{"audio_tokens":1}},"output_token_details":{"text_tokens":2,"audio_tokens":8}}"#, read: Some(Usage { input_audio: Tokens::new(15), output_audio: Tokens::new(8), ..usage(20, 6, 10, 0) }) },
             Case { name: "texts",           usage: r#"{"prompt_tokens":"8"}"#,                                read: None },
         ];
         for case in cases {

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::files::{MOST_OBJECTS, StoredFile, lock, page};
 use super::service::Asked;
 use super::shared::Shared;
-use super::wire::{self, Draft, Endpoint, WireError};
+use super::wire::{self, Attached, Draft, Endpoint, WireError};
 
 /// One batch.
 #[derive(Debug, Clone)]
@@ -203,7 +203,7 @@ fn line_answer(
     body: Value,
 ) -> Result<LineDone, WireError> {
     let endpoint = endpoint.ok_or_else(|| WireError::bad_request("Invalid 'url'.", Some("url")))?;
-    let ask = shared.reader.understand(endpoint, body)?;
+    let ask = shared.reader.understand(endpoint, (body, Attached::default()))?;
     if !shared.has_model(&ask.model) {
         return Err(WireError::no_model(&ask.model));
     }

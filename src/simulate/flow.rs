@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::config::RateHeaders;
 use super::engine::{Caller, Cost, Outcome};
+use super::form;
 use super::plan::{Fault, Plan};
 use super::shared::{Admitted, Shared};
 use super::talk::{Body, Talk, broken, share_of, whole};
@@ -27,10 +28,10 @@ pub(super) async fn answer(
     shared: &Arc<Shared>,
     endpoint: Endpoint,
     (key, caller): (&str, &Caller),
-    body: Bytes,
+    (kind, body): (String, Bytes),
 ) -> io::Result<Response<Body>> {
     let arrival = shared.arrival();
-    let ask = match read(shared, endpoint, body).await {
+    let ask = match read(shared, endpoint, (kind, body)).await {
         Ok(ask) => ask,
         Err(error) => return Ok(refused(shared, &error, arrival)),
     };
@@ -38,7 +39,7 @@ pub(super) async fn answer(
     let created = shared.date();
     let draft = Draft::new(&ask, &plan.lengths, &shared.reader.counts, (arrival, created));
     let cost = Cost {
-        prompt: ask.prompt.tokens,
+        prompt: if endpoint.charges_prompt() { ask.prompt.tokens } else { 0 },
         characters: ask.prompt.characters,
         bound: ask.bound,
         generations: ask.generations,
@@ -71,9 +72,14 @@ pub(super) fn refused(shared: &Shared, error: &WireError, arrival: u64) -> Respo
 
 /// Returns a JSON answer.
 pub(super) fn json(status: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(whole(value.to_string()));
+    let mut response = of_kind("application/json", value.to_string().into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn of_kind(kind: &'static str, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(whole(bytes));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -85,12 +91,17 @@ pub(super) fn add_identity(headers: &mut HeaderMap, arrival: u64, processing: Du
 }
 
 /// Reads a body, away from the async threads where it is large.
-async fn read(shared: &Arc<Shared>, endpoint: Endpoint, body: Bytes) -> Result<Ask, WireError> {
-    if body.len() <= LARGE_BODY {
-        return shared.reader.read(endpoint, &body);
+async fn read(
+    shared: &Arc<Shared>,
+    endpoint: Endpoint,
+    (kind, body): (String, Bytes),
+) -> Result<Ask, WireError> {
+    let (reader, size) = (Arc::clone(shared), body.len());
+    let read = move || reader.reader.understand(endpoint, form::body(endpoint, &kind, &body)?);
+    if size <= LARGE_BODY {
+        return read();
     }
-    let shared = Arc::clone(shared);
-    let reading = tokio::task::spawn_blocking(move || shared.reader.read(endpoint, &body));
+    let reading = tokio::task::spawn_blocking(read);
     reading.await.unwrap_or_else(|_| Err(WireError::server_error(false)))
 }
 
@@ -155,7 +166,8 @@ async fn write(
     }
     sleep_until(begin + plan.pace.until(pieces)).await;
     work.done(Outcome::Answered { output: draft.tokens() });
-    Ok(dress(json(StatusCode::OK, &value)))
+    let raw = wire::raw(&ask, &draft).map(|(kind, bytes)| of_kind(kind, bytes));
+    Ok(dress(raw.unwrap_or_else(|| json(StatusCode::OK, &value))))
 }
 
 /// Returns an answer whose body ends before its stated length.

@@ -3,9 +3,9 @@
 //! # What this module owns
 //!
 //! [`engine`], the provider as a state machine in simulated time; [`Provider`], the same behind
-//! sockets: chat completions, completions, responses and embeddings with JSON and event streams,
-//! models, files, batches, `GET /sim/stats` and `POST /sim/reset`; [`HeadStyle`],
-//! the heads of answers for those who play with the engine without sockets.
+//! sockets: chat completions, completions, responses, embeddings, moderations, images, sound and videos
+//! with JSON, forms and event streams, models, files, batches, `GET /sim/stats` and `POST /sim/reset`;
+//! [`HeadStyle`], the heads of answers for those who play with the engine without sockets.
 //!
 //! # What this module does not do
 //!
@@ -27,6 +27,7 @@ mod config;
 pub mod engine;
 mod files;
 mod flow;
+mod form;
 mod head;
 mod multipart;
 mod plan;

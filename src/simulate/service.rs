@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -49,7 +49,8 @@ pub(super) async fn serve(
         }
     };
     let endpoint = Endpoint::at(path);
-    let most = if endpoint.is_some() { LARGEST_JSON } else { LARGEST_FILE };
+    let takes_files = endpoint.is_none_or(Endpoint::takes_forms);
+    let most = if takes_files { LARGEST_FILE } else { LARGEST_JSON };
     let bytes = match Limited::new(body, most).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
@@ -67,7 +68,9 @@ pub(super) async fn serve(
             };
             return Ok(refused(&shared, &error, shared.arrival()));
         }
-        return answer(&shared, endpoint, (&key, &caller), bytes).await;
+        let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let body = (kind.unwrap_or_default().to_owned(), bytes);
+        return answer(&shared, endpoint, (&key, &caller), body).await;
     }
     let asked = Asked { method: &head.method, path, query: head.uri.query(), bytes };
     let mut response = other(&shared, &asked, &caller, &head.headers);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
+use std::time::Duration;
 
 /// A number of tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +147,18 @@ pub struct Usage {
     pub output: Tokens,
     /// The part of `output` that was reasoning.
     pub reasoning: Tokens,
+    /// The part of `input` that was written into the provider's prompt cache.
+    pub cache_write: Tokens,
+    /// The part of `input` that was sound.
+    pub input_audio: Tokens,
+    /// The part of `input` that was images.
+    pub input_image: Tokens,
+    /// The part of `output` that was sound.
+    pub output_audio: Tokens,
+    /// The part of `output` that was images.
+    pub output_image: Tokens,
+    /// How much sound was heard, where that is what is paid.
+    pub heard: Duration,
 }
 
 impl Usage {

@@ -5,6 +5,7 @@
 mod affinity;
 mod cli;
 mod demo;
+mod endpoints;
 mod house;
 mod identity;
 mod keep_alive;

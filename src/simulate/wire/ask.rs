@@ -5,30 +5,18 @@ use serde_json::Value;
 use crate::catalog::{Catalog, ModelFacts};
 use crate::simulate::cache::Front;
 
-use super::embeddings;
+use super::endpoint::Endpoint;
 use super::error::WireError;
 use super::gauge::{Gauge, Measure, TextCounts, items};
+use super::{audio, embeddings, images};
 
-/// What generates text, or vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::simulate) enum Endpoint {
-    Chat,
-    Completions,
-    Responses,
-    Embeddings,
-}
-
-impl Endpoint {
-    /// Returns the endpoint at a path without its `/v1`.
-    pub(in crate::simulate) fn at(path: &str) -> Option<Self> {
-        match path {
-            "/chat/completions" => Some(Self::Chat),
-            "/completions" => Some(Self::Completions),
-            "/responses" => Some(Self::Responses),
-            "/embeddings" => Some(Self::Embeddings),
-            _ => None,
-        }
-    }
+/// What comes with a form beside its texts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::simulate) struct Attached {
+    /// Bytes of sound.
+    pub sound: u64,
+    /// How many images.
+    pub images: u64,
 }
 
 /// A request that was understood.
@@ -55,6 +43,7 @@ pub(in crate::simulate) struct Ask {
     pub shape: Shape,
     /// The body itself, for what answers repeat.
     pub body: Value,
+    pub attached: Attached,
 }
 
 /// What the answer has to look like.
@@ -66,6 +55,8 @@ pub(in crate::simulate) enum Shape {
     Json(Value),
     /// A call of a function, with arguments that fit a schema.
     Call { name: String, schema: Value, named: bool },
+    /// Bytes in base64.
+    Bytes,
 }
 
 /// What reading needs.
@@ -76,35 +67,18 @@ pub(in crate::simulate) struct Reader {
 }
 
 impl Reader {
-    /// Reads the body of a request for `endpoint`.
+    /// Reads the body of a request for `endpoint`, and what comes with it.
     ///
     /// # Errors
     ///
     /// A 400 in OpenAI's shape.
-    pub(in crate::simulate) fn read(
-        &self,
-        endpoint: Endpoint,
-        bytes: &[u8],
-    ) -> Result<Ask, WireError> {
-        let body: Value = serde_json::from_slice(bytes).map_err(|_| {
-            WireError::bad_request(
-                "We could not parse the JSON body of your request. (HINT: This likely means you \
-                 aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, \
-                 but what was sent was not valid JSON.)",
-                None,
-            )
-        })?;
-        self.understand(endpoint, body)
-    }
-
-    /// Reads a body that was parsed before.
     pub(in crate::simulate) fn understand(
         &self,
         endpoint: Endpoint,
-        body: Value,
+        (body, attached): (Value, Attached),
     ) -> Result<Ask, WireError> {
-        let Some(model) = body.get("model").and_then(Value::as_str).filter(|name| !name.is_empty())
-        else {
+        let named = text_of(&body, "model").filter(|name| !name.is_empty());
+        let Some(model) = named.or(endpoint.usual_model()) else {
             let message = "you must provide a model parameter";
             return Err(WireError::bad_request(message, Some("model")));
         };
@@ -115,8 +89,12 @@ impl Reader {
         let shape = match endpoint {
             Endpoint::Chat => measure_chat(&mut gauge, &body)?,
             Endpoint::Completions => measure_prompts(&mut gauge, &body)?,
-            Endpoint::Responses => measure_response(&mut gauge, &body)?,
+            Endpoint::Responses | Endpoint::Compaction | Endpoint::InputTokens => {
+                measure_response(&mut gauge, &body)?
+            }
             Endpoint::Embeddings => measure_inputs(&mut gauge, &body)?,
+            Endpoint::Moderations => measure_judged(&mut gauge, &body)?,
+            _ => measure_media(&mut gauge, endpoint, (&body, &attached))?,
         };
         let bound = bound(endpoint, &body, &facts)?;
         let (choices, generations) = generations(endpoint, &body)?;
@@ -126,7 +104,8 @@ impl Reader {
         let options = body.get("stream_options").unwrap_or(&Value::Null);
         let ask = Ask {
             endpoint,
-            stream: flag(&body, "stream") && endpoint != Endpoint::Embeddings,
+            stream: (flag(&body, "stream") && endpoint.streams())
+                || (endpoint == Endpoint::Speech && text_of(&body, "stream_format") == Some("sse")),
             include_usage: flag(options, "include_usage"),
             bound,
             choices,
@@ -138,6 +117,7 @@ impl Reader {
             shape,
             model,
             body,
+            attached,
         };
         fits_window(&ask, &facts)?;
         if endpoint == Endpoint::Embeddings {
@@ -153,8 +133,7 @@ const USUAL_MAX_OUTPUT: u64 = 16_384;
 fn measure_chat(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
     let messages = items(body.get("messages"));
     if messages.is_empty() {
-        let message = "Missing required parameter: 'messages'.";
-        return Err(WireError::bad_request(message, Some("messages")));
+        return Err(missing("messages"));
     }
     // What can be called is shown to the model first.
     for key in ["tools", "functions"] {
@@ -177,8 +156,7 @@ fn measure_chat(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError>
 fn measure_response(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
     let Some(input) = body.get("input").filter(|input| input.is_string() || input.is_array())
     else {
-        let message = "Missing required parameter: 'input'.";
-        return Err(WireError::bad_request(message, Some("input")));
+        return Err(missing("input"));
     };
     let instructions = body.get("instructions").and_then(Value::as_str);
     gauge.input_items(input, instructions);
@@ -228,8 +206,7 @@ fn measure_prompts(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireErr
 
 fn measure_inputs(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
     let Some(input) = body.get("input") else {
-        let message = "Missing required parameter: 'input'.";
-        return Err(WireError::bad_request(message, Some("input")));
+        return Err(missing("input"));
     };
     measure_texts(gauge, input, "input")?;
     if texts_in(Some(input)) > MOST_INPUTS {
@@ -276,12 +253,62 @@ pub(in crate::simulate) fn texts_in(value: Option<&Value>) -> u64 {
     }
 }
 
+/// Measures what is judged: a text, texts, or the parts of a message.
+fn measure_judged(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
+    let Some(input) = body.get("input") else {
+        return Err(missing("input"));
+    };
+    if items(Some(input)).iter().any(Value::is_object) {
+        gauge.content(Some(input));
+        return Ok(Shape::Text);
+    }
+    measure_texts(gauge, input, "input")?;
+    Ok(Shape::Text)
+}
+
+/// Measures what describes an image, a sound or a video, and what comes with it.
+fn measure_media(
+    gauge: &mut Gauge<'_>,
+    endpoint: Endpoint,
+    (body, attached): (&Value, &Attached),
+) -> Result<Shape, WireError> {
+    let needed = match endpoint {
+        Endpoint::Speech => Some("input"),
+        Endpoint::ImageGenerations | Endpoint::ImageEdits | Endpoint::Videos => Some("prompt"),
+        _ => None,
+    };
+    if let Some(needed) = needed.filter(|needed| text_of(body, needed).is_none()) {
+        return Err(missing(needed));
+    }
+    if endpoint.listens() && attached.sound == 0 {
+        return Err(missing("file"));
+    }
+    for text in ["input", "instructions", "prompt"] {
+        gauge.text(text_of(body, text).unwrap_or_default());
+    }
+    if endpoint.makes_images() {
+        gauge.tokens((attached.images + items(body.get("images")).len() as u64) * images::IMAGE_IN);
+    }
+    gauge.tokens(audio::tokens_of(attached.sound));
+    let is_text = endpoint.listens() || endpoint == Endpoint::Videos;
+    Ok(if is_text { Shape::Text } else { Shape::Bytes })
+}
+
+/// Returns a text of an object.
+pub(in crate::simulate) fn text_of<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get(name).and_then(Value::as_str)
+}
+
+fn missing(param: &'static str) -> WireError {
+    WireError::bad_request(format!("Missing required parameter: '{param}'."), Some(param))
+}
+
 fn bound(endpoint: Endpoint, body: &Value, facts: &ModelFacts) -> Result<Option<u64>, WireError> {
     let names: &[&'static str] = match endpoint {
         Endpoint::Chat => &["max_completion_tokens", "max_tokens"],
         Endpoint::Completions => &["max_tokens"],
         Endpoint::Responses => &["max_output_tokens"],
-        Endpoint::Embeddings => &[],
+        _ => &[],
     };
     for name in names {
         match body.get(name) {
@@ -325,8 +352,9 @@ fn generations(endpoint: Endpoint, body: &Value) -> Result<(u64, u64), WireError
             let best_of = number("best_of")?.max(n);
             Ok((n.saturating_mul(prompts), best_of.saturating_mul(prompts)))
         }
-        Endpoint::Responses => Ok((1, 1)),
-        Endpoint::Embeddings => Ok((0, 0)),
+        endpoint if endpoint.generates_nothing() => Ok((0, 0)),
+        endpoint if endpoint.makes_images() => number("n").map(|n| (n, n)),
+        _ => Ok((1, 1)),
     }
 }
 
@@ -338,7 +366,7 @@ fn fits_window(ask: &Ask, facts: &ModelFacts) -> Result<(), WireError> {
         return Ok(());
     };
     let prompt = ask.prompt.tokens;
-    if ask.endpoint == Endpoint::Embeddings {
+    if ask.endpoint.generates_nothing() {
         return Ok(());
     }
     let bound = if ask.endpoint == Endpoint::Completions { ask.bound.unwrap_or(0) } else { 0 };

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::catalog::Encoding;
 
 use super::ask::{Ask, Shape};
@@ -63,6 +66,7 @@ impl Draft {
                 Shape::Text => {
                     Choice { text: Text::Words { seed, count: *length }, ending: *ending }
                 }
+                Shape::Bytes => Choice { text: bytes(seed, *length), ending: *ending },
                 Shape::Json(schema) | Shape::Call { schema, .. } => {
                     let value = tools::example(schema, seed, 0).to_string();
                     given(&value, ask.bound, counts)
@@ -109,6 +113,17 @@ impl Pace {
         let pieces = pieces.map_or(most, |pieces| u64::try_from(pieces + 1).unwrap_or(u64::MAX));
         pieces.min(most)
     }
+}
+
+/// Writes bytes in base64: three of them are a token, and a piece.
+fn bytes(seed: u64, tokens: u64) -> Text {
+    let bytes: Vec<u8> = (0..tokens)
+        .flat_map(|index| {
+            let [first, second, third, ..] = mix(seed ^ mix(index)).to_le_bytes();
+            [first, second, third]
+        })
+        .collect();
+    Text::given(&STANDARD.encode(bytes), tokens)
 }
 
 /// Writes a given text, cut where it is longer than its bound.

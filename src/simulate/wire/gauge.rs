@@ -188,7 +188,8 @@ impl<'a> Gauge<'a> {
         }
     }
 
-    fn content(&mut self, content: Option<&Value>) {
+    /// Adds a text, or the parts of a message.
+    pub(in crate::simulate) fn content(&mut self, content: Option<&Value>) {
         if let Some(text) = content.and_then(Value::as_str) {
             self.text(text);
         }

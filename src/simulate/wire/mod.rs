@@ -11,13 +11,17 @@
 //! It holds no connection and no limit, and reads no clock.
 
 mod ask;
+mod audio;
 mod chat;
 mod completions;
 mod draft;
 mod embeddings;
+mod endpoint;
 mod error;
 mod gauge;
 mod headers;
+mod images;
+mod moderations;
 mod responses;
 mod script;
 mod tools;
@@ -25,8 +29,10 @@ mod words;
 
 use serde_json::Value;
 
-pub(super) use self::ask::{Ask, Endpoint, Reader};
+pub(super) use self::ask::{Ask, Attached, Reader};
+pub(super) use self::audio::raw;
 pub(super) use self::draft::{Draft, Ending, Pace};
+pub(super) use self::endpoint::Endpoint;
 pub(super) use self::error::WireError;
 pub(super) use self::gauge::TextCounts;
 pub(super) use self::headers::{add, add_rate_limits};
@@ -39,7 +45,17 @@ pub(super) fn object(ask: &Ask, draft: &Draft) -> Result<Value, WireError> {
         Endpoint::Chat => Ok(chat::object(ask, draft)),
         Endpoint::Completions => Ok(completions::object(ask, draft)),
         Endpoint::Responses => Ok(responses::object(ask, draft)),
+        Endpoint::Compaction => Ok(responses::compacted(ask, draft)),
+        Endpoint::InputTokens => Ok(responses::counted(ask)),
         Endpoint::Embeddings => embeddings::object(ask),
+        Endpoint::Moderations => Ok(moderations::object(ask, draft)),
+        Endpoint::ImageGenerations | Endpoint::ImageEdits | Endpoint::ImageVariations => {
+            Ok(images::object(ask, draft))
+        }
+        Endpoint::Speech | Endpoint::Transcriptions | Endpoint::Translations => {
+            Ok(audio::object(ask, draft))
+        }
+        Endpoint::Videos => Ok(moderations::video(ask, draft)),
     }
 }
 
@@ -48,6 +64,8 @@ pub(super) fn script(ask: &Ask, draft: Draft) -> Script {
     match ask.endpoint {
         Endpoint::Completions => completions::script(ask, draft),
         Endpoint::Responses => responses::script(ask, draft),
-        Endpoint::Chat | Endpoint::Embeddings => chat::script(ask, draft),
+        Endpoint::ImageGenerations | Endpoint::ImageEdits => images::script(ask, draft),
+        Endpoint::Speech | Endpoint::Transcriptions => audio::script(ask, draft),
+        _ => chat::script(ask, draft),
     }
 }

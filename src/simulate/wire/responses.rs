@@ -13,6 +13,27 @@ pub(in crate::simulate) fn object(ask: &Ask, draft: &Draft) -> Value {
     response(ask, draft, State::Done)
 }
 
+/// Returns what an input is compacted to: itself, and one item that stands for what went before.
+pub(in crate::simulate) fn compacted(ask: &Ask, draft: &Draft) -> Value {
+    let item = json!({
+        "id": format!("cmp_{}", draft.id),
+        "type": "compaction",
+        "encrypted_content": whole(draft),
+    });
+    json!({
+        "id": format!("resp_{}", draft.id),
+        "object": "response.compaction",
+        "created_at": draft.created,
+        "output": [item],
+        "usage": usage(ask, draft),
+    })
+}
+
+/// Returns how many tokens an input has.
+pub(in crate::simulate) fn counted(ask: &Ask) -> Value {
+    json!({"object": "response.input_tokens", "input_tokens": ask.prompt.tokens})
+}
+
 /// Returns the answer as a stream of events.
 pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
     let mut preface = Events::default();

@@ -64,3 +64,21 @@ pub(in crate::simulate) fn data(out: &mut Vec<u8>, value: &serde_json::Value) {
     out.extend_from_slice(value.to_string().as_bytes());
     out.extend_from_slice(b"\n\n");
 }
+
+/// Sets a field of an object.
+pub(in crate::simulate) fn put(
+    object: &mut serde_json::Value,
+    name: &str,
+    value: impl Into<serde_json::Value>,
+) {
+    if let serde_json::Value::Object(fields) = object {
+        fields.insert(name.into(), value.into());
+    }
+}
+
+/// Appends an event that has its kind as a name, and in its data.
+pub(in crate::simulate) fn event(out: &mut Vec<u8>, kind: &str, mut value: serde_json::Value) {
+    put(&mut value, "type", kind);
+    out.extend_from_slice(format!("event: {kind}\n").as_bytes());
+    data(out, &value);
+}

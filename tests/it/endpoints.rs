@@ -1,0 +1,148 @@
+//! Every metered endpoint through the proxy: the answer is the provider's, and what is settled is what the
+//! provider charged.
+
+use std::time::Duration;
+
+use http::Request;
+use http_body_util::Full;
+use serde_json::{Value, json};
+use sluicegate::server::Running;
+use sluicegate::simulate::engine::Limits;
+use sluicegate::simulate::{Config, Latency, Outputs, Provider};
+
+use crate::house::{Answer, App, one_account, proxy};
+
+/// Starts a provider with small answers that come at once.
+pub(crate) async fn provider() -> Provider {
+    let config = Config {
+        outputs: Outputs { mean: 40.0, sigma: 0.3 },
+        latency: Latency { first_token: Duration::ZERO, per_token: Duration::ZERO, jitter: 0.0 },
+        ..Config::single("sk-sim", Limits::default())
+    };
+    Provider::bind(config).await.expect("a provider")
+}
+
+/// Starts a proxy before it, with the key that the provider knows.
+pub(crate) async fn proxy_of(provider: &Provider) -> Running {
+    proxy(&one_account(&provider.base_url(), "sk-sim", "")).await
+}
+
+/// Returns what the provider was given and wrote, answered or cut.
+pub(crate) fn charged(provider: &Provider) -> u64 {
+    let lanes = provider.stats().lanes;
+    let tallies = lanes.iter().map(|lane| &lane.tally);
+    tallies.map(|it| it.prompt + it.output + it.cut_prompt + it.cut_output).sum()
+}
+
+async fn ask(app: &App, path: &str, body: &Value) -> Answer {
+    app.post(path, &body.to_string()).await
+}
+
+/// A request whose usage is told, by path and body.
+fn told() -> Vec<(&'static str, Value)> {
+    vec![
+        ("/v1/responses", json!({"model": "gpt-4o", "input": "hi"})),
+        ("/v1/responses", json!({"model": "gpt-4o", "input": "hi", "stream": true})),
+        ("/v1/responses/compact", json!({"model": "gpt-4o", "input": "hi"})),
+        ("/v1/embeddings", json!({"model": "text-embedding-3-small", "input": ["a b", "c"]})),
+        ("/v1/images/generations", json!({"model": "gpt-image-1.5", "prompt": "a boat", "n": 2})),
+        (
+            "/v1/images/generations",
+            json!({"model": "gpt-image-1.5", "prompt": "a boat", "stream": true,
+                   "partial_images": 2}),
+        ),
+        (
+            "/v1/images/edits",
+            json!({"model": "gpt-image-1.5", "prompt": "a boat",
+                   "images": [{"image_url": "https://example.com/a.png"}]}),
+        ),
+        (
+            "/v1/audio/speech",
+            json!({"model": "gpt-4o-mini-tts", "input": "hello there", "voice": "alloy",
+                   "stream_format": "sse"}),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_an_answer_tells_is_settled_to_the_token() {
+    for (path, body) in told() {
+        let provider = provider().await;
+        let proxy = proxy_of(&provider).await;
+        let answer = ask(&App::new(proxy.listen(), "notebook"), path, &body).await;
+        assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+        let settled = proxy.proxy().metrics().totals().settled.count();
+        assert_eq!(settled, charged(&provider), "{path} {body}");
+        assert!(settled > 0, "{path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_output_is_settled_by_its_input() {
+    let provider = provider().await;
+    let proxy = proxy_of(&provider).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let parts = json!({"input": [{"type": "text", "text": "is this rude"}]});
+    for body in [json!({"input": "is this rude"}), json!({"input": ["a", "b c"]}), parts] {
+        let answer = ask(&app, "/v1/moderations", &body).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let results = answer.json()["results"].as_array().map(Vec::len);
+        assert_eq!(results, Some(if body["input"][1].is_string() { 2 } else { 1 }));
+        assert_eq!(answer.header("x-sluicegate-count"), Some("approximate"));
+    }
+    assert_eq!(proxy.proxy().metrics().totals().settled.count(), charged(&provider));
+}
+
+#[tokio::test]
+async fn counting_a_prompt_and_ordering_a_video_cost_a_request_alone() {
+    let provider = provider().await;
+    let proxy = proxy_of(&provider).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let input = json!({"model": "gpt-4o", "input": "how long is this?"});
+    let counted = ask(&app, "/v1/responses/input_tokens", &input).await;
+    assert!(counted.json()["input_tokens"].as_u64() > Some(5), "{}", counted.text());
+    let video = ask(&app, "/v1/videos", &json!({"prompt": "a boat", "seconds": "8"})).await;
+    assert_eq!(
+        (&video.json()["seconds"], &video.json()["status"]),
+        (&"8".into(), &"queued".into())
+    );
+    let totals = proxy.proxy().metrics().totals();
+    assert_eq!((totals.requests, totals.settled.count(), charged(&provider)), (2, 0, 0));
+}
+
+#[tokio::test]
+async fn sound_streams_through_and_old_models_tell_no_tokens() {
+    let provider = provider().await;
+    let proxy = proxy_of(&provider).await;
+    let (app, direct) = (App::new(proxy.listen(), "notebook"), App::new(provider.addr(), "sk-sim"));
+    let speech = json!({"model": "tts-1", "input": "hello", "voice": "alloy"}).to_string();
+    let (through, plain) = (
+        app.post("/v1/audio/speech", &speech).await,
+        direct.post("/v1/audio/speech", &speech).await,
+    );
+    assert_eq!(through.0.body(), plain.0.body());
+    assert_eq!(through.header("content-type"), Some("audio/mpeg"));
+    assert!(
+        through.header("x-sluicegate-charged-tokens").is_none(),
+        "its head left before its end"
+    );
+    let boat = json!({"model": "dall-e-3", "prompt": "a boat"});
+    let drawn = ask(&app, "/v1/images/generations", &boat).await;
+    assert!(drawn.json()["data"][0]["url"].is_string(), "{}", drawn.text());
+    assert!(drawn.json().get("usage").is_none());
+}
+
+#[tokio::test]
+async fn a_model_that_must_be_named_is_asked_for() {
+    let provider = provider().await;
+    let proxy = proxy_of(&provider).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let request = Request::post(format!("http://{}/v1/audio/speech", proxy.listen()))
+        .body(Full::from(r#"{"input":"x","voice":"alloy"}"#))
+        .expect("a request");
+    let answer = app.send(request).await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.json()["error"]["param"]),
+        (400, &"model".into())
+    );
+}
