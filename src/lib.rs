@@ -21,7 +21,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`units`], [`clock`] |
-//! | pure cores | [`config`], [`catalog`], [`call`], [`count`], [`limit`], [`auth`], [`line`](mod@line) |
+//! | pure cores | [`config`], [`catalog`], [`packing`], [`call`], [`count`], [`limit`], [`auth`], [`line`](mod@line) |
 //! | effects | [`upstream`], [`admit`], [`settle`], [`relay`], [`telemetry`], [`ledger`] |
 //! | spine | [`proxy`] |
 //! | shells | [`server`], [`admin`], [`cli`], [`simulate`], [`demo`] |
@@ -41,6 +41,7 @@ pub mod demo;
 pub mod ledger;
 pub mod limit;
 pub mod line;
+pub mod packing;
 pub mod proxy;
 pub mod relay;
 pub mod server;

@@ -91,4 +91,24 @@ pub struct Call {
     parts: Parts,
     /// The change that asks for usage, where it is needed.
     splice: Option<Splice>,
+    /// What the client sent, where `body` is what that unpacks to.
+    packed: Option<Bytes>,
+}
+
+impl Call {
+    /// Says that the client sent the body as `packed`. Nothing can be spliced into that, so that a
+    /// stream tells its usage only to who asked.
+    #[must_use]
+    pub fn sent_as(self, packed: Bytes) -> Self {
+        let delivery = match self.delivery {
+            Delivery::Whole => Delivery::Whole,
+            Delivery::Stream { .. } => Delivery::Stream { usage: StreamUsage::Told },
+        };
+        Self { delivery, splice: None, packed: Some(packed), ..self }
+    }
+
+    /// Returns how many bytes it holds.
+    pub fn bytes_held(&self) -> usize {
+        self.body.len() + self.packed.as_ref().map_or(0, Bytes::len)
+    }
 }

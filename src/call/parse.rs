@@ -71,6 +71,7 @@ impl Call {
             parts: fields.parts(endpoint, &body),
             attached: Attached::default(),
             splice,
+            packed: None,
             body,
         })
     }

@@ -11,10 +11,12 @@ use super::parse::Span;
 
 /// Returns the body of `call` with `stream_options.include_usage` set, as pieces to send one after
 /// the other; the client's bytes are shared, not copied. Where the client asked itself, or the
-/// endpoint always tells, the first piece is the body as it came and the others are empty.
+/// endpoint always tells, the first piece is the body as it came, packed if it was, and the others are
+/// empty.
 pub fn splice_include_usage(call: &Call) -> [Bytes; 3] {
     let Some(Splice { start, end, insert }) = call.splice else {
-        return [call.body.clone(), Bytes::new(), Bytes::new()];
+        let as_it_came = call.packed.as_ref().unwrap_or(&call.body);
+        return [as_it_came.clone(), Bytes::new(), Bytes::new()];
     };
     [call.body.slice(..start), Bytes::from_static(insert.as_bytes()), call.body.slice(end..)]
 }

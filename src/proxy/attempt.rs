@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header, response};
 use tokio::time::Instant;
 
+use super::again::{after, after_cut, is_over_limit, unanswered};
 use super::answer::{charge, describe, estimate, limits};
 use super::errand::Errand;
 use super::patience::Backoff;
@@ -18,10 +19,11 @@ use crate::catalog;
 use crate::config::LineMode;
 use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
-use crate::relay::{self, Body, Metering, Read, RelayError, is_binary, is_event_stream};
-use crate::settle::{Ending, Unsettled};
+use crate::packing::Packing;
+use crate::relay::{self, Body, Metering, Read, RelayError, Unpacking, is_binary, is_event_stream};
+use crate::settle::Unsettled;
 use crate::upstream::{
-    self, AccountId, Answer, Came, Change, Finding, SendError, Verdict, classify, hint, outgoing,
+    self, AccountId, Answer, Came, Change, Finding, Reading, Verdict, classify, hint, outgoing,
     returning,
 };
 
@@ -51,11 +53,13 @@ pub(super) struct Try {
 }
 
 /// A request that was sent, until its answer's head is there.
-struct Sent {
+pub(super) struct Sent {
     at: Instant,
-    unsettled: Unsettled,
-    place: Place,
-    account: Option<AccountId>,
+    pub(super) unsettled: Unsettled,
+    pub(super) place: Place,
+    pub(super) account: Option<AccountId>,
+    /// How its answer was asked for.
+    reading: Reading,
 }
 
 /// A request that counts as sent, and what is to be sent.
@@ -105,7 +109,8 @@ impl Proxy {
         };
         let (place, account) = (reservation.place(), reservation.account());
         let base = &self.inner.base_url;
-        let (reading, body) = (going.errand.reading(), going.errand.body());
+        let reading = going.errand.reading(visit.keep_alive.is_some());
+        let body = going.errand.body();
         let request = outgoing(&visit.head, base, credential, reading, body)?;
         let mut record = Box::new(visit.record.clone());
         record.key = Some(credential.label.clone());
@@ -113,7 +118,7 @@ impl Proxy {
         let books = self.books(&record);
         let at = Instant::now();
         let unsettled = Unsettled::new(reservation.commit(at), record, books);
-        Ok((Sent { at, unsettled, place, account }, request))
+        Ok((Sent { at, unsettled, place, account, reading }, request))
     }
 
     async fn answered(
@@ -143,13 +148,18 @@ impl Proxy {
             }
             Errand::Opaque(_) => {
                 sent.unsettled.report(&Finding::of(Verdict::Accepted), &head.headers, now);
-                let idle = self.terms().settings.timeouts.idle;
                 let head = self.head(head, &sent, &levels);
-                sent.unsettled.head_leaves();
-                Response::from_parts(head, relay::pass(body, sent.unsettled, idle))
+                self.unread(sent, (head, body))
             }
         };
         Ok(Outcome::Answered(Box::new(answer)))
+    }
+
+    /// Passes an answer on that nobody reads.
+    fn unread(&self, mut sent: Sent, (head, body): (response::Parts, Answer)) -> Response<Body> {
+        let idle = self.terms().settings.timeouts.idle;
+        sent.unsettled.head_leaves();
+        Response::from_parts(head, relay::pass(body, sent.unsettled, idle))
     }
 
     async fn metered(
@@ -159,6 +169,15 @@ impl Proxy {
         (head, body): (response::Parts, Answer),
         levels: &[QuotaLevel],
     ) -> Result<Response<Body>, RelayError> {
+        let unpacking = match (Packing::of(&head.headers), sent.reading) {
+            (Packing::Plain, _) => Unpacking::Needless,
+            (Packing::Packed(coding), Reading::AsAsked) => Unpacking::Beside(coding),
+            (Packing::Packed(coding), Reading::Plain) => Unpacking::Through(coding),
+            (Packing::Unknown, _) => {
+                let head = self.head(head, &sent, levels);
+                return Ok(self.unread(sent, (head, body)));
+            }
+        };
         let metering = {
             let settings = &self.terms().settings;
             Metering {
@@ -167,6 +186,7 @@ impl Proxy {
                 counter: self.inner.counter.clone(),
                 idle: settings.timeouts.idle,
                 on_disconnect: settings.line.on_disconnect,
+                unpacking,
             }
         };
         let streams = is_event_stream(&head.headers);
@@ -184,19 +204,23 @@ impl Proxy {
                 // What is taken out of the stream makes it shorter.
                 head.headers.remove(header::CONTENT_LENGTH);
             }
+            if matches!(unpacking, Unpacking::Through(_)) {
+                unpack(&mut head.headers);
+            }
             let body = relay::stream(body, sent.unsettled, usage, metering);
             return Ok(Response::from_parts(head, body));
         }
         if is_binary(&head.headers) {
             // Sound is played while it comes; it does not tell what it cost.
-            sent.unsettled.head_leaves();
-            let body = relay::pass(body, sent.unsettled, metering.idle);
-            return Ok(Response::from_parts(head, body));
+            return Ok(self.unread(sent, (head, body)));
         }
         let record = sent.unsettled.record();
         let (model, facts) = (record.model.clone(), record.facts);
         let whole = relay::whole(body, sent.unsettled, metering, MOST_READ_AHEAD).await?;
         self.inner.times.note(&model, Until::End, sent.at.elapsed());
+        if whole.is_unpacked {
+            unpack(&mut head.headers);
+        }
         if let Some(usage) = whole.charged {
             let cost = catalog::price(&facts, &usage).unwrap_or_default();
             charge(&mut head.headers, &usage, cost);
@@ -209,11 +233,21 @@ impl Proxy {
         &self,
         mut sent: Sent,
         going: &mut Try,
-        (head, body): (response::Parts, Answer),
+        (mut head, body): (response::Parts, Answer),
     ) -> Result<Outcome, Failure> {
         let idle = self.terms().settings.timeouts.idle;
         let (bytes, body) = match relay::read(body, idle, MOST_OF_AN_ERROR).await {
-            Ok(Read::Whole(bytes)) => (bytes.clone(), Ok(Body::full(bytes))),
+            Ok(Read::Whole(bytes)) => {
+                let plain = unpacked(&head.headers, &bytes);
+                let body = match &plain {
+                    Some(plain) if sent.reading == Reading::Plain => {
+                        unpack(&mut head.headers);
+                        plain.clone()
+                    }
+                    _ => bytes.clone(),
+                };
+                (plain.unwrap_or(bytes), Ok(Body::full(body)))
+            }
             Ok(Read::TooLarge(body)) => (Bytes::new(), Ok(body)),
             // The status was there before it broke off.
             Err(error) => (Bytes::new(), Err(error)),
@@ -294,95 +328,18 @@ impl Proxy {
     }
 }
 
-/// When to try again, and what account to try last.
-type Elsewhere = (Duration, Option<AccountId>);
-
-/// Returns when and where to try again after an answer that is an error; `None` if its words are the
-/// client's to read.
-fn after(
-    finding: &Finding,
-    change: Change,
-    (account, mode): (Option<AccountId>, LineMode),
-    going: &mut Try,
-) -> Option<Elsewhere> {
-    let Try { errand, backoff } = going;
-    // Where nobody is held, the client hears of a limit itself.
-    let is_heard = is_over_limit(finding) && mode == LineMode::Observe;
-    if is_heard || !errand.is_repeatable() {
-        return None;
-    }
-    let jitter = rand::random::<f64>();
-    match finding.verdict {
-        Verdict::RateLimited | Verdict::SlowDown => {
-            backoff.after_refusal(jitter).map(|after| (after, None))
-        }
-        Verdict::KeyRejected | Verdict::OutOfQuota => match change {
-            // Others are there: they are asked at once.
-            Change::KeyOut(_) | Change::AccountOut(_) => {
-                backoff.elsewhere().map(|after| (after, account))
-            }
-            _ => None,
-        },
-        Verdict::Overloaded | Verdict::ServerError if errand.may_fail_twice() => {
-            backoff.after_failure(jitter).map(|after| (after, account))
-        }
-        Verdict::Overloaded
-        | Verdict::ServerError
-        | Verdict::Fine
-        | Verdict::Accepted
-        | Verdict::BadRequest
-        | Verdict::TooLarge
-        | Verdict::Unreachable => None,
+/// Returns what a packed error says, if it can be read.
+fn unpacked(headers: &HeaderMap, body: &[u8]) -> Option<Bytes> {
+    match Packing::of(headers) {
+        Packing::Packed(coding) => coding.unpack(body, MOST_OF_AN_ERROR).ok(),
+        Packing::Plain | Packing::Unknown => None,
     }
 }
 
-/// Returns when to try again after an answer that broke off before anything of it went to the client; `None` if
-/// it is not tried again.
-fn after_cut(error: &RelayError, Try { errand, backoff }: &mut Try) -> Option<Duration> {
-    let may_repeat = match error {
-        RelayError::Cut(_) => errand.is_repeatable() && errand.is_harmless_twice(),
-        RelayError::Silent { .. } => false,
-    };
-    let after = may_repeat.then(|| backoff.after_failure(rand::random())).flatten();
-    after.inspect(|_| tracing::debug!(%error, "trying again"))
-}
-
-/// Tells whether the same request will be served later.
-const fn is_over_limit(finding: &Finding) -> bool {
-    matches!(finding.verdict, Verdict::RateLimited | Verdict::SlowDown)
-}
-
-/// Deals with a request that got no answer.
-fn unanswered(error: SendError, sent: Sent, going: &mut Try) -> Result<Outcome, Failure> {
-    let Sent { unsettled, place, account, .. } = sent;
-    if !matches!(error, SendError::Upload) {
-        let finding = Finding::of(Verdict::Unreachable);
-        unsettled.report(&finding, &HeaderMap::new(), Instant::now());
-    }
-    let Try { errand, backoff } = going;
-    let may_repeat = match error {
-        SendError::NotSent(_) => errand.is_repeatable(),
-        SendError::NoAnswer(_) => errand.is_repeatable() && errand.is_harmless_twice(),
-        SendError::TimedOut | SendError::Upload => false,
-    };
-    let unsent = error.is_never_sent();
-    if may_repeat && let Some(after) = backoff.after_failure(rand::random()) {
-        tracing::debug!(%error, "trying again");
-        if unsent {
-            unsettled.unsent();
-        } else {
-            unsettled.abandon();
-        }
-        return Ok(Outcome::Again(Retry { place, avoid: account, after }));
-    }
-    let ending = match error {
-        SendError::TimedOut => Ending::TimedOut,
-        SendError::Upload => Ending::ClientGone,
-        SendError::NotSent(_) | SendError::NoAnswer(_) => Ending::Unreachable,
-    };
-    let failure = Failure::from(error);
-    unsettled.unanswered(failure.status().as_u16(), ending, unsent);
-    Err(failure)
+/// Makes the head of a packed answer that of what it unpacks to.
+fn unpack(headers: &mut HeaderMap) {
+    headers.remove(header::CONTENT_ENCODING);
+    headers.remove(header::CONTENT_LENGTH);
 }
 
 /// The most of a JSON answer that is read before its head leaves: so large an answer only comes from

@@ -14,6 +14,7 @@ use super::{Failure, Proxy};
 use crate::call::{Call, Delivery, Endpoint, StreamUsage, splice_include_usage};
 use crate::catalog::ModelFacts;
 use crate::count::{Counter, Demand, Method, Prefix};
+use crate::packing::{Coding, Packing};
 use crate::units::{ModelName, Requests, Tokens};
 use crate::upstream::{Body, Reading};
 
@@ -51,7 +52,7 @@ impl Errand {
     /// Returns how many bytes it holds while it waits.
     pub(super) fn bytes_held(&self) -> usize {
         match self {
-            Self::Metered(call) => call.body.len(),
+            Self::Metered(call) => call.bytes_held(),
             Self::Opaque(_) => 0,
         }
     }
@@ -108,10 +109,7 @@ impl Errand {
     /// Returns the body to send. A body that passes through is there once.
     pub(super) fn body(&mut self) -> Body {
         match self {
-            Self::Metered(call) if call.delivery == SPLICED => {
-                Body::pieces(splice_include_usage(call))
-            }
-            Self::Metered(call) => Body::full(call.body.clone()),
+            Self::Metered(call) => Body::pieces(splice_include_usage(call)),
             Self::Opaque(opaque) => match opaque.body.take_if(|body| !body.is_end_stream()) {
                 Some(body) => {
                     opaque.is_spent = true;
@@ -122,11 +120,11 @@ impl Errand {
         }
     }
 
-    /// Tells whether its answer is read on the way back.
-    pub(super) const fn reading(&self) -> Reading {
+    /// Tells how its answer has to come; one that is `kept` alive becomes a part of another stream.
+    pub(super) fn reading(&self, kept: bool) -> Reading {
         match self {
-            Self::Metered(_) => Reading::Metered,
-            Self::Opaque(_) => Reading::Opaque,
+            Self::Metered(call) if kept || call.delivery == SPLICED => Reading::Plain,
+            Self::Metered(_) | Self::Opaque(_) => Reading::AsAsked,
         }
     }
 }
@@ -161,16 +159,17 @@ fn is_form(kind: &HeaderValue) -> bool {
 
 const FORM: &str = "multipart/form-data";
 
-/// Tells whether a `Content-Encoding` names none.
-fn is_plain(encoding: &HeaderValue) -> bool {
-    encoding.is_empty() || encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-}
-
 /// The longest name of a model that is remembered, in bytes.
 const LONGEST_NAME: usize = 200;
 
 /// How much memory is set aside for a body because its head says so.
 const MOST_ON_TRUST: usize = 1 << 20;
+
+/// How many times its size a body may unpack to: texts rarely get to a tenth, and a few bytes of
+/// nothing but repetition must not take all memory.
+const MOST_GROWTH: usize = 100;
+/// To so much any may.
+const ALWAYS_ROOM: usize = 1 << 20;
 
 const SPLICED: Delivery = Delivery::Stream { usage: StreamUsage::Spliced };
 
@@ -184,13 +183,19 @@ impl Proxy {
         if headers.get(http::header::CONTENT_TYPE).is_some_and(is_form) {
             return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
         }
-        let encoding = headers.get(http::header::CONTENT_ENCODING);
-        if encoding.is_some_and(|encoding| !is_plain(encoding)) {
-            // A compressed body is not read; the provider says whether it takes it.
+        let packing = Packing::of(headers);
+        if packing == Packing::Unknown {
+            // The provider says whether it takes it.
             return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
         }
         let bytes = self.collect(body).await?;
-        let call = Call::parse(endpoint, bytes)?;
+        let call = match packing {
+            Packing::Packed(coding) => {
+                let plain = self.unpack(coding, bytes.clone()).await?;
+                Call::parse(endpoint, plain)?.sent_as(bytes)
+            }
+            Packing::Plain | Packing::Unknown => Call::parse(endpoint, bytes)?,
+        };
         visit.record.model = fit_to_keep(&call.model);
         visit.record.facts = self.inner.catalog.facts(call.model.as_str());
         (visit.record.demand, visit.prefix) = self.weigh(&call, visit.record.facts).await;
@@ -229,6 +234,19 @@ impl Proxy {
             };
             (demand, Prefix::default())
         })
+    }
+
+    /// Unpacks a body where that holds up nobody, as many at a time as there are cores.
+    async fn unpack(&self, coding: Coding, packed: Bytes) -> Result<Bytes, Failure> {
+        let limit = self.terms().settings.server.max_body;
+        let room = limit.min(packed.len().saturating_mul(MOST_GROWTH).max(ALWAYS_ROOM));
+        let turn = Arc::clone(&self.inner.counting).acquire_owned().await;
+        let unpacked = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            coding.unpack(&packed, room)
+        });
+        // Only a runtime that shuts down drops the task.
+        Ok(unpacked.await.map_err(|_| Failure::Dropped)??)
     }
 
     async fn collect(&self, mut body: Incoming) -> Result<Bytes, Failure> {

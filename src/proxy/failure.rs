@@ -13,6 +13,7 @@ use crate::admit::Refusal;
 use crate::auth::AuthError;
 use crate::call::CallError;
 use crate::limit::QuotaKind;
+use crate::packing::UnpackError;
 use crate::relay::{Body, RelayError};
 use crate::settle::Record;
 use crate::upstream::{RequestError, SendError};
@@ -41,6 +42,9 @@ pub enum Failure {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The body cannot be unpacked.
+    #[error("the body cannot be read: {0}")]
+    Unpack(#[from] UnpackError),
     /// The client stopped sending its body.
     #[error("the body did not come in time; `timeouts.client` sets the limit")]
     BodyTooSlow,
@@ -71,8 +75,13 @@ impl Failure {
             Self::Auth(_) => "unauthorized",
             Self::Foreign(_) => "foreign",
             Self::Method => "method",
-            Self::Wish(_) | Self::Call(_) | Self::Request(_) => "bad_request",
-            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::Wish(_)
+            | Self::Call(_)
+            | Self::Request(_)
+            | Self::Unpack(UnpackError::Broken) => "bad_request",
+            Self::BodyTooLarge { .. } | Self::Unpack(UnpackError::TooLarge { .. }) => {
+                "body_too_large"
+            }
             Self::BodyTooSlow | Self::Body(_) => "body_broken",
             Self::Refused(Refusal::TooLarge { .. }) => "too_large",
             Self::Refused(_) => "refused_in_line",
@@ -152,8 +161,12 @@ impl Failure {
                 Shape { param: Some(error.param()), ..bad(StatusCode::BAD_REQUEST) }
             }
             Self::Call(error) => Shape { param: error.param(), ..bad(StatusCode::BAD_REQUEST) },
-            Self::Request(_) | Self::Body(_) => bad(StatusCode::BAD_REQUEST),
-            Self::BodyTooLarge { .. } => bad(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::Request(_) | Self::Body(_) | Self::Unpack(UnpackError::Broken) => {
+                bad(StatusCode::BAD_REQUEST)
+            }
+            Self::BodyTooLarge { .. } | Self::Unpack(UnpackError::TooLarge { .. }) => {
+                bad(StatusCode::PAYLOAD_TOO_LARGE)
+            }
             Self::BodyTooSlow => bad(StatusCode::REQUEST_TIMEOUT),
             Self::Refused(refusal) => of_refusal(refusal),
             // The log has the same word.

@@ -16,6 +16,7 @@
 //! 2. Nothing is repeated after the first byte went to the client.
 //! 3. Every request ends in one answer, and leaves one log line.
 
+mod again;
 mod answer;
 mod attempt;
 mod errand;

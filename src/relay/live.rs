@@ -11,10 +11,9 @@ use http_body::{Frame, SizeHint};
 use tokio::runtime::Handle;
 
 use super::RelayError;
-use super::meter::Meter;
+use super::meter::{Meter, ReadWhole};
 use super::source::{NextFrame, Source};
 use crate::settle::Ending;
-use crate::units::Usage;
 use crate::upstream::Answer;
 
 /// An answer on its way from the provider to the client.
@@ -58,10 +57,11 @@ impl Live {
                 return Poll::Ready(None);
             }
             match ready!(self.source.poll_frame(context)) {
-                Some(Ok(frame)) => self.take(frame),
-                Some(Err(error)) => {
-                    self.fail();
-                    return Poll::Ready(Some(Err(error)));
+                Some(frame) => {
+                    if let Err(error) = frame.and_then(|frame| self.take(frame)) {
+                        self.fail();
+                        return Poll::Ready(Some(Err(error)));
+                    }
                 }
                 None => {
                     self.is_ended = true;
@@ -72,11 +72,11 @@ impl Live {
     }
 
     /// Takes a frame of the source and queues what the client gets of it.
-    fn take(&mut self, frame: Frame<Bytes>) {
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<(), RelayError> {
         match frame.into_data() {
             Ok(piece) => {
                 let piece = match &mut self.meter {
-                    Some(meter) => meter.feed(piece),
+                    Some(meter) => meter.feed(piece)?,
                     None => piece,
                 };
                 self.queue_data(piece);
@@ -87,6 +87,7 @@ impl Live {
                 self.queue.push_back(trailers);
             }
         }
+        Ok(())
     }
 
     /// Settles an answer that came to its end.
@@ -161,9 +162,8 @@ impl Live {
         Ok(Gathered::Whole)
     }
 
-    /// Settles an answer that was gathered as a whole; returns its data, its trailers and what it
-    /// is charged.
-    pub(super) async fn end_whole(&mut self) -> (Bytes, Option<HeaderMap>, Option<Usage>) {
+    /// Settles an answer that was gathered as a whole; returns what was read of it, and its trailers.
+    pub(super) async fn end_whole(&mut self) -> (ReadWhole, Option<HeaderMap>) {
         let mut pieces = Vec::new();
         let mut trailers = None;
         for frame in self.queue.drain(..) {
@@ -173,11 +173,11 @@ impl Live {
             }
         }
         let data = join(pieces);
-        let charged = match self.meter.take() {
-            Some(meter) => meter.end_whole(data.clone()).await,
-            None => None,
+        let read = match self.meter.take() {
+            Some(meter) => meter.end_whole(data).await,
+            None => ReadWhole::unread(data),
         };
-        (data, trailers, charged)
+        (read, trailers)
     }
 
     /// Reads the rest of an answer that no client waits for.

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::Metering;
 use super::due::Due;
 use super::heard::{Heard, count_body};
 use super::sse::Reader;
 use super::usage::usage_of_body;
+use super::{Metering, Unpacking};
 use crate::call::{Product, StreamUsage};
 use crate::config::Disconnect;
+use crate::packing::{UnpackError, Unpacker};
 use crate::settle::Ending;
 use crate::units::{Tokens, Usage};
 
@@ -27,7 +28,13 @@ pub(super) struct Meter {
 #[derive(Debug)]
 enum Reading {
     /// As events that pass.
-    Stream { reader: Reader, is_spliced: bool, heard: Heard, metering: Metering },
+    Stream {
+        reader: Reader,
+        heard: Heard,
+        /// Boxed, for few are packed.
+        unpacker: Option<Box<Unpacker>>,
+        metering: Metering,
+    },
     /// When it is there as a whole.
     Whole { metering: Metering },
     /// Not at all.
@@ -37,10 +44,15 @@ enum Reading {
 impl Meter {
     /// Creates a meter of an answer that comes as events.
     pub(super) fn of_stream(due: Due, usage: StreamUsage, metering: Metering) -> Self {
-        let is_spliced = usage == StreamUsage::Spliced;
         let reader = Reader::new(usage);
         let heard = Heard::default();
-        Self { due, reading: Reading::Stream { reader, is_spliced, heard, metering } }
+        let unpacker = match metering.unpacking {
+            Unpacking::Needless => None,
+            Unpacking::Beside(coding) | Unpacking::Through(coding) => {
+                Some(Box::new(Unpacker::new(coding)))
+            }
+        };
+        Self { due, reading: Reading::Stream { reader, heard, unpacker, metering } }
     }
 
     /// Creates a meter of an answer that is gathered before it is sent.
@@ -59,12 +71,30 @@ impl Meter {
     }
 
     /// Takes a piece of the answer and returns what of it goes on to the client.
-    pub(super) fn feed(&mut self, piece: Bytes) -> Bytes {
-        let Reading::Stream { reader, heard, .. } = &mut self.reading else { return piece };
-        if reader.usage().is_none() {
-            heard.hear(&piece);
+    ///
+    /// # Errors
+    ///
+    /// Returns why it cannot be unpacked, where the client gets it unpacked.
+    pub(super) fn feed(&mut self, piece: Bytes) -> Result<Bytes, UnpackError> {
+        let Reading::Stream { reader, heard, unpacker, metering, .. } = &mut self.reading else {
+            return Ok(piece);
+        };
+        let mut read = |plain: Bytes| {
+            if reader.usage().is_none() {
+                heard.hear(&plain);
+            }
+            reader.feed(plain)
+        };
+        let Some(unpacker) = unpacker else { return Ok(read(piece)) };
+        let unpacked = unpacker.feed(&piece, MOST_OF_A_PIECE);
+        match metering.unpacking {
+            Unpacking::Through(_) => unpacked.map(read),
+            Unpacking::Needless | Unpacking::Beside(_) => {
+                // What cannot be read is the client's to read.
+                let _read = unpacked.map(read);
+                Ok(piece)
+            }
         }
-        reader.feed(piece)
     }
 
     /// Ends the input and returns what was held back of it.
@@ -77,7 +107,12 @@ impl Meter {
 
     /// Tells whether the client may get other bytes than the provider sent.
     pub(super) fn is_editing(&self) -> bool {
-        matches!(self.reading, Reading::Stream { is_spliced: true, .. })
+        match &self.reading {
+            Reading::Stream { reader, metering, .. } => {
+                reader.is_editing() || matches!(metering.unpacking, Unpacking::Through(_))
+            }
+            Reading::Whole { .. } | Reading::Blind => false,
+        }
     }
 
     /// Tells whether the answer is to be read to its end when the client has hung up.
@@ -101,32 +136,34 @@ impl Meter {
         self.close(ending);
     }
 
-    /// Closes an answer that came whole, and returns what it is charged.
+    /// Closes an answer that came whole, and returns what was read of it.
     ///
     /// The request is settled even if the future is dropped.
-    pub(super) async fn end_whole(self, body: Bytes) -> Option<Usage> {
+    pub(super) async fn end_whole(self, body: Bytes) -> ReadWhole {
         let Reading::Whole { metering } = self.reading else {
             self.due.keep(Ending::Counted);
-            return None;
+            return ReadWhole::unread(body);
         };
-        if let Some(usage) = usage_of_body(metering.endpoint, &body) {
+        if metering.unpacking == Unpacking::Needless
+            && let Some(usage) = usage_of_body(metering.endpoint, &body)
+        {
             self.due.settle(&usage, Ending::Reported);
-            return Some(usage);
+            return ReadWhole { charged: Some(usage), ..ReadWhole::unread(body) };
         }
-        let text = match metering.endpoint.product() {
-            Product::Text => Text::Body(body),
-            // Models that do not tell know no tokens, but for those of their input.
-            Product::Images | Product::Sound | Product::Figures | Product::NoTokens => Text::None,
-        };
-        let count = Count { due: self.due, metering, text, ending: Ending::Counted };
-        tokio::task::spawn_blocking(|| count.settle()).await.ok()
+        let (due, packed) = (self.due, body.clone());
+        let read = tokio::task::spawn_blocking(|| read_whole(due, metering, packed));
+        // Only a runtime that stops drops it.
+        read.await.unwrap_or_else(|_| ReadWhole::unread(body))
     }
 
     fn close(self, ending: Ending) {
-        let Reading::Stream { reader, heard, metering, .. } = self.reading else {
+        let Reading::Stream { reader, heard, unpacker, metering, .. } = self.reading else {
             self.due.keep(ending);
             return;
         };
+        if unpacker.is_some_and(|unpacker| unpacker.is_over()) {
+            return self.due.keep(ending);
+        }
         let Some(usage) = reader.usage() else {
             let text = if heard.is_empty() { Text::None } else { Text::Heard(heard) };
             Count { due: self.due, metering, text, ending }.settle_aside();
@@ -137,6 +174,63 @@ impl Meter {
         self.due.settle(&usage, if is_whole { Ending::Reported } else { ending });
     }
 }
+
+/// What was read of an answer that came whole.
+#[derive(Debug)]
+pub(super) struct ReadWhole {
+    /// What the client gets.
+    pub(super) data: Bytes,
+    /// Whether that was unpacked.
+    pub(super) is_unpacked: bool,
+    /// What the request was settled with.
+    pub(super) charged: Option<Usage>,
+}
+
+impl ReadWhole {
+    /// An answer of which nothing was learned.
+    pub(super) fn unread(data: Bytes) -> Self {
+        Self { data, is_unpacked: false, charged: None }
+    }
+}
+
+/// Reads an answer that is packed, or must be counted, and settles its request.
+fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
+    let plain = match metering.unpacking {
+        Unpacking::Needless => Ok(body.clone()),
+        Unpacking::Beside(coding) | Unpacking::Through(coding) => {
+            coding.unpack(&body, MOST_UNPACKED)
+        }
+    };
+    let Ok(plain) = plain else {
+        due.keep(Ending::Counted);
+        return ReadWhole::unread(body);
+    };
+    let is_unpacked = matches!(metering.unpacking, Unpacking::Through(_));
+    let data = if is_unpacked { plain.clone() } else { body };
+    let reported = usage_of_body(metering.endpoint, &plain);
+    let usage = match reported {
+        Some(usage) => {
+            due.settle(&usage, Ending::Reported);
+            usage
+        }
+        None => {
+            let text = match metering.endpoint.product() {
+                Product::Text => Text::Body(plain),
+                // Models that do not tell know no tokens, but for those of their input.
+                Product::Images | Product::Sound | Product::Figures | Product::NoTokens => {
+                    Text::None
+                }
+            };
+            Count { due, metering, text, ending: Ending::Counted }.settle()
+        }
+    };
+    ReadWhole { data, is_unpacked, charged: Some(usage) }
+}
+
+/// The most that a piece of a stream may unpack to.
+const MOST_OF_A_PIECE: usize = 16 << 20;
+/// The most that a whole answer may unpack to.
+const MOST_UNPACKED: usize = 64 << 20;
 
 /// A request whose output must be counted because nobody told it.
 #[derive(Debug)]

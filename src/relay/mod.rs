@@ -9,7 +9,7 @@
 //! # What this module does not do
 //!
 //! No headers: whoever calls [`stream`] with [`StreamUsage::Spliced`] must take a `content-length`
-//! out of the answer, and must have asked for an answer without `content-encoding`. No retries: by
+//! out of the answer, and with [`Unpacking::Through`] its `content-encoding`, too. No retries: by
 //! the time a body is here, the answer's headers were good.
 //!
 //! # Invariants
@@ -45,6 +45,7 @@ use crate::call::{Endpoint, StreamUsage};
 use crate::catalog::Encoding;
 use crate::config::Disconnect;
 use crate::count::Counter;
+use crate::packing::{Coding, UnpackError};
 use crate::settle::Unsettled;
 use crate::upstream::Answer;
 
@@ -61,6 +62,19 @@ pub struct Metering {
     pub idle: Duration,
     /// What becomes of the answer when the client hangs up.
     pub on_disconnect: Disconnect,
+    /// How a compressed answer is read.
+    pub unpacking: Unpacking,
+}
+
+/// How an answer is unpacked on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpacking {
+    /// It is plain.
+    Needless,
+    /// To be read, beside the packed bytes that the client gets.
+    Beside(Coding),
+    /// For the client as well, whose answer is changed.
+    Through(Coding),
 }
 
 /// Why an answer ended before its end.
@@ -72,6 +86,10 @@ pub enum RelayError {
     /// The provider's connection broke.
     #[error("the provider broke off its answer")]
     Cut(#[source] hyper::Error),
+
+    /// It cannot be unpacked, but must be.
+    #[error("the provider's answer cannot be read")]
+    Packed(#[from] UnpackError),
 
     /// The provider sent nothing for too long.
     #[error("the provider sent nothing for {timeout:?} in the middle of its answer")]

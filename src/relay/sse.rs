@@ -81,6 +81,11 @@ impl Reader {
         self.seen.is_some_and(|seen| seen.event != EventKind::Partial)
     }
 
+    /// Tells whether the client may get other bytes than come in.
+    pub fn is_editing(&self) -> bool {
+        self.mode == StreamUsage::Spliced
+    }
+
     /// Takes the next piece of the stream and returns what goes on to the client, maybe nothing.
     ///
     /// The piece itself is returned, uncopied, where nothing in it is to be changed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::live::{Gathered, Live, Slot};
-use super::meter::Meter;
+use super::meter::{Meter, ReadWhole};
 use super::{Body, Metering, RelayError};
 use crate::settle::Unsettled;
 use crate::units::Usage;
@@ -14,8 +14,10 @@ use crate::upstream::Answer;
 /// A metered answer that was read ahead.
 #[derive(Debug)]
 pub struct Whole {
-    /// The provider's very bytes.
+    /// The provider's very bytes, unless they were unpacked.
     pub body: Body,
+    /// Whether they were unpacked for the client, so that `content-encoding` is not true any more.
+    pub is_unpacked: bool,
     /// What the request was settled with; `None` if the answer is too large to be read ahead: it
     /// streams, and its estimate stays debited.
     pub charged: Option<Usage>,
@@ -45,14 +47,17 @@ pub async fn whole(
 pub(super) async fn gather(live: Live, limit: usize) -> Result<Whole, RelayError> {
     let mut slot = Slot::new(live.gathering(limit));
     let Some(live) = slot.live_mut() else {
-        return Ok(Whole { body: Body::empty(), charged: None });
+        return Ok(Whole { body: Body::empty(), is_unpacked: false, charged: None });
     };
     match live.gather().await? {
         Gathered::Whole => {
-            let (data, trailers, charged) = live.end_whole().await;
-            Ok(Whole { body: Body::gathered(data, trailers), charged })
+            let (read, trailers) = live.end_whole().await;
+            let ReadWhole { data, is_unpacked, charged } = read;
+            Ok(Whole { body: Body::gathered(data, trailers), is_unpacked, charged })
         }
-        Gathered::TooLarge => Ok(Whole { body: Body::from_slot(slot), charged: None }),
+        Gathered::TooLarge => {
+            Ok(Whole { body: Body::from_slot(slot), is_unpacked: false, charged: None })
+        }
     }
 }
 
@@ -74,7 +79,7 @@ pub enum Read {
 pub async fn read(answer: Answer, idle: Duration, limit: usize) -> Result<Read, RelayError> {
     let mut live = Live::unmetered(answer, idle).gathering(limit);
     match live.gather().await? {
-        Gathered::Whole => Ok(Read::Whole(live.end_whole().await.0)),
+        Gathered::Whole => Ok(Read::Whole(live.end_whole().await.0.data)),
         Gathered::TooLarge => Ok(Read::TooLarge(Body::live(live))),
     }
 }

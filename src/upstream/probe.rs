@@ -32,7 +32,7 @@ pub async fn try_key(
     head.method = Method::GET;
     head.uri = Uri::from_static("/models");
     head.headers = HeaderMap::new();
-    let Ok(request) = outgoing(&head, base, credential, Reading::Metered, Body::empty()) else {
+    let Ok(request) = outgoing(&head, base, credential, Reading::Plain, Body::empty()) else {
         return Err(SendError::NotSent(None));
     };
     let answer = client.send(request).await?;

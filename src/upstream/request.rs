@@ -8,8 +8,8 @@
 //! - Where we pay, every credential of the client's is dropped: `Authorization`, `x-api-key`,
 //!   `api-key`, `cookie`, `OpenAI-Organization`, `OpenAI-Project`. Where the client pays, they are
 //!   passed on as they came.
-//! - Where an answer is read for its usage, `accept-encoding` becomes `identity`: an answer cannot
-//!   be read compressed, and what the client then gets is the same answer in plain.
+//! - Where an answer is changed on its way back, `accept-encoding` becomes `identity`. Else the
+//!   client's is passed on, and what comes is read beside its packed bytes.
 
 use http::header::{self, HeaderName};
 use http::uri::{PathAndQuery, Scheme};
@@ -19,13 +19,13 @@ use thiserror::Error;
 use super::body::Body;
 use super::credential::{Authorization, Credential};
 
-/// Whether the answer of a request is read on its way back.
+/// How the answer of a request is to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// For its usage: it has to come uncompressed.
-    Metered,
-    /// Not at all: it comes as the client wants it.
-    Opaque,
+    /// Uncompressed: it is changed on its way back.
+    Plain,
+    /// As the client takes it.
+    AsAsked,
 }
 
 /// Why a request cannot be sent on.
@@ -96,7 +96,7 @@ fn sent_on(client: &HeaderMap, credential: &Credential, reading: Reading) -> Hea
             headers.insert(PROJECT, project.clone());
         }
     }
-    if reading == Reading::Metered {
+    if reading == Reading::Plain {
         headers.insert(header::ACCEPT_ENCODING, IDENTITY);
     }
     headers
@@ -247,7 +247,7 @@ mod tests {
         for (base, path, expected) in cases {
             let base: Uri = base.parse().expect("a URL");
             let request =
-                outgoing(&head(path, &[]), &base, &clients(), Reading::Opaque, Body::empty());
+                outgoing(&head(path, &[]), &base, &clients(), Reading::AsAsked, Body::empty());
             assert_eq!(request.expect("a URL").uri().to_string(), expected, "{path}");
         }
     }
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_path_that_is_no_path_is_refused() {
         let base = Uri::from_static("https://a.b/v1");
-        let refused = outgoing(&head("*", &[]), &base, &clients(), Reading::Opaque, Body::empty());
+        let refused = outgoing(&head("*", &[]), &base, &clients(), Reading::AsAsked, Body::empty());
         assert_eq!(refused.err(), Some(RequestError::Path));
     }
 
@@ -272,7 +272,7 @@ mod tests {
                 ("x-custom", "kept"),
             ],
         );
-        let request = sent(&head, &ours(Some("org-ours")), Reading::Opaque);
+        let request = sent(&head, &ours(Some("org-ours")), Reading::AsAsked);
         let expected = [
             ("x-custom", "kept"),
             ("authorization", "Bearer sk-ours"),
@@ -285,7 +285,7 @@ mod tests {
     fn where_the_client_pays_its_credentials_are_passed_on() {
         let headers = [("authorization", "Bearer sk-app"), ("openai-organization", "org-app")];
         let head = head("/v1/embeddings", &headers);
-        assert_eq!(lines(&sent(&head, &clients(), Reading::Opaque)), headers);
+        assert_eq!(lines(&sent(&head, &clients(), Reading::AsAsked)), headers);
     }
 
     #[test]
@@ -314,7 +314,7 @@ mod tests {
             ("x-stainless-retry-count", "0"),
             ("accept-encoding", "gzip, deflate"),
         ];
-        assert_eq!(lines(&sent(&head, &clients(), Reading::Opaque)), expected);
+        assert_eq!(lines(&sent(&head, &clients(), Reading::AsAsked)), expected);
     }
 
     #[test]
@@ -325,15 +325,15 @@ mod tests {
             ("http://a.b/v1", &[("te", "trailers"), ("connection", "te")]),
         ] {
             let base: Uri = base.parse().expect("a URL");
-            let request = outgoing(&head, &base, &clients(), Reading::Opaque, Body::empty());
+            let request = outgoing(&head, &base, &clients(), Reading::AsAsked, Body::empty());
             assert_eq!(lines(&request.expect("a URL")), expected, "{base}");
         }
     }
 
     #[test]
-    fn an_answer_that_is_metered_comes_uncompressed() {
+    fn an_answer_that_is_changed_comes_uncompressed() {
         let head = head("/v1/embeddings", &[("accept-encoding", "gzip, deflate")]);
-        let request = sent(&head, &clients(), Reading::Metered);
+        let request = sent(&head, &clients(), Reading::Plain);
         assert_eq!(lines(&request), [("accept-encoding", "identity")]);
     }
 

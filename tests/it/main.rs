@@ -23,3 +23,4 @@ mod told;
 mod upstream;
 mod wire;
 mod wire_http;
+mod wire_packed;

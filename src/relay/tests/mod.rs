@@ -18,7 +18,7 @@ use super::due::Due;
 use super::live::Live;
 use super::meter::Meter;
 use super::whole::gather;
-use super::{Body, Metering};
+use super::{Body, Metering, Unpacking};
 use crate::call::{Endpoint, StreamUsage};
 use crate::catalog::Encoding;
 use crate::config::{Disconnect, TimeoutSettings};
@@ -198,6 +198,7 @@ fn metering(on_disconnect: Disconnect) -> Metering {
         counter: Counter::new(),
         idle: IDLE,
         on_disconnect,
+        unpacking: Unpacking::Needless,
     }
 }
 

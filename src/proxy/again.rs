@@ -1,0 +1,112 @@
+//! Decides whether a request is tried again, when, and where.
+//!
+//! # What this module does not do
+//!
+//! It sends nothing: [`super::attempt`] does, and the loop around it goes back into the line.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use super::Failure;
+use super::attempt::{Outcome, Retry, Sent, Try};
+use crate::config::LineMode;
+use crate::relay::RelayError;
+use crate::settle::Ending;
+use crate::upstream::{AccountId, Change, Finding, SendError, Verdict};
+
+/// When to try again, and what account to try last.
+pub(super) type Elsewhere = (Duration, Option<AccountId>);
+
+/// Returns when and where to try again after an answer that is an error; `None` if its words are the
+/// client's to read.
+pub(super) fn after(
+    finding: &Finding,
+    change: Change,
+    (account, mode): (Option<AccountId>, LineMode),
+    going: &mut Try,
+) -> Option<Elsewhere> {
+    let Try { errand, backoff } = going;
+    // Where nobody is held, the client hears of a limit itself.
+    let is_heard = is_over_limit(finding) && mode == LineMode::Observe;
+    if is_heard || !errand.is_repeatable() {
+        return None;
+    }
+    let jitter = rand::random::<f64>();
+    match finding.verdict {
+        Verdict::RateLimited | Verdict::SlowDown => {
+            backoff.after_refusal(jitter).map(|after| (after, None))
+        }
+        Verdict::KeyRejected | Verdict::OutOfQuota => match change {
+            // Others are there: they are asked at once.
+            Change::KeyOut(_) | Change::AccountOut(_) => {
+                backoff.elsewhere().map(|after| (after, account))
+            }
+            _ => None,
+        },
+        Verdict::Overloaded | Verdict::ServerError if errand.may_fail_twice() => {
+            backoff.after_failure(jitter).map(|after| (after, account))
+        }
+        Verdict::Overloaded
+        | Verdict::ServerError
+        | Verdict::Fine
+        | Verdict::Accepted
+        | Verdict::BadRequest
+        | Verdict::TooLarge
+        | Verdict::Unreachable => None,
+    }
+}
+
+/// Returns when to try again after an answer that broke off before anything of it went to the client; `None` if
+/// it is not tried again.
+pub(super) fn after_cut(error: &RelayError, Try { errand, backoff }: &mut Try) -> Option<Duration> {
+    let may_repeat = match error {
+        RelayError::Cut(_) => errand.is_repeatable() && errand.is_harmless_twice(),
+        RelayError::Packed(_) | RelayError::Silent { .. } => false,
+    };
+    let after = may_repeat.then(|| backoff.after_failure(rand::random())).flatten();
+    after.inspect(|_| tracing::debug!(%error, "trying again"))
+}
+
+/// Tells whether the same request will be served later.
+pub(super) const fn is_over_limit(finding: &Finding) -> bool {
+    matches!(finding.verdict, Verdict::RateLimited | Verdict::SlowDown)
+}
+
+/// Deals with a request that got no answer.
+pub(super) fn unanswered(
+    error: SendError,
+    sent: Sent,
+    going: &mut Try,
+) -> Result<Outcome, Failure> {
+    let Sent { unsettled, place, account, .. } = sent;
+    if !matches!(error, SendError::Upload) {
+        let finding = Finding::of(Verdict::Unreachable);
+        unsettled.report(&finding, &HeaderMap::new(), Instant::now());
+    }
+    let Try { errand, backoff } = going;
+    let may_repeat = match error {
+        SendError::NotSent(_) => errand.is_repeatable(),
+        SendError::NoAnswer(_) => errand.is_repeatable() && errand.is_harmless_twice(),
+        SendError::TimedOut | SendError::Upload => false,
+    };
+    let unsent = error.is_never_sent();
+    if may_repeat && let Some(after) = backoff.after_failure(rand::random()) {
+        tracing::debug!(%error, "trying again");
+        if unsent {
+            unsettled.unsent();
+        } else {
+            unsettled.abandon();
+        }
+        return Ok(Outcome::Again(Retry { place, avoid: account, after }));
+    }
+    let ending = match error {
+        SendError::TimedOut => Ending::TimedOut,
+        SendError::Upload => Ending::ClientGone,
+        SendError::NotSent(_) | SendError::NoAnswer(_) => Ending::Unreachable,
+    };
+    let failure = Failure::from(error);
+    unsettled.unanswered(failure.status().as_u16(), ending, unsent);
+    Err(failure)
+}
