@@ -27,6 +27,8 @@ pub(super) struct Live {
     /// How many bytes may be read ahead.
     gather_limit: usize,
     is_ended: bool,
+    /// Why it broke off, once all that came before is with the client.
+    broken: Option<Box<RelayError>>,
 }
 
 impl Live {
@@ -38,7 +40,8 @@ impl Live {
     /// Wraps an answer that nobody meters.
     pub(super) fn unmetered(answer: Answer, idle: Duration) -> Self {
         let source = Source::new(answer, idle);
-        Self { source, queue: VecDeque::new(), meter: None, gather_limit: 0, is_ended: false }
+        let queue = VecDeque::new();
+        Self { source, queue, meter: None, gather_limit: 0, is_ended: false, broken: None }
     }
 
     /// Lets `limit` bytes of the answer be read ahead; more than none.
@@ -53,6 +56,9 @@ impl Live {
             if let Some(frame) = self.queue.pop_front() {
                 return Poll::Ready(Some(Ok(frame)));
             }
+            if let Some(error) = self.broken.take() {
+                return Poll::Ready(Some(Err(*error)));
+            }
             if self.is_ended {
                 return Poll::Ready(None);
             }
@@ -60,7 +66,11 @@ impl Live {
                 Some(frame) => {
                     if let Err(error) = frame.and_then(|frame| self.take(frame)) {
                         self.fail();
-                        return Poll::Ready(Some(Err(error)));
+                        // A server drops what it has not written yet when a body fails; it writes
+                        // when there is nothing for the moment.
+                        self.broken = Some(Box::new(error));
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
                 }
                 None => {
@@ -121,7 +131,7 @@ impl Live {
     /// Tells whether nothing more will come.
     pub(super) fn is_end_stream(&self) -> bool {
         let is_read = self.is_ended || self.meter.is_none() && self.source.is_end_stream();
-        is_read && self.queue.is_empty()
+        is_read && self.broken.is_none() && self.queue.is_empty()
     }
 
     /// Returns how many bytes the client will still get, as far as that is known.

@@ -22,5 +22,6 @@ mod simulate;
 mod told;
 mod upstream;
 mod wire;
+mod wire_bytes;
 mod wire_http;
 mod wire_packed;

@@ -280,6 +280,10 @@ impl Provider {
         self.heard.lock().expect("not poisoned").clone()
     }
 
+    pub(crate) fn heard_last(&self) -> Message {
+        self.heard.lock().expect("not poisoned").last().expect("a request").clone()
+    }
+
     /// Waits until a connection was closed by who asks.
     pub(crate) async fn left(&self) {
         self.left.subscribe().wait_for(|left| *left > 0).await.expect("the provider lives");

@@ -71,7 +71,7 @@ async fn a_packed_request_is_counted_and_goes_as_it_came() {
             assert_eq!(answer.text(), SAID, "{coding}");
             assert_eq!(answer.header("x-sluicegate-estimated-tokens"), Some("16"), "{coding}");
             assert_eq!(answer.header("x-sluicegate-count"), Some("exact"), "{coding}");
-            let heard = provider.heard().pop().expect("a request");
+            let heard = provider.heard_last();
             assert_eq!(heard.body, body, "{coding}");
             assert_eq!(heard.header("content-encoding"), Some(coding));
             assert_eq!(heard.header("accept-encoding"), None, "nobody asked for any");
