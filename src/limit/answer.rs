@@ -33,6 +33,7 @@ impl Lane {
         if let Some(tried) = debit.tries.filter(|_| !refused) {
             self.hold = self.hold.filter(|hold| !hold.is_of(tried));
         }
+        self.dared(debit, refused, now);
         if refused {
             debit.refusal = Some(Box::new(Refused {
                 arithmetic: hint.refusal,
@@ -80,9 +81,9 @@ impl Lane {
         let kind = arithmetic.map_or(by_words, blamed);
         let retry_after = said.and_then(|said| said.retry_after);
         let wait = retry_after.map_or(minute / 120, nanos).min(minute);
-        // Where headers tell the level, it knows better than a wait that was rounded up.
+        // Where its headers tell the level, that knows better than a wait that was rounded up.
         let bank = self.banks.iter().find(|bank| bank.kind == kind);
-        let numbers = bank.is_some_and(|bank| bank.statements > 0);
+        let numbers = debit.told && bank.is_some_and(|bank| bank.statements > 0);
         let longest = if numbers { minute / 30 } else { minute };
         let mut hold = Hold::new(kind, now.plus(wait.min(longest).max(1)), now);
         if bank.is_some() && arithmetic.is_some_and(|told| told.used.is_some()) {
@@ -162,6 +163,7 @@ impl Lane {
             now,
             grace,
             refused,
+            sized: debit.bounded == Bounded::Known,
             before: mark.since(&self.traffic.before(debit.at.minus(grace))),
             after,
             settled: self.traffic.upto(known).since(&mark),
@@ -204,10 +206,10 @@ impl Lane {
             Period::Minute => minute,
             Period::Day => day,
         };
-        let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) else {
-            let left = hint.remaining.map(float);
-            return self.add_bank((kind, hint.limit, left), debit, around);
-        };
+        if self.banks.iter().all(|bank| bank.kind != kind) {
+            self.add_bank((kind, hint.limit, hint.remaining.map(float)), debit, around);
+        }
+        let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) else { return };
         let guesses = debit.sent.as_deref().map(Sent::guesses);
         bank.hear(hint, guesses, debit.left_behind, around);
     }
@@ -220,13 +222,11 @@ impl Lane {
         around: &Circumstances,
     ) {
         let kind = blamed(*refusal);
-        let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) else {
+        if refusal.limit > 0 && self.banks.iter().all(|bank| bank.kind != kind) {
             let left = refusal.used.map(|used| float(refusal.limit) - float(used));
-            if refusal.limit > 0 {
-                self.add_bank((kind, refusal.limit, left), debit, around);
-            }
-            return;
-        };
+            self.add_bank((kind, refusal.limit, left), debit, around);
+        }
+        let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) else { return };
         if refusal.limit > 0 {
             bank.learn_limit(refusal.limit, debit.at, around.now);
         }

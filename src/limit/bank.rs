@@ -169,14 +169,25 @@ impl Bank {
         debits.max().unwrap_or(0)
     }
 
-    /// Returns when every plausible belief has room; `now` if they have, [`NEVER`] where it takes an
-    /// answer.
-    pub(super) fn when(&mut self, need: &Need<'_>, now: Moment) -> Moment {
+    /// Returns when every plausible belief has room and the margin is left, and when the likeliest has
+    /// room at all; `now` if they have, [`NEVER`] where it takes an answer.
+    pub(super) fn when(&mut self, need: &Need<'_>, now: Moment) -> (Moment, Moment) {
+        let margin = self.margin.at(self.limit(), need.minute, now);
+        let surely = self.latest(self.mask, margin, need, now);
+        if surely <= now {
+            return (now, now);
+        }
+        let likeliest = self.mask & bit(self.best);
+        let likeliest = if likeliest == 0 { self.mask } else { likeliest };
+        (surely, self.latest(likeliest, 0, need, now))
+    }
+
+    /// Returns when the beliefs of `mask` have room that leaves `margin`.
+    fn latest(&mut self, mask: u32, margin: u64, need: &Need<'_>, now: Moment) -> Moment {
         let limit = self.limit();
-        let margin = self.margin.at(limit, need.minute, now);
         let mut latest = now;
         for (i, belief) in self.beliefs.iter_mut().enumerate() {
-            if self.mask & bit(i) == 0 {
+            if mask & bit(i) == 0 {
                 continue;
             }
             let charging = belief.charging(need.leading);
@@ -328,7 +339,7 @@ impl Bank {
     ) {
         for belief in &mut self.beliefs {
             let others = others.of(self.kind, belief.charging(leading));
-            belief.meter.debit(used.saturating_add(others), now, grace);
+            belief.begin_used(used, others, now, grace);
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Debit {
     pub(super) probing: bool,
     /// The try of a hold that it is.
     pub(super) tries: Option<Try>,
+    /// Whether it relies on the likeliest belief alone.
+    pub(super) dares: bool,
     pub(super) stage: Stage,
     /// Whether the answer told the provider's counters.
     pub(super) told: bool,

@@ -44,10 +44,16 @@ impl Bank {
             let guess = guesses.and_then(|guesses| guesses.get(self.first + i));
             // What it says of a window that has ended since is of no use, but for that end.
             let present = left_behind & lane_bit(self.first + i) == 0;
-            if let Some((left, guess)) = left.zip(guess).filter(|_| present) {
-                let judged = belief.judge(self.kind, (guess, left), looser, around);
-                miss += judged.miss;
-                width = judged.width;
+            match (left.filter(|_| present), guess) {
+                (Some(left), Some(guess)) => {
+                    let judged = belief.judge(self.kind, (guess, left), looser, around);
+                    miss += judged.miss;
+                    width = judged.width;
+                }
+                (Some(left), None) => {
+                    miss += belief.surplus(self.kind, (hint.limit, left), around);
+                }
+                (None, _) => {}
             }
             *found = (miss / size, width / size);
         }
@@ -75,21 +81,24 @@ impl Bank {
         let tokens_per_nano = float(self.limit()) / float(self.window);
         for (i, belief) in self.beliefs.iter_mut().enumerate() {
             let Some(left) = left(belief) else { continue };
-            let Some(guess) = guesses.get(self.first + i) else { continue };
-            if left_behind & lane_bit(self.first + i) == 0 {
+            if left_behind & lane_bit(self.first + i) != 0 {
+                continue;
+            }
+            let size = self.size.max(1.0);
+            let (mut miss, mut width) = (0.0, f64::INFINITY);
+            if let Some(guess) = guesses.get(self.first + i) {
                 // `left` is as if it had been counted.
                 let counted = Circumstances { refused: false, ..*around };
                 let judged = belief.judge(self.kind, (guess, left), false, &counted);
-                let size = self.size.max(1.0);
-                let mut miss = judged.miss;
-                if let Some(said) = said {
-                    let late = belief.wait_miss(said, self.window, around);
-                    miss += float(late) * tokens_per_nano;
-                    let charging = belief.charging(around.leading);
-                    miss += if said.may_be(charging, &around.charge) { 0.0 } else { size };
-                }
-                belief.score.take(miss / size, judged.width / size, 0.0);
+                (miss, width) = (judged.miss, judged.width);
+                let late = said.map_or(0, |said| belief.wait_miss(said, self.window, around));
+                miss += float(late) * tokens_per_nano;
             }
+            let charging = belief.charging(around.leading);
+            if said.is_some_and(|said| !said.may_be(charging, &around.charge)) {
+                miss += size;
+            }
+            belief.score.take(miss / size, width / size, 0.0);
         }
         if self.statements > 0 {
             return self.weigh(ENOUGH);

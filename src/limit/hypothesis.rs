@@ -30,6 +30,8 @@ pub(super) struct Hypothesis {
     shift: f64,
     /// The part of it that followed the provider's level.
     followed: f64,
+    /// What may be counted twice here, which is no miss.
+    twice: f64,
     offset: Offset,
     /// In which of the meter's windows that was.
     era: Moment,
@@ -58,6 +60,8 @@ pub(super) struct Circumstances {
     pub(super) grace: u64,
     /// Whether it was refused, so that its debit may not have been made.
     pub(super) refused: bool,
+    /// Whether its size is known here: an output bound that it did not state is assumed.
+    pub(super) sized: bool,
     /// What was sent so shortly before that it may have got there later.
     pub(super) before: Totals,
     /// What was sent after it and may have got there earlier.
@@ -118,10 +122,19 @@ impl Hypothesis {
             score: Score::default(),
             shift: 0.0,
             followed: 0.0,
+            twice: 0.0,
             offset: Offset::default(),
             era: Moment::default(),
             end: None,
         }
+    }
+
+    /// Begins with so much that is used, and with what `others` under way were debited, of which it may be
+    /// a part.
+    pub(super) fn begin_used(&mut self, used: u64, others: u64, now: Moment, grace: u64) {
+        self.meter.debit(used.saturating_add(others), now, grace);
+        self.offset.widen(float(others));
+        self.twice += float(others);
     }
 
     /// Returns how tokens are charged by this belief.
@@ -156,6 +169,7 @@ impl Hypothesis {
             // A new window has begun, in which nobody else used anything yet.
             self.era = era;
             self.followed = 0.0;
+            self.twice = 0.0;
             self.offset.reset();
         }
         let mut told = self.interval(kind, guess, left, around);
@@ -165,7 +179,25 @@ impl Hypothesis {
         let found = self.offset.take(told);
         self.followed += found.by;
         self.shift_by(found.by, around.now);
-        Judged { miss: found.by.abs().max(found.gap.abs()), width: told.most - told.least }
+        let once = found.by.clamp(0.0, self.twice);
+        self.twice -= once;
+        Judged { miss: (found.by - once).abs().max(found.gap.abs()), width: told.most - told.least }
+    }
+
+    /// Returns by how much more is left of `limit` than a request could leave that nothing was predicted of:
+    /// at least its own debit is gone.
+    pub(super) fn surplus(
+        &self,
+        kind: QuotaKind,
+        (limit, left): (u64, Span),
+        around: &Circumstances,
+    ) -> f64 {
+        if around.refused || !around.sized {
+            return 0.0;
+        }
+        let own = around.charge.of(kind, self.charging(around.leading));
+        let own = own.saturating_sub(around.unheard.slack);
+        (left.least + float(own) - float(limit)).max(0.0)
     }
 
     /// Returns how far the provider's `reset` is from what this way of counting would say, in
@@ -324,6 +356,7 @@ mod tests {
                 now,
                 grace: 0,
                 refused: false,
+                sized: true,
                 before: Totals::default(),
                 after: Totals::default(),
                 settled: Totals::default(),

@@ -1,13 +1,12 @@
 //! The quotas that one account grants one limit group: all of them are debited, or none.
 
-use std::cell::OnceCell;
-
 use tokio::time::Instant;
 
-use super::bank::{Bank, Need, Settled};
+use super::bank::{Bank, Settled};
 use super::charge::Charge;
 use super::contact::{Contact, Grace};
 use super::debit::{Bounded, Debit, MOST_TOLD, Sent, Stage};
+use super::doubt::Doubt;
 use super::estimate::Estimates;
 use super::hold::Hold;
 use super::hypothesis::Prediction;
@@ -20,7 +19,7 @@ use super::ramp::Ramp;
 use super::settings::{Charging, LaneSettings};
 use super::slots::Slots;
 use super::traffic::Traffic;
-use super::under_way::{Back, UnderWay};
+use super::under_way::UnderWay;
 use super::{Cost, QuotaKind, Shortfall, Spare};
 use crate::count::Demand;
 use crate::units::Usage;
@@ -49,6 +48,7 @@ pub struct Lane {
     pub(super) slots: Slots,
     /// What holds it back after a refusal.
     pub(super) hold: Option<Hold>,
+    pub(super) doubt: Doubt,
     /// When the provider answered last.
     pub(super) heard: Moment,
     /// What was debited since the lane's memory was kept last.
@@ -90,6 +90,7 @@ impl Lane {
             open: Open::default(),
             slots: Slots::new(settings.concurrency),
             hold: None,
+            doubt: Doubt::default(),
             heard: begin,
             drift: Charge::default(),
             has_headers: false,
@@ -127,8 +128,10 @@ impl Lane {
         let mut latest = self.first_contact(&offer, now).max(self.unbounded_turn(&offer, now));
         latest = latest.max(self.restrained(&offer.charge, now));
         latest = latest.max(self.hold.and_then(|hold| hold.wait(now)));
+        let mut dares = false;
         if exceeded.is_none() {
-            latest = latest.max(self.fits_quotas(&offer, (spare, None), now));
+            let (held, tries) = self.held_by_quotas(&offer, spare, now);
+            (latest, dares) = (latest.max(held), tries);
         }
         if let Some(Wait { at, quota }) = latest.filter(|wait| wait.at > now) {
             if at == NEVER {
@@ -136,7 +139,8 @@ impl Lane {
             }
             return Err(Shortfall::Later { quota, at: self.time.instant(at) });
         }
-        Ok(self.take(&offer, now))
+        let debit = self.take(&offer, now);
+        Ok(Debit { dares, ..debit })
     }
 
     /// Debits every quota, into debt where there is no room.
@@ -175,6 +179,7 @@ impl Lane {
             bounded: offer.bounded,
             probing: !self.contact.is_made(),
             tries,
+            dares: false,
             stage: Stage::Reserved,
             told: false,
             left_behind: 0,
@@ -301,38 +306,6 @@ impl Lane {
             (_, Some(0)) => Err(Shortfall::AfterAnswer { quota }),
             _ => Ok(()),
         }
-    }
-
-    /// Returns when all quotas have room, and which is the last of them, if so much comes `back` of what
-    /// is under way.
-    pub(super) fn fits_quotas(
-        &mut self,
-        offer: &Offer,
-        (spare, back): (Spare, Option<&Back>),
-        now: Moment,
-    ) -> Option<Wait> {
-        let output = self.outputs.most(offer.bound);
-        let mut need = Need {
-            charge: offer.charge,
-            leading: self.leading,
-            output: (output, self.outputs.sum(1, output)),
-            under_way: &self.under_way,
-            outputs: &self.outputs,
-            dues: OnceCell::new(),
-            spare: 0,
-            back,
-            minute: nanos(self.settings.minute),
-            grace: self.grace.nanos(),
-        };
-        let grace = need.grace;
-        let mut latest = None;
-        for bank in &mut self.banks {
-            need.spare = spare.of(bank.kind);
-            need.grace = if bank.kind.is_slice() { self.grace.jitter() } else { grace };
-            let at = bank.when(&need, now);
-            latest = latest.max(Some(Wait { at, quota: bank.kind }));
-        }
-        latest
     }
 
     /// Before the first answer, lets few requests go: a twentieth of what is configured, but one.

@@ -31,6 +31,7 @@ mod charge;
 mod contact;
 mod cost;
 mod debit;
+mod doubt;
 mod estimate;
 mod hearing;
 mod hint;

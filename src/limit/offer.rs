@@ -75,8 +75,8 @@ impl Lane {
     ) -> Instant {
         let now = self.time.advance(now);
         let offer = self.offer(demand);
-        let latest = self.fits_quotas(&offer, (spare, Some(back)), now);
-        self.time.instant(latest.map_or(now, |wait| wait.at))
+        let room = self.fits_quotas(&offer, (spare, Some(back)), now);
+        self.time.instant(room.surely.map_or(now, |wait| wait.at))
     }
 
     /// Tells whether one request may try a limit that it exceeds.

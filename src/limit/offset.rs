@@ -62,6 +62,12 @@ impl Offset {
         Found { gap, by }
     }
 
+    /// Takes in that up to `tokens` of what our meter counts may not be used at the provider, or may be
+    /// counted twice here.
+    pub(super) fn widen(&mut self, tokens: f64) {
+        self.held.most += tokens;
+    }
+
     /// Forgets what was known: both are taken to be level.
     pub(super) fn reset(&mut self) {
         *self = Self::default();
@@ -87,6 +93,14 @@ mod tests {
         assert_eq!(offset.take(span(100.0, 700.0)), Found { gap: 0.0, by: 100.0 }, "up, too");
         assert_eq!(offset.take(span(-50.0, 90.0)), Found { gap: 0.0, by: 0.0 }, "0 to 90 are left");
         assert_eq!(offset.take(span(91.0, 200.0)).gap, 1.0, "which excludes 91");
+    }
+
+    #[test]
+    fn what_may_be_counted_twice_is_no_contradiction() {
+        let mut offset = Offset::default();
+        offset.widen(500.0);
+        assert_eq!(offset.take(span(300.0, 400.0)), Found { gap: 0.0, by: 300.0 });
+        assert_eq!(offset.take(span(150.0, 200.0)).gap, 50.0, "by more than that");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Score {
 }
 
 /// Returns a bit for each belief that may be true: those that miss little more than the best. With
-/// fewer than `enough` answers seen, all may.
+/// fewer than `enough` answers seen, all may that none of them contradicted outright.
 ///
 /// Who is out (not in `before`) comes back only by missing less than all who are in: a quota that
 /// is used up looks much the same to all beliefs, so that time alone acquits nobody.
@@ -63,13 +63,15 @@ pub(super) fn plausible(
         } else {
             score.miss < best_within
         };
-        close || score.seen < enough
+        close || score.seen < enough && score.miss <= best + CONTRADICTED
     };
     numbered().filter(may_be_true).fold(0, |mask, (bit, _)| mask | bit)
 }
 
 /// A single answer counts for no more than this.
 const WORST: f64 = 4.0;
+/// One answer that is off by half a request leaves so much.
+const CONTRADICTED: f64 = 0.25;
 /// An answer tells two beliefs apart where it is off by so many requests more to one.
 const APART: f64 = 0.5;
 /// So many answers are weighed heavily.
@@ -101,11 +103,17 @@ mod tests {
     }
 
     #[test]
-    fn until_enough_answers_were_seen_all_beliefs_are_plausible() {
-        let few = [score(&[0.0; 4]), score(&[4.0; 4])];
+    fn until_enough_answers_were_seen_all_that_none_contradicted_are_plausible() {
+        let few = [score(&[0.0; 4]), score(&[0.2; 4])];
         assert_eq!(plausible(few.into_iter(), 5, 0b11), 0b11);
-        let enough = [score(&[0.0; 5]), score(&[4.0; 5])];
+        let enough = [score(&[0.0; 5]), score(&[0.2; 5])];
         assert_eq!(plausible(enough.into_iter(), 5, 0b11), 0b01);
+    }
+
+    #[test]
+    fn one_answer_that_is_off_by_a_request_is_enough() {
+        let one = [score(&[0.0]), score(&[1.0])];
+        assert_eq!(plausible(one.into_iter(), 5, 0b11), 0b01);
     }
 
     #[test]

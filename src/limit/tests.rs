@@ -324,7 +324,8 @@ fn a_single_higher_level_is_not_believed() {
 #[test]
 fn limits_are_taken_over_and_told_apart_by_their_window() {
     let begin = Instant::now();
-    let mut lane = Lane::new(LaneSettings::default(), begin);
+    let refunds = LaneSettings { charging: Some(Charging::Refund), ..LaneSettings::default() };
+    let mut lane = Lane::new(refunds, begin);
     let mut debit =
         lane.try_reserve(&demand(10, Some(10)), Spare::default(), begin).expect("the first may go");
     lane.sent(&mut debit, begin);

@@ -10,3 +10,4 @@ mod peers;
 mod play;
 mod quota;
 mod truth;
+mod unresolved;
