@@ -12,7 +12,7 @@ use super::settings::{
     TimeoutSettings,
 };
 use super::upstreams::upstreams;
-use super::values::{AtLeastOne, BaseUrl, Bytes, Text};
+use super::values::{AtLeastOne, BaseUrl, Bytes, Origins, Text};
 
 /// Reads everything; `None` only if `check` has a problem to show for it.
 pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Settings> {
@@ -79,13 +79,19 @@ struct Server {
     admin: Located<SocketAddr>,
     max_body: Located<Bytes>,
     max_connections: usize,
+    cors_origins: Origins,
 }
 
 impl Server {
     fn settings(self) -> ServerSettings {
-        let Self { listen, admin, max_body, max_connections } = self;
-        let max_body = max_body.value.0;
-        ServerSettings { listen: listen.value, admin: admin.value, max_body, max_connections }
+        let Self { listen, admin, max_body, max_connections, cors_origins } = self;
+        ServerSettings {
+            listen: listen.value,
+            admin: admin.value,
+            max_body: max_body.value.0,
+            max_connections,
+            cors_origins: cors_origins.0,
+        }
     }
 }
 
@@ -131,12 +137,14 @@ fn server(mut section: Section, check: &mut Check<'_>) -> Option<Server> {
     let admin = section.require("admin", check);
     let max_body = section.require::<Bytes>("max_body", check);
     let max_connections = count(&mut section, "max_connections", check);
+    let cors_origins = section.require::<Origins>("cors_origins", check);
     section.finish(check);
     Some(Server {
         listen: listen?,
         admin: admin?,
         max_body: max_body?,
         max_connections: max_connections?,
+        cors_origins: cors_origins?.value,
     })
 }
 

@@ -211,12 +211,17 @@ fn list(table: &RawTable, path: &str, into: &mut Vec<Effective>) {
         let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
         match &raw.value {
             RawValue::Table(below) => list(below, &path, into),
-            RawValue::List(items) if !items.is_empty() => {
+            RawValue::List(items) if items.iter().any(|item| item.value.is_table()) => {
                 for (index, item) in items.iter().enumerate() {
                     if let RawValue::Table(below) = &item.value {
                         list(below, &format!("{path}[{}]", name_of(below, index)), into);
                     }
                 }
+            }
+            RawValue::List(items) => {
+                let items: Vec<_> = items.iter().map(|item| item.value.shown(key)).collect();
+                let (value, origin) = (format!("[{}]", items.join(", ")), raw.origin.clone());
+                into.push(Effective { key: path, value, origin });
             }
             value => {
                 let origin = raw.origin.clone();

@@ -128,6 +128,11 @@ impl RawValue {
         }
     }
 
+    /// Tells whether it is a table.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self, Self::Table(_))
+    }
+
     /// Describes the value for people; what may be a secret is masked.
     pub(super) fn shown(&self, key: &str) -> String {
         match self {

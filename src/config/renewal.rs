@@ -52,6 +52,7 @@ impl Settings {
         stays("server.listen", server.listen == other.listen);
         stays("server.admin", server.admin == other.admin);
         stays("server.max_connections", server.max_connections == other.max_connections);
+        stays("server.cors_origins", server.cors_origins == other.cors_origins);
         stays("data_dir", self.data_dir == next.data_dir);
         stays("log", self.log == next.log);
         stays("timeouts", self.timeouts == next.timeouts);

@@ -91,6 +91,8 @@ pub struct ServerSettings {
     pub max_body: usize,
     /// The most connections at one time.
     pub max_connections: usize,
+    /// The origins whose web pages may ask and read answers, such as `https://chat.example`.
+    pub cors_origins: Vec<String>,
 }
 
 /// How log lines are written.

@@ -231,7 +231,7 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
 
 #[test]
 fn rules_are_shown_by_their_number_and_apps_by_their_name() {
-    let text = "[[rules]]\nmodel = \"*-mini\"\nclass = \"batch\"\n[[upstreams]]\naccounts = \
+    let text = "[server]\ncors_origins = [\"https://Chat.example\", \"http://localhost:3000\"]\n[[rules]]\nmodel = \"*-mini\"\nclass = \"batch\"\n[[upstreams]]\naccounts = \
                 [{ name = \"a\", keys = [{ key = \"y\" }] }]\n[[apps]]\nname = \"ui\"\nkey = \"x\"\nweight = 300";
     let loaded = Machine::with_file(text).loaded();
     let shown = |key: &str| {
@@ -242,6 +242,14 @@ fn rules_are_shown_by_their_number_and_apps_by_their_name() {
     assert_eq!(shown("rules[1].class"), Some("\"batch\""));
     assert_eq!(shown("apps[ui].weight"), Some("300"));
     assert_eq!(shown("upstreams[openai].dialect"), Some("\"auto\" (openai)"));
+    assert_eq!(
+        shown("server.cors_origins"),
+        Some("[\"https://Chat.example\", \"http://localhost:3000\"]")
+    );
+    assert_eq!(
+        loaded.settings.server.cors_origins,
+        ["https://chat.example", "http://localhost:3000"]
+    );
 }
 
 #[test]

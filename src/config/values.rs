@@ -32,6 +32,27 @@ pub(super) struct Label(pub(super) String);
 #[derive(Debug, Clone)]
 pub(super) struct BaseUrl(pub(super) Uri);
 
+/// Origins of web pages, in lower case.
+#[derive(Debug, Clone)]
+pub(super) struct Origins(pub(super) Vec<String>);
+
+impl FromRaw for Origins {
+    const RULE: &'static str = "must be a list of origins as browsers write them, without a path: \
+                                [\"https://chat.example\", \"http://localhost:3000\"]";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        let RawValue::List(items) = value else { return None };
+        let origins = items.iter().map(|item| {
+            let text = item.value.as_text()?;
+            let (scheme, host) = text.split_once("://")?;
+            let fine = |c: char| c.is_ascii_graphic() && !"/?#@*,\\".contains(c);
+            let is_origin = !scheme.is_empty() && !host.is_empty() && host.chars().all(fine);
+            (is_origin && scheme.chars().all(fine)).then(|| text.to_ascii_lowercase())
+        });
+        origins.collect::<Option<_>>().map(Self)
+    }
+}
+
 impl FromRaw for String {
     const RULE: &'static str = "must be a text in quotes that is not empty";
 

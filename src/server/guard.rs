@@ -8,15 +8,19 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 ///
 /// A browser names the page in `Origin`, and the name it looked up in `Host`; with DNS rebinding that name
 /// points here. Names of this machine and bare addresses are fine, as is a request without
-/// `Origin`. Where there are several names, all have to be.
-pub(super) fn objection(headers: &HeaderMap, uri: &Uri) -> Option<&'static str> {
+/// `Origin`, and one from an origin that is `known`. Where there are several names, all have to be.
+pub(super) fn objection(
+    headers: &HeaderMap,
+    uri: &Uri,
+    known: impl Fn(&HeaderValue) -> bool,
+) -> Option<&'static str> {
     let is_here = |origin: &HeaderValue| {
         origin.to_str().is_ok_and(|origin| {
             origin.split_once("://").is_some_and(|(_, authority)| is_local_authority(authority))
         })
     };
-    if !headers.get_all(header::ORIGIN).iter().all(is_here) {
-        return Some("the `Origin` header names a web page of another site");
+    if !headers.get_all(header::ORIGIN).iter().all(|origin| is_here(origin) || known(origin)) {
+        return Some(OTHER_SITE);
     }
     let given = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));
     // HTTP/2 carries the authority in the request's URI, and a request to a forward proxy does.
@@ -24,6 +28,9 @@ pub(super) fn objection(headers: &HeaderMap, uri: &Uri) -> Option<&'static str> 
     let fine = hosts.all(|host| host.is_empty() || is_local_authority(host) || is_address(host));
     (!fine).then_some("the `Host` header names neither this machine nor an address")
 }
+
+/// What is wrong with a web page of an origin that is not known.
+pub(super) const OTHER_SITE: &str = "the `Origin` header names a web page of another site";
 
 fn is_local_authority(authority: &str) -> bool {
     let host = host_of(authority);
@@ -67,7 +74,7 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(header::ORIGIN, origin.parse().expect("a header value"));
             }
-            let objection = objection(&headers, &Uri::from_static("/v1/models"));
+            let objection = objection(&headers, &Uri::from_static("/v1/models"), |_| false);
             assert_eq!(objection.is_none(), let_in, "{host} {origin:?}: {objection:?}");
         }
     }
@@ -86,9 +93,10 @@ mod tests {
             (HeaderMap::from_iter(origins.map(|origin| (header::ORIGIN, origin))),                        ours.clone()),
         ];
         for (headers, uri) in cases {
-            assert!(objection(&headers, &uri).is_some(), "{headers:?} {uri}");
+            assert!(objection(&headers, &uri, |_| false).is_some(), "{headers:?} {uri}");
         }
         let headers = HeaderMap::from_iter([(header::HOST, here)]);
-        assert_eq!(objection(&headers, &Uri::from_static("http://127.0.0.1:8484/line")), None);
+        let uri = Uri::from_static("http://127.0.0.1:8484/line");
+        assert_eq!(objection(&headers, &uri, |_| false), None);
     }
 }

@@ -14,6 +14,7 @@
 //! 1. After a stop nothing new is accepted, and what is under way may end, for as long as
 //!    `timeouts.drain` says.
 
+mod cors;
 mod guard;
 mod keeping;
 mod listener;
@@ -23,7 +24,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use http::Request;
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -31,6 +32,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::cors::{Cors, Wish, permit, show};
+use self::guard::OTHER_SITE;
 use self::keeping::Keeper;
 use self::listener::Bounds;
 use crate::admin::Admin;
@@ -104,7 +107,7 @@ pub async fn start(
         listener,
         bounds,
         stopped.clone(),
-        answers(proxy.clone(), listen),
+        answers(proxy.clone(), listen, Cors::new(&server.cors_origins)),
     ));
     let pages = Admin::new(proxy.admission().clone(), proxy.metrics().clone());
     // Monitors are few, and are served until the proxy has drained.
@@ -112,7 +115,7 @@ pub async fn start(
     let told = stopped.clone();
     let guarded = admin.ip().is_loopback();
     let page = move |request: Request<Incoming>, _peer| {
-        let objection = objection(guarded, &request);
+        let objection = objection(guarded, &request, |_| false);
         let answer = objection.map_or_else(
             || pages.answer(&request, *told.borrow()),
             |objection| pages.turn_away(objection),
@@ -188,23 +191,35 @@ impl Running {
 fn answers(
     proxy: Proxy,
     listen: SocketAddr,
+    cors: Cors,
 ) -> impl Fn(Request<Incoming>, SocketAddr) -> Answering + Clone + Send + 'static {
     let guarded = listen.ip().is_loopback();
     move |request, peer| {
-        let proxy = proxy.clone();
+        let (proxy, cors) = (proxy.clone(), cors.clone());
         Box::pin(async move {
-            match objection(guarded, &request) {
-                Some(objection) => proxy.turn_away(request, objection),
-                None => proxy.answer(request, peer).await,
+            let origin = cors.origin(request.headers());
+            if let Some(objection) = objection(guarded, &request, |origin| cors.lets_in(origin)) {
+                return proxy.turn_away(request, objection);
             }
+            let mut answer = match (Wish::of(&request), origin.clone()) {
+                (Wish::Answer, _) => proxy.answer(request, peer).await,
+                (Wish::Permission, Some(origin)) => return permit(request.headers(), origin),
+                (Wish::Permission, None) => proxy.turn_away(request, OTHER_SITE),
+            };
+            show(answer.headers_mut(), origin);
+            answer
         })
     }
 }
 
-/// Tells what is wrong with a request that comes from a web page; only listeners on loopback are
-/// guarded, others ask for keys.
-fn objection(guarded: bool, request: &Request<Incoming>) -> Option<&'static str> {
-    if guarded { guard::objection(request.headers(), request.uri()) } else { None }
+/// Tells what is wrong with a request that comes from a web page whose origin is not `known`; only
+/// listeners on loopback are guarded, others ask for keys.
+fn objection(
+    guarded: bool,
+    request: &Request<Incoming>,
+    known: impl Fn(&HeaderValue) -> bool,
+) -> Option<&'static str> {
+    if guarded { guard::objection(request.headers(), request.uri(), known) } else { None }
 }
 
 /// How long those who wait have to hear that the program stops.

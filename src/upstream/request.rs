@@ -65,10 +65,14 @@ pub fn outgoing(
     Ok(request)
 }
 
-/// Takes out of an answer's head what belongs to the connection it came over. Its
+/// Takes out of an answer's head what belongs to the connection it came over, and what it says to
+/// browsers: which pages may read answers here is not the provider's to say. Its
 /// `content-length` is kept: drop it where the body is changed.
 pub fn returning(head: &mut response::Parts) {
     strip_connection(&mut head.headers);
+    for name in &OF_BROWSERS {
+        head.headers.remove(name);
+    }
     head.version = Version::HTTP_11;
 }
 
@@ -179,6 +183,16 @@ static OF_CONNECTION: [HeaderName; 8] = [
     header::TE,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+];
+/// What an answer may tell a browser (<https://fetch.spec.whatwg.org/#http-responses>, read
+/// 2026-11-22).
+static OF_BROWSERS: [HeaderName; 6] = [
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    header::ACCESS_CONTROL_ALLOW_METHODS,
+    header::ACCESS_CONTROL_ALLOW_HEADERS,
+    header::ACCESS_CONTROL_EXPOSE_HEADERS,
+    header::ACCESS_CONTROL_MAX_AGE,
 ];
 static CREDENTIALS: [HeaderName; 6] = [
     header::AUTHORIZATION,
@@ -346,6 +360,7 @@ mod tests {
             .header("transfer-encoding", "chunked")
             .header("set-cookie", "a=1")
             .header("set-cookie", "b=2")
+            .header("access-control-allow-origin", "*")
             .header("x-request-id", "req_1");
         let mut head = answer.body(()).expect("an answer").into_parts().0;
         returning(&mut head);

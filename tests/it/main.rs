@@ -4,6 +4,7 @@
 
 mod affinity;
 mod cli;
+mod cors;
 mod demo;
 mod endpoints;
 mod house;
