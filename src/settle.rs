@@ -25,7 +25,9 @@ use crate::catalog::{self, ModelFacts};
 use crate::count::Demand;
 use crate::limit::{Hint, QuotaKind, QuotaLevel};
 use crate::telemetry::{Metrics, RequestLine, Series};
-use crate::units::{AccountName, KeyLabel, ModelName, Party, PicoUsd, RequestId, Usage};
+use crate::units::{
+    AccountName, KeyLabel, ModelName, Party, PicoUsd, RequestId, UpstreamName, Usage,
+};
 use crate::upstream::{Change, Finding};
 
 /// A request under way whose true cost is not yet known.
@@ -55,9 +57,14 @@ pub struct Record {
     pub party: Party,
     /// What was asked for.
     pub uri: Uri,
-    /// The model; empty for paths that have none.
+    /// The model as the client names it; empty for paths that have none.
     pub model: ModelName,
-    /// What is known of the model.
+    /// The model as the upstream is asked for it.
+    pub sent_model: ModelName,
+    /// Whether it goes under another name, or elsewhere because it could not be served where it would
+    /// have gone.
+    pub is_diverted: bool,
+    /// What is known of the model that is sent.
     pub facts: ModelFacts,
     /// What the request was expected to cost.
     pub demand: Demand,
@@ -69,6 +76,8 @@ pub struct Record {
     pub waited_for: Option<QuotaKind>,
     /// How long it would have waited, where nobody is held.
     pub would_wait: Option<Duration>,
+    /// The upstream that it was sent to.
+    pub upstream: Option<UpstreamName>,
     /// The account that it was sent for.
     pub account: Option<AccountName>,
     /// The label of the key that it was sent with.
@@ -259,8 +268,11 @@ impl Unsettled {
     fn book(&self, usage: &Usage) {
         let (series, counted) = (&self.books.series, self.record.demand.input);
         self.books.metrics.settled(series, counted, usage, self.record.cost(usage));
-        if let Some(account) = &self.record.account {
-            self.books.metrics.paid(account, usage);
+        if let (Some(upstream), Some(account)) = (&self.record.upstream, &self.record.account) {
+            self.books.metrics.paid(upstream, account, usage);
+            if self.record.is_diverted {
+                self.books.metrics.diverted(&self.record.model, upstream, &self.record.sent_model);
+            }
         }
     }
 
@@ -292,6 +304,7 @@ impl Record {
             class: self.party.class,
             path: self.uri.path(),
             model: &self.model,
+            sent_model: Some(&self.sent_model).filter(|_| self.is_diverted),
             status,
             queued: self.queued,
             waited_for: self.waited_for,
@@ -299,6 +312,7 @@ impl Record {
             input: usage.input,
             cached: usage.cached,
             output: usage.output,
+            upstream: self.upstream.as_ref(),
             account: self.account.as_ref(),
             key: self.key.as_ref(),
             ending,

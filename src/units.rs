@@ -21,6 +21,8 @@ mod quantity;
 mod secret;
 
 pub use self::class::{Class, Party};
-pub use self::name::{AccountName, AppName, KeyLabel, ModelName, Name, RequestId, kind};
+pub use self::name::{
+    AccountName, AppName, KeyLabel, ModelName, Name, RequestId, UpstreamName, kind,
+};
 pub use self::quantity::{PicoUsd, Requests, Tokens, Usage};
 pub use self::secret::Secret;

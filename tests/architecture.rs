@@ -71,7 +71,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Effects,    module: "settle",    may_import: &["units", "catalog", "count", "limit", "upstream", "admit", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "relay",     may_import: &["units", "catalog", "call", "packing", "count", "config", "upstream", "settle"], must_not_say: NO_PRINT },
     Rule { layer: Spine,      module: "proxy",     may_import: &["units", "clock", "catalog", "packing", "call", "count", "limit", "config", "auth", "line", "upstream", "admit", "settle", "relay", "telemetry"], must_not_say: NO_PRINT },
-    Rule { layer: Shells,     module: "admin",     may_import: &["limit", "admit", "telemetry"], must_not_say: NO_PRINT },
+    Rule { layer: Shells,     module: "admin",     may_import: &["units", "limit", "admit", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "server",    may_import: &["units", "clock", "limit", "config", "upstream", "admit", "ledger", "relay", "proxy", "admin"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "simulate",  may_import: &["clock", "catalog", "count"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "demo",      may_import: &["upstream", "config", "limit", "simulate", "server"], must_not_say: &["tracing"] },

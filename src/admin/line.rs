@@ -1,57 +1,74 @@
 //! `/line`: lanes and lines as JSON, and as gauges.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::admit::{AppSnapshot, LaneSnapshot, LineSnapshot, Snapshot, WaiterSnapshot};
-use crate::limit::{Belief, Charging, Counting, QuotaKind, Sureness};
+use crate::limit::{Belief, Charging, Counting, QuotaKind, QuotaLevel, Sureness};
+use crate::units::UpstreamName;
 
-/// Returns `snapshot` as JSON; times are in milliseconds, and say so in their names.
-pub(super) fn json(snapshot: &Snapshot) -> String {
+/// What goes on at each upstream at one moment.
+pub(super) type Views = [(UpstreamName, Snapshot)];
+
+/// Returns `views` as JSON; times are in milliseconds, and say so in their names.
+pub(super) fn json(views: &Views) -> String {
     let page = Page {
-        waiting: snapshot.waiting,
-        waiting_bytes: snapshot.waiting_bytes,
-        lines: snapshot.lines.iter().map(LineView::of).collect(),
-        lanes: snapshot.lanes.iter().map(LaneView::of).collect(),
+        waiting: views.iter().map(|(_, snapshot)| snapshot.waiting).sum(),
+        waiting_bytes: views.iter().map(|(_, snapshot)| snapshot.waiting_bytes).sum(),
+        lines: views
+            .iter()
+            .flat_map(|(name, snapshot)| snapshot.lines.iter().map(|line| LineView::of(name, line)))
+            .collect(),
+        lanes: views
+            .iter()
+            .flat_map(|(name, snapshot)| snapshot.lanes.iter().map(|lane| LaneView::of(name, lane)))
+            .collect(),
     };
     // Plain numbers and texts cannot fail to be written.
     serde_json::to_string_pretty(&page).unwrap_or_default()
 }
 
-/// Returns `snapshot` as OpenMetrics gauges.
-pub(super) fn gauges(snapshot: &Snapshot) -> String {
+/// Returns `views` as OpenMetrics gauges.
+pub(super) fn gauges(views: &Views) -> String {
     let mut text = String::from("# HELP sluicegate_waiting Requests that wait in line.\n");
     text.push_str("# TYPE sluicegate_waiting gauge\n");
-    // Writing to a string cannot fail.
-    let _written = writeln!(text, "sluicegate_waiting {}", snapshot.waiting);
+    for (name, snapshot) in views {
+        let name = escaped(name.as_str());
+        // Writing to a string cannot fail.
+        let _written =
+            writeln!(text, "sluicegate_waiting{{upstream=\"{name}\"}} {}", snapshot.waiting);
+    }
     text.push_str("# HELP sluicegate_headroom What a quota could grant now.\n");
     text.push_str("# TYPE sluicegate_headroom gauge\n");
-    for lane in &snapshot.lanes {
-        for level in &lane.levels {
-            let account = escaped(lane.account.as_str());
-            let (group, quota) = (escaped(&lane.group), level.quota.label());
-            let _written = writeln!(
-                text,
-                "sluicegate_headroom{{account=\"{account}\",group=\"{group}\",quota=\"{quota}\"}} {}",
-                level.headroom
-            );
-        }
-    }
+    gauge(&mut text, views, "sluicegate_headroom", |level| Some(level.headroom));
     text.push_str("# HELP sluicegate_limit What a quota grants in a window, where it is known.\n");
     text.push_str("# TYPE sluicegate_limit gauge\n");
-    for lane in &snapshot.lanes {
-        for (level, limit) in lane.levels.iter().filter_map(|level| Some((level, level.limit?))) {
-            let account = escaped(lane.account.as_str());
-            let (group, quota) = (escaped(&lane.group), level.quota.label());
+    gauge(&mut text, views, "sluicegate_limit", |level| level.limit);
+    text
+}
+
+/// Returns a number of a quota, if there is one.
+type NumberOf<T> = fn(&QuotaLevel) -> Option<T>;
+
+/// Writes a number of each quota for which there is one.
+fn gauge<T: Display>(text: &mut String, views: &Views, name: &str, number: NumberOf<T>) {
+    for (upstream, lane) in views
+        .iter()
+        .flat_map(|(name, snapshot)| snapshot.lanes.iter().map(move |lane| (name, lane)))
+    {
+        let (upstream, account) = (escaped(upstream.as_str()), escaped(lane.account.as_str()));
+        let group = escaped(&lane.group);
+        for (level, number) in lane.levels.iter().filter_map(|it| Some((it, number(it)?))) {
+            let quota = level.quota.label();
             let _written = writeln!(
                 text,
-                "sluicegate_limit{{account=\"{account}\",group=\"{group}\",quota=\"{quota}\"}} {limit}",
+                "{name}{{upstream=\"{upstream}\",account=\"{account}\",group=\"{group}\",\
+                 quota=\"{quota}\"}} {number}",
             );
         }
     }
-    text
 }
 
 fn escaped(label: &str) -> String {
@@ -68,6 +85,7 @@ struct Page<'a> {
 
 #[derive(Serialize)]
 struct LineView<'a> {
+    upstream: &'a str,
     model: &'a str,
     waiting: usize,
     tokens: u64,
@@ -100,6 +118,7 @@ struct WaiterView<'a> {
 
 #[derive(Serialize)]
 struct LaneView<'a> {
+    upstream: &'a str,
     account: &'a str,
     group: &'a str,
     open: usize,
@@ -140,8 +159,9 @@ struct WayView {
 }
 
 impl<'a> LineView<'a> {
-    fn of(line: &'a LineSnapshot) -> Self {
+    fn of(upstream: &'a UpstreamName, line: &'a LineSnapshot) -> Self {
         Self {
+            upstream: upstream.as_str(),
             model: line.model.as_str(),
             waiting: line.waiting,
             tokens: line.tokens,
@@ -180,8 +200,9 @@ impl<'a> WaiterView<'a> {
 }
 
 impl<'a> LaneView<'a> {
-    fn of(lane: &'a LaneSnapshot) -> Self {
+    fn of(upstream: &'a UpstreamName, lane: &'a LaneSnapshot) -> Self {
         Self {
+            upstream: upstream.as_str(),
             account: lane.account.as_str(),
             group: &lane.group,
             open: lane.open,

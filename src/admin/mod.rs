@@ -15,20 +15,21 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
-use crate::admit::Admission;
+use crate::admit::{Admission, Snapshot};
 use crate::telemetry::Metrics;
+use crate::units::UpstreamName;
 
 /// Answers requests of people and monitors. Cloning it shares everything.
 #[derive(Debug, Clone)]
 pub struct Admin {
-    admission: Admission,
+    upstreams: Vec<(UpstreamName, Admission)>,
     metrics: Metrics,
 }
 
 impl Admin {
     /// Creates the answers out of what the proxy counts.
-    pub const fn new(admission: Admission, metrics: Metrics) -> Self {
-        Self { admission, metrics }
+    pub const fn new(upstreams: Vec<(UpstreamName, Admission)>, metrics: Metrics) -> Self {
+        Self { upstreams, metrics }
     }
 
     /// Returns the answer to a request; its body is not read. `stopping` tells whether the proxy
@@ -46,9 +47,7 @@ impl Admin {
                 let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
                 typed(StatusCode::OK, content_type, self.metrics_text())
             }
-            "/line" => {
-                typed(StatusCode::OK, "application/json", line::json(&self.admission.snapshot()))
-            }
+            "/line" => typed(StatusCode::OK, "application/json", line::json(&self.views())),
             "/" => text(StatusCode::OK, "sluicegate: /line /metrics /healthz /readyz\n"),
             _ => text(
                 StatusCode::NOT_FOUND,
@@ -66,17 +65,24 @@ impl Admin {
         if stopping {
             return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
         }
-        if !self.admission.has_usable_key() {
+        if !self.upstreams.iter().any(|(_, admission)| admission.has_usable_key()) {
             return text(StatusCode::SERVICE_UNAVAILABLE, "no usable key\n");
         }
         text(StatusCode::OK, "ready\n")
+    }
+
+    /// Returns what goes on at each upstream.
+    fn views(&self) -> Vec<(UpstreamName, Snapshot)> {
+        let view =
+            |(name, admission): &(UpstreamName, Admission)| (name.clone(), admission.snapshot());
+        self.upstreams.iter().map(view).collect()
     }
 
     /// Returns the counters, with the gauges of this moment before the end mark.
     fn metrics_text(&self) -> String {
         let mut text = self.metrics.render();
         let end = text.rfind("# EOF").unwrap_or(text.len());
-        text.insert_str(end, &line::gauges(&self.admission.snapshot()));
+        text.insert_str(end, &line::gauges(&self.views()));
         text
     }
 }

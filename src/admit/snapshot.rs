@@ -146,14 +146,20 @@ impl Admission {
 
     /// Tells whether some key can be used now or after a rest; true where clients bring their own.
     pub fn has_usable_key(&self) -> bool {
+        self.stands(|standing| standing != Standing::Out)
+    }
+
+    /// Tells whether some key can be used now; true where clients bring their own.
+    pub fn is_open(&self) -> bool {
+        self.stands(|standing| !matches!(standing, Standing::Out | Standing::Resting(_)))
+    }
+
+    /// Tells whether some account stands so; true where clients bring their own.
+    fn stands(&self, so: fn(Standing) -> bool) -> bool {
         self.shared.with(|state| {
-            let now = Instant::now();
-            let fleet = &state.fleet;
-            fleet.is_clients_own()
-                || fleet
-                    .accounts()
-                    .into_iter()
-                    .any(|account| fleet.standing(account, now) != Standing::Out)
+            let (fleet, now) = (&state.fleet, Instant::now());
+            let mut accounts = fleet.accounts().into_iter();
+            fleet.is_clients_own() || accounts.any(|account| so(fleet.standing(account, now)))
         })
     }
 }

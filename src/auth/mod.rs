@@ -78,7 +78,7 @@ impl Gate {
     /// Creates the gate that `settings` describe.
     pub fn new(settings: &Settings) -> Self {
         let app = |app: &AppSettings| (sha256(app.key.expose()), Client::of_app(app));
-        let ours = settings.upstreams.iter().any(|upstream| !upstream.accounts.is_empty());
+        let ours = settings.upstreams.iter().all(|upstream| !upstream.accounts.is_empty());
         Self {
             apps: settings.apps.iter().map(app).collect(),
             rules: settings.rules.clone(),

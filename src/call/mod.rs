@@ -4,7 +4,7 @@
 //!
 //! [`Endpoint`], the paths that are metered; [`Call`], what a body asks for, beside its untouched
 //! bytes; [`Prompt`], a borrowed view of the parts that cost input tokens; and
-//! [`splice_include_usage`], the only change that is ever made to what the client sent.
+//! [`spliced`], the only changes that are ever made to what the client sent.
 //!
 //! # What this module does not do
 //!
@@ -33,9 +33,9 @@ pub use self::endpoint::{Endpoint, Product};
 pub use self::json::Text;
 pub use self::parse::CallError;
 pub use self::prompt::{Image, Piece, Prompt, ToolChoice};
-pub use self::splice::splice_include_usage;
+pub use self::splice::spliced;
 
-use self::parse::Parts;
+use self::parse::{Parts, Span};
 use self::splice::Splice;
 
 /// How the answer comes.
@@ -89,6 +89,8 @@ pub struct Call {
     pub attached: Attached,
     /// Where in the body the parts of the prompt stand.
     parts: Parts,
+    /// Where its model's name stands, quotes included; of two, the last.
+    model_at: Option<Span>,
     /// The change that asks for usage, where it is needed.
     splice: Option<Splice>,
     /// What the client sent, where `body` is what that unpacks to.
@@ -105,6 +107,11 @@ impl Call {
             Delivery::Stream { .. } => Delivery::Stream { usage: StreamUsage::Told },
         };
         Self { delivery, splice: None, packed: Some(packed), ..self }
+    }
+
+    /// Tells whether the client sent the body packed.
+    pub const fn is_packed(&self) -> bool {
+        self.packed.is_some()
     }
 
     /// Returns how many bytes it holds.

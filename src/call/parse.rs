@@ -65,6 +65,7 @@ impl Call {
         Ok(Self {
             endpoint,
             model,
+            model_at: fields.model.map(|raw| Span::of(raw.get(), &body)),
             delivery: fields.delivery(endpoint, splice),
             max_output: fields.max_output(endpoint),
             choices: fields.choices(endpoint),

@@ -1,4 +1,5 @@
-//! Asks for usage in a stream whose client did not, by adding a few bytes.
+//! Changes a few bytes of a body: asks for usage in a stream whose client did not, and names the model as its
+//! upstream does.
 
 use std::ops::Range;
 
@@ -8,17 +9,45 @@ use serde_json::value::RawValue;
 use super::Call;
 use super::json::members;
 use super::parse::Span;
+use crate::units::ModelName;
 
-/// Returns the body of `call` with `stream_options.include_usage` set, as pieces to send one after
-/// the other; the client's bytes are shared, not copied. Where the client asked itself, or the
-/// endpoint always tells, the first piece is the body as it came, packed if it was, and the others are
-/// empty.
-pub fn splice_include_usage(call: &Call) -> [Bytes; 3] {
-    let Some(Splice { start, end, insert }) = call.splice else {
-        let as_it_came = call.packed.as_ref().unwrap_or(&call.body);
-        return [as_it_came.clone(), Bytes::new(), Bytes::new()];
-    };
-    [call.body.slice(..start), Bytes::from_static(insert.as_bytes()), call.body.slice(end..)]
+/// Returns the body of `call` as pieces to send one after the other, the unused ones empty: with
+/// `stream_options.include_usage` set where the client did not ask for usage and the endpoint does not
+/// always tell, and with `model` in place of the client's. The client's bytes are shared, not copied; they
+/// stay packed where nothing is put into them.
+pub fn spliced(call: &Call, model: Option<&ModelName>) -> [Bytes; 5] {
+    let usage = call
+        .splice
+        .map(|Splice { start, end, insert }| (start..end, Bytes::from_static(insert.as_bytes())));
+    let model = model.and_then(|model| name_model(call, model));
+    let mut changes = [usage, model];
+    changes.sort_by_key(|change| change.as_ref().map(|(range, _)| range.start));
+    let mut from = 0;
+    let mut parts = Vec::with_capacity(2 * changes.len() + 1);
+    for (range, insert) in changes.into_iter().flatten() {
+        parts.extend([call.body.slice(from..range.start), insert]);
+        from = range.end;
+    }
+    match &call.packed {
+        Some(packed) if parts.is_empty() => parts.push(packed.clone()),
+        _ => parts.push(call.body.slice(from..)),
+    }
+    let mut parts = parts.into_iter();
+    [(); 5].map(|()| parts.next().unwrap_or_default())
+}
+
+/// What of a body is replaced, and by what.
+type Change = (Range<usize>, Bytes);
+
+/// Returns the change that makes `call` ask for `model`.
+fn name_model(call: &Call, model: &ModelName) -> Option<Change> {
+    // A text cannot fail to be written.
+    let quoted = serde_json::to_string(model.as_str()).ok()?;
+    if let Some(Span { start, end }) = call.model_at {
+        return Some((start..end, quoted.into()));
+    }
+    let start = memchr::memchr(b'{', &call.body)? + 1;
+    Some((start..start, format!("\"model\":{quoted},").into()))
 }
 
 /// One replacement of bytes in a body.

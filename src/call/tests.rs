@@ -16,8 +16,8 @@ fn error(body: &str) -> CallError {
     Call::parse(Endpoint::ChatCompletions, Bytes::copy_from_slice(body.as_bytes())).unwrap_err()
 }
 
-fn spliced(body: &str) -> String {
-    let pieces = splice_include_usage(&chat(body)).concat();
+fn asking(body: &str) -> String {
+    let pieces = spliced(&chat(body), None).concat();
     String::from_utf8(pieces).unwrap()
 }
 
@@ -111,7 +111,7 @@ fn a_stream_asks_for_usage_with_the_fewest_bytes() {
         ),
     ];
     for (sent, expected) in cases {
-        assert_eq!(spliced(sent), expected);
+        assert_eq!(asking(sent), expected);
         assert_eq!(chat(sent).delivery, Delivery::Stream { usage: StreamUsage::Spliced }, "{sent}");
         let asks_itself = chat(expected);
         let told = Delivery::Stream { usage: StreamUsage::Told };
@@ -129,21 +129,21 @@ fn a_body_that_needs_no_splice_goes_as_it_came() {
         r#"{"model":"m"}"#,
     ];
     for body in cases {
-        assert_eq!(spliced(body), body);
+        assert_eq!(asking(body), body);
         let spliced = Delivery::Stream { usage: StreamUsage::Spliced };
         assert_ne!(chat(body).delivery, spliced, "{body}");
     }
     let body = r#"{"model":"m","stream":true}"#;
     let call = parse(Endpoint::Responses, body);
     assert_eq!(call.delivery, Delivery::Stream { usage: StreamUsage::Told });
-    assert_eq!(splice_include_usage(&call).concat(), body.as_bytes());
+    assert_eq!(spliced(&call, None).concat(), body.as_bytes());
     assert_eq!(parse(Endpoint::Embeddings, body).delivery, Delivery::Whole);
 }
 
 #[test]
 fn the_bytes_of_a_spliced_body_are_shared() {
     let call = chat(r#"{"model":"m","stream":true,"stream_options":{}}"#);
-    let [first, _, last] = splice_include_usage(&call);
+    let [first, _, last, ..] = spliced(&call, None);
     assert_eq!(first.as_ptr(), call.body.as_ptr());
     assert_eq!(last.as_ptr_range().end, call.body.as_ptr_range().end);
 }
@@ -178,7 +178,7 @@ proptest! {
         let body = format!("{space}{{{space}{}{space}}}", fields.join(&format!("{space},")));
 
         let call = chat(&body);
-        let [head, insert, tail] = splice_include_usage(&call);
+        let [head, insert, tail, ..] = spliced(&call, None);
         let whole = [&*head, &*insert, &*tail].concat();
         let mut meant: serde_json::Value = serde_json::from_str(&body).unwrap();
         let said: serde_json::Value = serde_json::from_slice(&whole).unwrap();
@@ -213,4 +213,22 @@ fn options() -> impl Strategy<Value = Option<String>> {
         format!("{{ {} }}", fields.join(" , "))
     });
     prop_oneof![Just(None), Just(Some("null".to_owned())), object.prop_map(Some)]
+}
+
+#[test]
+fn a_model_is_named_anew_and_nothing_else_changes() {
+    #[rustfmt::skip] // One case a line.
+    let cases = [
+        (r#"{"model":"a"}"#,                        r#"{"model":"b\"c"}"#),
+        (r#"{ "x": [1e400] , "model" :  "a\u0062" ,"stream":false}"#, r#"{ "x": [1e400] , "model" :  "b\"c" ,"stream":false}"#),
+        (r#"{"model":"a","model":"last"}"#,         r#"{"model":"a","model":"b\"c"}"#),
+        (r#"{"model":"a","stream":true}"#,          r#"{"stream_options":{"include_usage":true},"model":"b\"c","stream":true}"#),
+        (r#"{"stream_options":{},"stream":true,"model":"a"}"#, r#"{"stream_options":{"include_usage":true},"stream":true,"model":"b\"c"}"#),
+        (r#"{"model":"a","stream":true,"stream_options":null}"#, r#"{"model":"b\"c","stream":true,"stream_options":{"include_usage":true}}"#),
+    ];
+    let model = ModelName::new("b\"c");
+    for (body, expected) in cases {
+        let pieces = spliced(&chat(body), Some(&model)).concat();
+        assert_eq!(String::from_utf8_lossy(&pieces), expected);
+    }
 }

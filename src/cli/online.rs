@@ -39,7 +39,13 @@ impl Trial {
                 matches!(verdict, Verdict::Fine | Verdict::RateLimited | Verdict::SlowDown)
             }
             (Ok(Finding { verdict, .. }), Needs::Answer) => {
-                matches!(verdict, Verdict::Fine | Verdict::KeyRejected | Verdict::BadRequest)
+                matches!(
+                    verdict,
+                    Verdict::Fine
+                        | Verdict::KeyRejected
+                        | Verdict::BadRequest
+                        | Verdict::NoSuchModel
+                )
             }
             (Err(_), _) => false,
         }
@@ -57,7 +63,7 @@ impl Trial {
             Verdict::RateLimited | Verdict::SlowDown => "ok, but at its rate limit now",
             Verdict::KeyRejected => "invalid: the provider does not accept it",
             Verdict::OutOfQuota => "no quota: the account has no money or quota left",
-            Verdict::BadRequest | Verdict::TooLarge => {
+            Verdict::BadRequest | Verdict::NoSuchModel | Verdict::TooLarge => {
                 "unclear: the provider does not list its models; is `base_url` right?"
             }
             Verdict::Overloaded | Verdict::ServerError => {
@@ -116,7 +122,7 @@ fn candidates(upstream: &UpstreamSettings) -> Vec<(String, Credential)> {
     if found.is_empty() {
         let label = KeyLabel::new("without a key");
         let authorization = Authorization::Client;
-        found.push((upstream.name.clone(), Credential { label, authorization }));
+        found.push((upstream.name.to_string(), Credential { label, authorization }));
     }
     found
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::apps::{apps, rules};
 use super::problem::{Origin, Problem, Warning};
+use super::routing::routing;
 use super::section::{Check, Located, Section};
 use super::settings::{
     DataDir, Disconnect, LineMode, LineSettings, LogFormat, ServerSettings, Settings,
@@ -24,6 +25,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
     let upstreams = upstreams(&mut root, check);
     let apps = apps(&mut root, check);
     let rules = rules(&mut root, &apps, check);
+    let routing = routing(&mut root, upstreams.as_deref().unwrap_or_default(), check);
     root.finish(check);
 
     let (server, line, upstreams) = (server?, line?, upstreams?);
@@ -46,6 +48,8 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
         data_dir,
         log: log?,
         upstreams: upstreams.into_iter().map(|upstream| upstream.settings).collect(),
+        routes: routing.routes,
+        models: routing.models,
         apps: apps.into_iter().map(|app| app.value).collect(),
         rules,
         line: line.settings(),

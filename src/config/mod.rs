@@ -29,6 +29,8 @@ mod pattern;
 mod problem;
 mod raw;
 mod renewal;
+mod routes;
+mod routing;
 mod section;
 mod settings;
 mod upstreams;
@@ -45,6 +47,7 @@ pub use self::pattern::ModelPattern;
 pub use self::problem::{ConfigError, Origin, Problem, Warning};
 use self::raw::{RawTable, RawValue};
 pub use self::renewal::{RenewError, Renewed};
+pub use self::routes::{Leg, ModelSettings, Plan, RouteBy, RouteSettings, Target};
 use self::section::{Check, Section};
 pub use self::settings::{
     AccountSettings, AppSettings, DataDir, Disconnect, KeySettings, LimitRule, LineMode,

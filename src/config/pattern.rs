@@ -28,6 +28,12 @@ impl ModelPattern {
         }
         rest.ends_with(last)
     }
+
+    /// Tells whether it matches whatever `other` matches: only a star of its own can stand for a star
+    /// of the other's.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.matches(&other.0)
+    }
 }
 
 /// Returns a path without the version that clients may leave out.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 use super::settings::{ServerSettings, Settings, UpstreamSettings};
+use crate::units::UpstreamName;
 
 /// Settings that a program which runs can go by.
 #[derive(Debug)]
@@ -24,6 +25,25 @@ pub enum RenewError {
          runs: restart it"
     )]
     Keys,
+    /// All that is led nowhere else would go to another provider.
+    #[error(
+        "the first of `upstreams`, where all goes that is led nowhere else, is `{now}` and would be \
+         `{then}`: restart sluicegate"
+    )]
+    First {
+        /// The first upstream now.
+        now: UpstreamName,
+        /// The first upstream of the other settings.
+        then: UpstreamName,
+    },
+    /// Requests are led to an upstream that is there only after a restart.
+    #[error(
+        "`{upstream}` is a new upstream, and `routes` or `models` lead there: it is there after a restart"
+    )]
+    Upstream {
+        /// The upstream.
+        upstream: UpstreamName,
+    },
     /// The listener stays open to other machines, and nobody would be asked for a key.
     #[error(
         "`apps` is empty, but sluicegate listens on {listen} until a restart, where other machines \
@@ -56,26 +76,46 @@ impl Settings {
         stays("data_dir", self.data_dir == next.data_dir);
         stays("log", self.log == next.log);
         stays("timeouts", self.timeouts == next.timeouts);
-        let pairs = || self.upstreams.iter().zip(&next.upstreams);
-        stays("upstreams.name", pairs().all(|(one, other)| one.name == other.name));
+        let names = |settings: &Self| -> Vec<UpstreamName> {
+            settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect()
+        };
+        stays("upstreams", names(self) == names(&next));
+        let same = |one: &UpstreamSettings| next.upstreams.iter().find(|it| it.name == one.name);
+        let pairs = || self.upstreams.iter().filter_map(|one| Some((one, same(one)?)));
         stays("upstreams.base_url", pairs().all(|(one, other)| one.base_url == other.base_url));
         stays("upstreams.dialect", pairs().all(|(one, other)| one.dialect == other.dialect));
+        // A key for another place is not sent to where requests go until the restart.
+        let pairs = || pairs().filter(|(one, other)| one.base_url == other.base_url);
         if pairs().any(|(one, other)| one.accounts.is_empty() != other.accounts.is_empty()) {
             return Err(RenewError::Keys);
         }
         if next.apps.is_empty() && !server.listen.ip().is_loopback() {
             return Err(RenewError::Open { listen: server.listen });
         }
-        let upstreams = pairs().map(|(one, other)| UpstreamSettings {
-            accounts: other.accounts.clone(),
-            limits: other.limits.clone(),
-            ..one.clone()
-        });
+        let first = |settings: &Self| settings.upstreams.first().map(|first| first.name.clone());
+        if let (Some(now), Some(then)) = (first(self), first(&next))
+            && now != then
+        {
+            return Err(RenewError::First { now, then });
+        }
+        let is_new = |name: &&UpstreamName| self.upstreams.iter().all(|one| one.name != **name);
+        if let Some(upstream) = next.upstreams_led_to().find(is_new) {
+            return Err(RenewError::Upstream { upstream: upstream.clone() });
+        }
+        let renewed = |one: &UpstreamSettings| match same(one) {
+            Some(other) if other.base_url == one.base_url => UpstreamSettings {
+                accounts: other.accounts.clone(),
+                limits: other.limits.clone(),
+                ..one.clone()
+            },
+            _ => one.clone(),
+        };
+        let upstreams = self.upstreams.iter().map(renewed).collect();
         let settings = Self {
             server: ServerSettings { max_body: other.max_body, ..server.clone() },
             data_dir: self.data_dir.clone(),
             log: self.log,
-            upstreams: upstreams.collect(),
+            upstreams,
             timeouts: self.timeouts.clone(),
             ..next
         };

@@ -16,8 +16,9 @@ use http::Uri;
 
 use super::dialect::Dialect;
 use super::pattern::{ModelPattern, below_base};
+use super::routes::{ModelSettings, RouteSettings};
 use crate::limit::LaneSettings;
-use crate::units::{AccountName, AppName, Class, KeyLabel, Secret};
+use crate::units::{AccountName, AppName, Class, KeyLabel, Secret, UpstreamName};
 
 /// Everything that can be configured, checked.
 #[derive(Debug, Clone)]
@@ -28,8 +29,12 @@ pub struct Settings {
     pub data_dir: DataDir,
     /// How log lines are written.
     pub log: LogFormat,
-    /// Where requests go; in this version exactly one.
+    /// Where requests go; what no route leads elsewhere goes to the first.
     pub upstreams: Vec<UpstreamSettings>,
+    /// Which requests go to which upstream; the first match counts.
+    pub routes: Vec<RouteSettings>,
+    /// Other names of models, and where requests for them go; the first match counts.
+    pub models: Vec<ModelSettings>,
     /// Who may ask, by key.
     pub apps: Vec<AppSettings>,
     /// Apps and classes by what a request looks like; the first match counts.
@@ -74,7 +79,11 @@ impl fmt::Display for Mode<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, upstream) in self.upstreams.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{}", upstream.mode())?;
+            write!(f, "{separator}")?;
+            if self.upstreams.len() > 1 {
+                write!(f, "{}: ", upstream.name)?;
+            }
+            write!(f, "{}", upstream.mode())?;
         }
         Ok(())
     }
@@ -108,8 +117,8 @@ pub enum LogFormat {
 /// One provider, or one compatible server.
 #[derive(Debug, Clone)]
 pub struct UpstreamSettings {
-    /// Its name.
-    pub name: String,
+    /// Its name, unlike all others'.
+    pub name: UpstreamName,
     /// What stands before `/chat/completions`, such as `https://api.openai.com/v1`.
     pub base_url: Uri,
     /// How it speaks of limits.

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::units::AccountName;
 
+mod routing;
+
 /// A machine with these variables and files.
 #[derive(Default)]
 struct Machine {
@@ -202,8 +204,8 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
         ("a key with a space", format!("{upstream}{account}key = \"a b\""), "/etc/config.toml:5: `upstreams.accounts.keys.key` is not such a text, but a key must be one word of printable ASCII characters"),
         ("no scheme", format!("{upstream}base_url = \"api.openai.com\""), "/etc/config.toml:2: `upstreams.base_url` is \"api.openai.com\", but must be a URL that begins with http:// or https://, without user, query and fragment, such as \"https://api.openai.com/v1\""),
         ("ourselves", format!("{upstream}base_url = \"http://localhost:8484/v1\""), "/etc/config.toml:2: `upstreams.base_url` is \"http://localhost:8484/v1\", but this is where sluicegate itself listens: name the provider"),
-        ("two upstreams", format!("{upstream}{upstream}"), "/etc/config.toml:2: `upstreams` is a list of 2, but this version knows exactly one upstream"),
-        ("no upstream", "upstreams = []".into(), "/etc/config.toml:1: `upstreams` is a list of 0, but this version knows exactly one upstream"),
+        ("an upstream's name twice", format!("{upstream}{upstream}"), "/etc/config.toml:2: `upstreams.name` is \"openai\", but another one has the same: they must differ"),
+        ("no upstream", "upstreams = []".into(), "/etc/config.toml:1: `upstreams` is an empty list, but there must be at least one, `[[upstreams]]`"),
         ("one port twice", "[server]\nadmin = \"127.0.0.1:8484\"".into(), "/etc/config.toml:2: `server.admin` is \"127.0.0.1:8484\", but must differ from `server.listen`"),
         ("open to all", "[server]\nlisten = \"0.0.0.0:8484\"".into(), "/etc/config.toml:2: `server.listen` is \"0.0.0.0:8484\", but other machines could spend your quota: give each program a key under `[[apps]]`, or listen on 127.0.0.1"),
         ("an open admin", "[server]\nadmin = \"[::]:8485\"".into(), "/etc/config.toml:2: `server.admin` is \"[::]:8485\", but it shows everything and asks for no key: it must be on this machine, such as \"127.0.0.1:8485\""),

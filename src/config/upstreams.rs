@@ -13,12 +13,14 @@ use super::section::{Check, Located, Section};
 use super::settings::{AccountSettings, KeySettings, LimitRule, UpstreamSettings};
 use super::values::{AtLeastOne, BaseUrl, Label};
 use crate::limit::LaneSettings;
-use crate::units::{AccountName, KeyLabel, Secret};
+use crate::units::{AccountName, KeyLabel, Secret, UpstreamName};
 
-/// An upstream with the place where its URL stands.
+/// An upstream with the places where its name and its URL stand.
 pub(super) struct Addressed {
     /// The upstream.
     pub(super) settings: UpstreamSettings,
+    /// Its name.
+    pub(super) name: Located<Label>,
     /// Its URL.
     pub(super) url: Located<BaseUrl>,
 }
@@ -26,17 +28,27 @@ pub(super) struct Addressed {
 /// Reads `[[upstreams]]`.
 pub(super) fn upstreams(root: &mut Section, check: &mut Check<'_>) -> Option<Vec<Addressed>> {
     let Located { value: sections, origin } = root.tables("upstreams", check)?;
-    if sections.len() != 1 {
-        let place = sections.get(1).map_or(&origin, Section::origin);
-        let found = format!("a list of {}", sections.len());
-        let rule = "this version knows exactly one upstream";
-        check.problem(value(place, "upstreams".to_owned(), found, rule));
+    if sections.is_empty() {
+        let rule = "there must be at least one, `[[upstreams]]`";
+        check.problem(value(&origin, "upstreams".to_owned(), "an empty list".to_owned(), rule));
     }
-    sections.into_iter().map(|section| upstream(section, check)).collect()
+    let mut names = Unique::default();
+    let read = |section: Section| {
+        let key = section.path_of("name");
+        let read = upstream(section, check)?;
+        names.add(&read.name.value.0, &key, &read.name.origin, check);
+        Some(read)
+    };
+    // All of them, so that all problems are told.
+    sections.into_iter().map(read).collect::<Vec<_>>().into_iter().collect()
 }
 
 fn upstream(mut section: Section, check: &mut Check<'_>) -> Option<Addressed> {
-    let name = section.require::<Label>("name", check);
+    let mut name = section.require::<Label>("name", check);
+    if let Some(name) = name.as_mut().filter(|name| matches!(name.origin, Origin::Default)) {
+        // It was left out here.
+        name.origin = section.origin().clone();
+    }
     let url = section.require::<BaseUrl>("base_url", check);
     let dialect = section.require::<DialectChoice>("dialect", check);
     let mut taken = Taken::default();
@@ -46,15 +58,15 @@ fn upstream(mut section: Section, check: &mut Check<'_>) -> Option<Addressed> {
     }
     let limits = limits(&mut section, check);
     section.finish(check);
-    let url = url?;
+    let (name, url) = (name?, url?);
     let settings = UpstreamSettings {
-        name: name?.value.0,
+        name: UpstreamName::new(name.value.0.clone()),
         base_url: url.value.0.clone(),
         dialect: dialect?.value.at(&url.value.0),
         accounts,
         limits,
     };
-    Some(Addressed { settings, url })
+    Some(Addressed { settings, name, url })
 }
 
 fn account(

@@ -176,6 +176,26 @@ impl FromRaw for BaseUrl {
     }
 }
 
+/// The front of a path: `/groq`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PathPrefix(pub(super) String);
+
+impl FromRaw for PathPrefix {
+    const RULE: &'static str = "must be the front of a path, such as \"/groq\", of letters, digits, \
+        `-`, `_`, `.` and `/`, and not `/v1`, with which every path may begin";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        let text = value.as_text()?;
+        let segments = text.strip_prefix('/')?.split('/');
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let mut fine = segments.map(|part| {
+            !part.is_empty() && part.chars().all(is_plain) && !part.chars().all(|c| c == '.')
+        });
+        let is_version = text == "/v1" || text.starts_with("/v1/");
+        (fine.all(|fine| fine) && !is_version).then(|| Self(text.to_owned()))
+    }
+}
+
 impl FromRaw for LogFormat {
     const RULE: &'static str = "must be \"text\" or \"json\"";
 

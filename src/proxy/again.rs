@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use super::Failure;
 use super::attempt::{Outcome, Retry, Sent, Try};
+use super::visit::Visit;
 use crate::config::LineMode;
+use crate::line::Place;
 use crate::relay::RelayError;
 use crate::settle::Ending;
 use crate::upstream::{AccountId, Change, Finding, SendError, Verdict};
@@ -53,20 +55,32 @@ pub(super) fn after(
         | Verdict::Fine
         | Verdict::Accepted
         | Verdict::BadRequest
+        | Verdict::NoSuchModel
         | Verdict::TooLarge
         | Verdict::Unreachable => None,
     }
 }
 
-/// Returns when to try again after an answer that broke off before anything of it went to the client; `None` if
+/// Returns what becomes of a request whose answer broke off before anything of it went to the client; `None` if
 /// it is not tried again.
-pub(super) fn after_cut(error: &RelayError, Try { errand, backoff }: &mut Try) -> Option<Duration> {
+pub(super) fn after_cut(
+    visit: &Visit,
+    error: &RelayError,
+    Try { errand, backoff }: &mut Try,
+    (place, avoid): (Place, Option<AccountId>),
+) -> Option<Outcome> {
     let may_repeat = match error {
         RelayError::Cut(_) => errand.is_repeatable() && errand.is_harmless_twice(),
         RelayError::Packed(_) | RelayError::Silent { .. } => false,
     };
-    let after = may_repeat.then(|| backoff.after_failure(rand::random())).flatten();
-    after.inspect(|_| tracing::debug!(%error, "trying again"))
+    if !may_repeat {
+        return None;
+    }
+    let outcome = match backoff.after_failure(rand::random()) {
+        Some(after) => Some(Outcome::Again(Retry { place, avoid, after })),
+        None => visit.has_others().then_some(Outcome::Elsewhere),
+    };
+    outcome.inspect(|_| tracing::debug!(%error, "trying again"))
 }
 
 /// Tells whether the same request will be served later.
@@ -76,6 +90,7 @@ pub(super) const fn is_over_limit(finding: &Finding) -> bool {
 
 /// Deals with a request that got no answer.
 pub(super) fn unanswered(
+    visit: &Visit,
     error: SendError,
     sent: Sent,
     going: &mut Try,
@@ -92,14 +107,16 @@ pub(super) fn unanswered(
         SendError::TimedOut | SendError::Upload => false,
     };
     let unsent = error.is_never_sent();
-    if may_repeat && let Some(after) = backoff.after_failure(rand::random()) {
+    let after = may_repeat.then(|| backoff.after_failure(rand::random())).flatten();
+    if after.is_some() || may_repeat && visit.has_others() {
         tracing::debug!(%error, "trying again");
         if unsent {
             unsettled.unsent();
         } else {
             unsettled.abandon();
         }
-        return Ok(Outcome::Again(Retry { place, avoid: account, after }));
+        let again = |after| Outcome::Again(Retry { place, avoid: account, after });
+        return Ok(after.map_or(Outcome::Elsewhere, again));
     }
     let ending = match error {
         SendError::TimedOut => Ending::TimedOut,

@@ -15,6 +15,8 @@ pub(super) struct OwnHeaders {
     pub(super) queued: HeaderName,
     pub(super) expected: HeaderName,
     would_wait: HeaderName,
+    upstream: HeaderName,
+    model: HeaderName,
     account: HeaderName,
     key: HeaderName,
     estimated: HeaderName,
@@ -29,6 +31,8 @@ pub(super) const OWN: OwnHeaders = OwnHeaders {
     queued: HeaderName::from_static("x-sluicegate-queued-ms"),
     expected: HeaderName::from_static("x-sluicegate-expected-wait-ms"),
     would_wait: HeaderName::from_static("x-sluicegate-would-wait-ms"),
+    upstream: HeaderName::from_static("x-sluicegate-upstream"),
+    model: HeaderName::from_static("x-sluicegate-model"),
     account: HeaderName::from_static("x-sluicegate-account"),
     key: HeaderName::from_static("x-sluicegate-key"),
     estimated: HeaderName::from_static("x-sluicegate-estimated-tokens"),
@@ -45,6 +49,10 @@ pub(super) fn describe(headers: &mut HeaderMap, record: &Record) {
         }
     };
     put(&REQUEST_ID, record.id.as_str());
+    if let Some(upstream) = record.upstream.as_ref().filter(|_| record.is_diverted) {
+        put(&OWN.upstream, upstream.as_str());
+        put(&OWN.model, record.sent_model.as_str());
+    }
     if let Some(account) = &record.account {
         put(&OWN.account, account.as_str());
     }

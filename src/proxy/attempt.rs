@@ -1,5 +1,6 @@
 //! One try to have a request served by the provider.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use super::errand::Errand;
 use super::patience::Backoff;
 use super::times::Until;
 use super::visit::Visit;
-use super::{Failure, Proxy};
+use super::{Failure, Proxy, Site};
 use crate::admit::Reservation;
 use crate::call::{Call, Delivery, StreamUsage};
 use crate::catalog;
@@ -36,6 +37,8 @@ pub(super) enum Outcome {
     Limited(Box<Response<Body>>, Place),
     /// It goes back to its old place in the line.
     Again(Retry),
+    /// It goes to the next of the places that it may go to.
+    Elsewhere,
 }
 
 /// How to try once more.
@@ -54,6 +57,7 @@ pub(super) struct Try {
 
 /// A request that was sent, until its answer's head is there.
 pub(super) struct Sent {
+    site: Arc<Site>,
     at: Instant,
     pub(super) unsettled: Unsettled,
     pub(super) place: Place,
@@ -90,9 +94,9 @@ impl Proxy {
         reservation: Reservation,
     ) -> Result<(Outcome, Try), Failure> {
         let (sent, request) = self.set_out(visit, &mut going, reservation)?;
-        let outcome = match self.inner.client.send(request).await {
-            Ok(answer) => self.answered(sent, &mut going, answer).await?,
-            Err(error) => unanswered(error, sent, &mut going)?,
+        let outcome = match visit.site.client.send(request).await {
+            Ok(answer) => self.answered(visit, sent, &mut going, answer).await?,
+            Err(error) => unanswered(visit, error, sent, &mut going)?,
         };
         Ok((outcome, going))
     }
@@ -108,21 +112,28 @@ impl Proxy {
             return Err(Failure::Dropped);
         };
         let (place, account) = (reservation.place(), reservation.account());
-        let base = &self.inner.base_url;
         let reading = going.errand.reading(visit.keep_alive.is_some());
-        let body = going.errand.body();
-        let request = outgoing(&visit.head, base, credential, reading, body)?;
+        let rename = visit.rename.as_ref();
+        let is_unpacked = going.errand.is_unpacked(rename);
+        let body = going.errand.body(rename);
+        let mut request = outgoing(&visit.head, &visit.site.base_url, credential, reading, body)?;
+        if is_unpacked {
+            request.headers_mut().remove(header::CONTENT_ENCODING);
+        }
         let mut record = Box::new(visit.record.clone());
         record.key = Some(credential.label.clone());
+        record.upstream = Some(visit.site.name.clone());
         record.account = reservation.account_name();
         let books = self.books(&record);
         let at = Instant::now();
         let unsettled = Unsettled::new(reservation.commit(at), record, books);
-        Ok((Sent { at, unsettled, place, account, reading }, request))
+        let site = Arc::clone(&visit.site);
+        Ok((Sent { site, at, unsettled, place, account, reading }, request))
     }
 
     async fn answered(
         &self,
+        visit: &Visit,
         mut sent: Sent,
         going: &mut Try,
         answer: Response<Answer>,
@@ -130,10 +141,11 @@ impl Proxy {
         let (head, body) = answer.into_parts();
         sent.unsettled.set_status(head.status.as_u16());
         if head.status.is_client_error() || head.status.is_server_error() {
-            return Box::pin(self.refused(sent, going, (head, body))).await;
+            return Box::pin(self.refused(visit, sent, going, (head, body))).await;
         }
         let now = Instant::now();
-        let levels = sent.unsettled.observe(&self.hint(&head.headers, sent.at, now), now);
+        let told = self.hint(&head.headers, &sent, now);
+        let levels = sent.unsettled.observe(&told, now);
         let answer = match &going.errand {
             Errand::Metered(call) => {
                 sent.unsettled.report(&Finding::of(Verdict::Fine), &head.headers, now);
@@ -141,8 +153,8 @@ impl Proxy {
                 match self.metered(sent, call, (head, body), &levels).await {
                     Ok(answer) => answer,
                     Err(error) => {
-                        let after = after_cut(&error, going).ok_or(error)?;
-                        return Ok(Outcome::Again(Retry { place, avoid, after }));
+                        let outcome = after_cut(visit, &error, going, (place, avoid));
+                        return outcome.ok_or_else(|| error.into());
                     }
                 }
             }
@@ -193,8 +205,8 @@ impl Proxy {
         let mut head = self.head(head, &sent, levels);
         estimate(&mut head.headers, sent.unsettled.demand());
         if streams {
-            let model = &sent.unsettled.record().model;
-            self.inner.times.note(model, Until::FirstByte, sent.at.elapsed());
+            let model = &sent.unsettled.record().sent_model;
+            sent.site.times.note(model, Until::FirstByte, sent.at.elapsed());
             sent.unsettled.head_leaves();
             let usage = match call.delivery {
                 Delivery::Stream { usage } => usage,
@@ -215,9 +227,9 @@ impl Proxy {
             return Ok(self.unread(sent, (head, body)));
         }
         let record = sent.unsettled.record();
-        let (model, facts) = (record.model.clone(), record.facts);
+        let (model, facts) = (record.sent_model.clone(), record.facts);
         let whole = relay::whole(body, sent.unsettled, metering, MOST_READ_AHEAD).await?;
-        self.inner.times.note(&model, Until::End, sent.at.elapsed());
+        sent.site.times.note(&model, Until::End, sent.at.elapsed());
         if whole.is_unpacked {
             unpack(&mut head.headers);
         }
@@ -231,6 +243,7 @@ impl Proxy {
     /// Deals with an answer that is an error: another try, or the provider's own words.
     async fn refused(
         &self,
+        visit: &Visit,
         mut sent: Sent,
         going: &mut Try,
         (mut head, body): (response::Parts, Answer),
@@ -259,6 +272,12 @@ impl Proxy {
             let place = sent.place;
             sent.unsettled.give_back();
             return Ok(Outcome::Again(Retry { place, avoid, after }));
+        }
+        sent.site.misses.note(&visit.record.sent_model, finding.verdict, Instant::now());
+        if visit.is_sent_away_with(finding.verdict) && going.errand.is_repeatable() {
+            tracing::debug!(verdict = ?finding.verdict, status = %head.status, "trying elsewhere");
+            sent.unsettled.give_back();
+            return Ok(Outcome::Elsewhere);
         }
         let body = match body {
             Ok(body) => body,
@@ -294,7 +313,7 @@ impl Proxy {
     ) -> (Finding, Change, Vec<QuotaLevel>) {
         let now = Instant::now();
         let finding = classify(head.status, &head.headers, body);
-        let mut told = self.hint(&head.headers, sent.at, now);
+        let mut told = self.hint(&head.headers, sent, now);
         told.refusal = finding.refusal;
         told.refused_by = finding.quota;
         told.retry_after = told.retry_after.or(finding.retry_after);
@@ -309,9 +328,9 @@ impl Proxy {
         (finding, change, levels)
     }
 
-    fn hint(&self, headers: &HeaderMap, sent: Instant, now: Instant) -> Hint {
-        let came = Came { at: self.inner.clock.since_epoch(now), after: now - sent };
-        hint(headers, self.inner.dialect, came)
+    fn hint(&self, headers: &HeaderMap, sent: &Sent, now: Instant) -> Hint {
+        let came = Came { at: self.inner.clock.since_epoch(now), after: now - sent.at };
+        hint(headers, sent.site.dialect, came)
     }
 
     /// Makes the head of the client's answer out of the provider's.

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64_with_seed as xxh3;
 
 use super::visit::Visit;
-use super::{Failure, Proxy};
-use crate::call::{Call, Delivery, Endpoint, StreamUsage, splice_include_usage};
+use super::{Failure, Proxy, Site};
+use crate::call::{Call, Delivery, Endpoint, StreamUsage, spliced};
 use crate::catalog::ModelFacts;
 use crate::count::{Counter, Demand, Method, Prefix};
 use crate::packing::{Coding, Packing};
@@ -106,10 +106,11 @@ impl Errand {
         }
     }
 
-    /// Returns the body to send. A body that passes through is there once.
-    pub(super) fn body(&mut self) -> Body {
+    /// Returns the body to send, for `model` if it is not the one that the client named. A body that
+    /// passes through is there once.
+    pub(super) fn body(&mut self, model: Option<&ModelName>) -> Body {
         match self {
-            Self::Metered(call) => Body::pieces(splice_include_usage(call)),
+            Self::Metered(call) => Body::pieces(spliced(call, model)),
             Self::Opaque(opaque) => match opaque.body.take_if(|body| !body.is_end_stream()) {
                 Some(body) => {
                     opaque.is_spent = true;
@@ -118,6 +119,11 @@ impl Errand {
                 None => Body::empty(),
             },
         }
+    }
+
+    /// Tells whether its body came packed and is sent unpacked, as another model is put into it.
+    pub(super) fn is_unpacked(&self, model: Option<&ModelName>) -> bool {
+        model.is_some() && self.call().is_some_and(Call::is_packed)
     }
 
     /// Tells how its answer has to come; one that is `kept` alive becomes a part of another stream.
@@ -142,7 +148,7 @@ impl Opaque {
 }
 
 /// Returns `model`, cut where it is longer than any model's name: names are remembered and logged.
-fn fit_to_keep(model: &ModelName) -> ModelName {
+pub(super) fn fit_to_keep(model: &ModelName) -> ModelName {
     let text = model.as_str();
     if text.len() <= LONGEST_NAME {
         return model.clone();
@@ -197,15 +203,21 @@ impl Proxy {
             Packing::Plain | Packing::Unknown => Call::parse(endpoint, bytes)?,
         };
         visit.record.model = fit_to_keep(&call.model);
-        visit.record.facts = self.inner.catalog.facts(call.model.as_str());
-        (visit.record.demand, visit.prefix) = self.weigh(&call, visit.record.facts).await;
-        Ok(Errand::Metered(Box::new(call)))
+        visit.plan = self.plan(visit, &call.model);
+        let errand = Errand::Metered(Box::new(call));
+        self.turn_to(visit, &errand, 0).await;
+        Ok(errand)
     }
 
     /// Counts at once what costs little, and the rest where it holds up nobody.
-    async fn weigh(&self, call: &Call, facts: ModelFacts) -> (Demand, Prefix) {
+    pub(super) async fn weigh(
+        &self,
+        site: &Site,
+        call: &Call,
+        facts: ModelFacts,
+    ) -> (Demand, Prefix) {
         // Where there is one account, its cache is all there is.
-        let several = self.terms().upstream.accounts.len() > 1;
+        let several = self.terms().upstream(site).is_some_and(|it| it.accounts.len() > 1);
         let prefix = move |counter: &Counter, call: &Call, demand: &Demand| match several {
             true if Prefix::may_have(demand) => counter.prefix(call, &facts),
             _ => Prefix::default(),

@@ -8,7 +8,7 @@
 //! # What this module does not do
 //!
 //! It holds no socket and no state of its own: limits are behind [`Admission`], connections behind
-//! [`Client`], and what is unsettled travels with the answer's body.
+//! [`Site::client`], and what is unsettled travels with the answer's body.
 //!
 //! # Invariants
 //!
@@ -21,8 +21,11 @@ mod answer;
 mod attempt;
 mod errand;
 mod failure;
+mod legs;
 mod patience;
 mod pulse;
+mod routes;
+mod site;
 mod terms;
 mod times;
 mod vigil;
@@ -33,7 +36,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -44,11 +47,12 @@ use self::attempt::{Outcome, Try};
 use self::errand::Errand;
 pub use self::failure::Failure;
 use self::failure::discourage;
-use self::patience::Backoff;
-use self::pulse::{Pulse, admitted};
+use self::legs::turn;
+use self::pulse::Pulse;
+use self::routes::Sites;
+pub use self::site::Site;
 pub use self::terms::RenewalError;
 use self::terms::Terms;
-use self::times::AnswerTimes;
 use self::vigil::Vigil;
 use self::visit::Visit;
 pub use self::wishes::WishError;
@@ -56,13 +60,13 @@ use self::wishes::Wishes;
 use crate::admit::{Admission, Ask, Entered};
 use crate::catalog::Catalog;
 use crate::clock::WallClock;
-use crate::config::{Dialect, Disconnect, Settings};
+use crate::config::{Disconnect, Settings};
 use crate::count::Counter;
 use crate::relay::{Begun, Body, Kept};
 use crate::settle::{Books, Record};
 use crate::telemetry::Metrics;
 use crate::units::{Party, Usage};
-use crate::upstream::{Client, ClientError, FleetError, NetworkEnvironment};
+use crate::upstream::{ClientError, FleetError, NetworkEnvironment};
 
 /// Serves requests. Cloning it shares everything.
 #[derive(Debug, Clone)]
@@ -73,17 +77,13 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Inner {
     terms: ArcSwap<Terms>,
-    /// Where requests go, and how it speaks of limits there.
-    base_url: Uri,
-    dialect: Dialect,
+    /// Where requests go: the first, where nothing leads them elsewhere.
+    sites: Sites,
     catalog: Catalog,
     counter: Counter,
     /// Turns to count what takes long.
     counting: Arc<Semaphore>,
-    admission: Admission,
-    client: Client,
     metrics: Metrics,
-    times: AnswerTimes,
     clock: WallClock,
     /// Keeps outsiders from making requests that look alike.
     seed: u64,
@@ -110,18 +110,14 @@ impl Proxy {
     ///
     /// Returns a [`ProxyError`] where keys, forward proxies or roots cannot be used.
     pub fn new(settings: Settings, environment: NetworkEnvironment) -> Result<Self, ProxyError> {
-        let terms = Terms::new(settings).ok_or(ProxyError::NoUpstream)?;
-        let Terms { settings, upstream, .. } = &terms;
+        let terms = Terms::new(settings);
+        let settings = &terms.settings;
         let inner = Inner {
-            base_url: upstream.base_url.clone(),
-            dialect: upstream.dialect,
+            sites: Sites::open(settings, environment)?,
             catalog: Catalog::embedded(),
             counter: Counter::new(),
             counting: Arc::new(Semaphore::new(cores())),
-            admission: Admission::start(upstream, &settings.line)?,
-            client: Client::new(&settings.timeouts, environment)?,
             metrics: Metrics::new(settings.named_apps()),
-            times: AnswerTimes::new(),
             clock: WallClock::from_system(),
             seed: rand::random(),
             terms: ArcSwap::from_pointee(terms),
@@ -129,24 +125,19 @@ impl Proxy {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Returns the lanes, lines and keys.
+    /// Returns the upstreams, in the order of the configuration; at least one.
+    pub fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
+        self.inner.sites.iter()
+    }
+
+    /// Returns the lanes, lines and keys of the first upstream.
     pub fn admission(&self) -> &Admission {
-        &self.inner.admission
+        self.inner.sites.first().admission()
     }
 
     /// Returns the counters.
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
-    }
-
-    /// Returns the connections to the provider.
-    pub fn client(&self) -> &Client {
-        &self.inner.client
-    }
-
-    /// Returns where requests go.
-    pub fn base_url(&self) -> &Uri {
-        &self.inner.base_url
     }
 
     /// Answers one request, whatever becomes of it.
@@ -220,8 +211,8 @@ impl Proxy {
 
     /// Tells a client whose time is up, and which the provider refused, when its turn would come: its
     /// place is remembered as that of one who waited in line.
-    async fn say_when(&self, ask: Ask, headers: &mut HeaderMap) {
-        let refusal = match self.inner.admission.enter(ask) {
+    async fn say_when(&self, visit: &Visit, ask: Ask, headers: &mut HeaderMap) {
+        let refusal = match visit.site.admission.enter(ask) {
             Ok(Entered::Waiting(mut waiting)) => waiting.outcome().await.err(),
             // There is room again; the provider's own words have to do.
             Ok(Entered::Granted(_)) => None,
@@ -259,27 +250,22 @@ async fn serve(mut vigil: Vigil, errand: Errand, pulse: Option<Pulse>) -> Respon
     }
 }
 
-/// Leads a request through admission to the provider, and again where it has to be.
+/// Leads a request through admission to the provider, again where it has to be, and elsewhere where it
+/// may be.
 async fn lead(
     vigil: &mut Vigil,
     errand: Errand,
     mut pulse: Option<Pulse>,
 ) -> Result<Response<Body>, Failure> {
+    vigil.proxy.turn_to_open(&mut vigil.visit, &errand, 0).await;
     let mut ask = vigil.proxy.ask(&vigil.visit, &errand);
-    let mut going = Try { errand, backoff: Backoff::new(vigil.visit.deadline) };
+    let mut going = Try { errand, backoff: vigil.visit.backoff() };
     vigil.wait();
     loop {
-        let entered = vigil.proxy.inner.admission.enter(ask.clone());
-        let reserved = admitted(entered, pulse.as_mut()).await;
+        let reserved = turn(vigil, &going.errand, &mut ask, pulse.as_mut()).await;
         vigil.go();
         let reservation = reserved?;
-        let record = &mut vigil.visit.record;
-        record.waited_for = reservation.waited_for().or(record.waited_for);
-        if let Some(wait) = reservation.would_wait() {
-            record.would_wait = Some(wait);
-            let books = vigil.proxy.books(&vigil.visit.record);
-            books.metrics.would_have_held(&books.series, wait);
-        }
+        vigil.note(&reservation);
         vigil.end();
         // Boxed: what is awaited is copied into what awaits it, level by level.
         let attempt = Box::pin(vigil.proxy.attempt(&vigil.visit, going, reservation));
@@ -287,19 +273,27 @@ async fn lead(
             Some(pulse) => pulse.sent(attempt).await?,
             None => attempt.await?,
         };
+        going = after;
         match outcome {
             Outcome::Answered(answer) => return Ok(*answer),
             Outcome::Limited(mut answer, place) => {
                 let ask = Ask { place: Some(place), deadline: Instant::now(), ..ask };
-                Box::pin(vigil.proxy.say_when(ask, answer.headers_mut())).await;
+                let told = vigil.proxy.say_when(&vigil.visit, ask, answer.headers_mut());
+                Box::pin(told).await;
                 return Ok(*answer);
             }
             Outcome::Again(retry) => {
                 vigil.wait();
-                going = after;
                 sleep(retry.after).await;
                 ask.place = Some(retry.place);
                 ask.avoid = retry.avoid;
+            }
+            Outcome::Elsewhere => {
+                vigil.wait();
+                let next = vigil.visit.at + 1;
+                vigil.proxy.turn_to_open(&mut vigil.visit, &going.errand, next).await;
+                ask = vigil.proxy.ask(&vigil.visit, &going.errand);
+                going.backoff = vigil.visit.backoff();
             }
         }
     }

@@ -51,14 +51,17 @@ const SPARE: Duration = Duration::from_secs(5);
 pub(super) struct Backoff {
     failures: u32,
     refusals: u32,
+    /// How often it is sent in all while the provider fails.
+    tries: u32,
     /// From then on nothing is tried again.
     deadline: Instant,
 }
 
 impl Backoff {
-    /// Creates the backoff of a request that did not fail yet and is of use until `deadline`.
-    pub(super) const fn new(deadline: Instant) -> Self {
-        Self { failures: 0, refusals: 0, deadline }
+    /// Creates the backoff of a request that did not fail yet, is of use until `deadline`, and is sent
+    /// at most `tries` times in all while the provider fails.
+    pub(super) const fn new(deadline: Instant, tries: u32) -> Self {
+        Self { failures: 0, refusals: 0, tries, deadline }
     }
 
     /// Returns how long to stay away where another key or account can be asked: not at all.
@@ -71,7 +74,7 @@ impl Backoff {
     pub(super) fn after_failure(&mut self, jitter: f64) -> Option<Duration> {
         self.failures += 1;
         let wait = jittered(self.failures, jitter);
-        self.in_time(wait).filter(|_| self.failures < MOST_TRIES)
+        self.in_time(wait).filter(|_| self.failures < self.tries)
     }
 
     /// Counts a refusal for a limit, and returns how long to stay away. The first one goes back into
@@ -93,9 +96,6 @@ fn jittered(count: u32, jitter: f64) -> Duration {
     let ceiling = Duration::from_millis(100 << count.min(6)).min(Duration::from_secs(5));
     ceiling.mul_f64(jitter.clamp(0.0, 1.0))
 }
-
-/// How often a request is sent in all while the provider fails.
-const MOST_TRIES: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -138,17 +138,17 @@ mod tests {
     #[test]
     fn failures_are_repeated_a_few_times_and_refusals_stay_away_longer_and_longer() {
         let deadline = Instant::now() + Duration::from_secs(600);
-        let mut backoff = Backoff::new(deadline);
+        let mut backoff = Backoff::new(deadline, 4);
         let tries = std::iter::from_fn(|| backoff.after_failure(1.0)).count();
         assert_eq!(tries, 3);
-        let mut backoff = Backoff::new(deadline);
+        let mut backoff = Backoff::new(deadline, 4);
         let waits = (0..8).map(|_| backoff.after_refusal(1.0).expect("in time").as_millis());
         assert_eq!(waits.collect::<Vec<_>>(), [0, 400, 800, 1600, 3200, 5000, 5000, 5000]);
     }
 
     #[test]
     fn nothing_is_tried_again_when_its_time_is_up() {
-        let mut backoff = Backoff::new(Instant::now());
+        let mut backoff = Backoff::new(Instant::now(), 4);
         assert_eq!(backoff.elsewhere(), None);
         assert_eq!(backoff.after_refusal(0.5), None);
         assert_eq!(backoff.after_failure(0.5), None);

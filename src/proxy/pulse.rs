@@ -34,7 +34,7 @@ impl Pulse {
     }
 
     /// Waits in line, and tells the place again and again.
-    pub(super) async fn wait(&mut self, mut waiting: Waiting) -> Result<Reservation, Refusal> {
+    pub(super) async fn wait(&mut self, waiting: &mut Waiting) -> Result<Reservation, Refusal> {
         loop {
             if let Ok(outcome) = timeout(self.pace, waiting.outcome()).await {
                 return outcome;
@@ -71,8 +71,19 @@ pub(super) async fn admitted(
 ) -> Result<Reservation, Refusal> {
     match (entered?, pulse) {
         (Entered::Granted(reservation), _) => Ok(reservation),
-        (Entered::Waiting(waiting), Some(pulse)) => pulse.wait(waiting).await,
-        (Entered::Waiting(mut waiting), None) => waiting.outcome().await,
+        (Entered::Waiting(mut waiting), pulse) => waited(&mut waiting, pulse).await,
+    }
+}
+
+/// Waits for the turn of one who is in line, with notes for the client where it gets some. Dropping the
+/// future keeps the place.
+pub(super) async fn waited(
+    waiting: &mut Waiting,
+    pulse: Option<&mut Pulse>,
+) -> Result<Reservation, Refusal> {
+    match pulse {
+        Some(pulse) => pulse.wait(waiting).await,
+        None => waiting.outcome().await,
     }
 }
 

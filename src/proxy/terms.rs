@@ -5,16 +5,15 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use thiserror::Error;
 
-use super::Proxy;
+use super::{Proxy, Site};
 use crate::auth::Gate;
 use crate::config::{RenewError, Renewed, Settings, UpstreamSettings};
-use crate::upstream::FleetError;
+use crate::upstream::{Fleet, FleetError};
 
 /// What requests are served by.
 #[derive(Debug)]
 pub(super) struct Terms {
     pub(super) settings: Settings,
-    pub(super) upstream: UpstreamSettings,
     pub(super) gate: Gate,
 }
 
@@ -30,10 +29,15 @@ pub enum RenewalError {
 }
 
 impl Terms {
-    /// Creates the terms that `settings` describe; `None` where they name no upstream.
-    pub(super) fn new(settings: Settings) -> Option<Self> {
-        let (upstream, gate) = (settings.upstreams.first()?.clone(), Gate::new(&settings));
-        Some(Self { settings, upstream, gate })
+    /// Creates the terms that `settings` describe.
+    pub(super) fn new(settings: Settings) -> Self {
+        let gate = Gate::new(&settings);
+        Self { settings, gate }
+    }
+
+    /// Returns the accounts and limits of `site`.
+    pub(super) fn upstream(&self, site: &Site) -> Option<&UpstreamSettings> {
+        self.settings.upstreams.iter().find(|upstream| upstream.name == site.name)
     }
 }
 
@@ -47,8 +51,16 @@ impl Proxy {
     pub fn renew(&self, next: Settings) -> Result<Vec<&'static str>, RenewalError> {
         let Renewed { settings, left } = self.terms().settings.renewed(next)?;
         let named = settings.named_apps();
-        let Some(terms) = Terms::new(settings) else { return Ok(left) };
-        self.inner.admission.renew(&terms.upstream, &terms.settings.line)?;
+        let terms = Terms::new(settings);
+        // All of them, before anything changes.
+        for upstream in &terms.settings.upstreams {
+            Fleet::new(upstream)?;
+        }
+        for site in self.sites() {
+            if let Some(upstream) = terms.upstream(site) {
+                site.admission.renew(upstream, &terms.settings.line)?;
+            }
+        }
         self.inner.metrics.renew(named);
         self.inner.terms.store(Arc::new(terms));
         Ok(left)

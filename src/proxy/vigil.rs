@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::visit::Visit;
 use super::{Failure, Proxy};
+use crate::admit::Reservation;
 use crate::relay::Body;
 use crate::settle::CLIENT_GONE;
 use crate::units::Usage;
@@ -36,6 +37,17 @@ impl Vigil {
     pub(super) fn go(&mut self) {
         let waited = self.waits_since.take().map(|since| since.elapsed());
         self.visit.record.queued += waited.unwrap_or_default();
+    }
+
+    /// Notes what the request waited for, or would have.
+    pub(super) fn note(&mut self, reservation: &Reservation) {
+        let record = &mut self.visit.record;
+        record.waited_for = reservation.waited_for().or(record.waited_for);
+        if let Some(wait) = reservation.would_wait() {
+            record.would_wait = Some(wait);
+            let books = self.proxy.books(&self.visit.record);
+            books.metrics.would_have_held(&books.series, wait);
+        }
     }
 
     /// Returns the answer to a request that failed.

@@ -6,24 +6,34 @@ use std::time::Duration;
 use http::{header, request};
 use tokio::time::Instant;
 
-use super::Proxy;
 use super::errand::{Errand, ONE_REQUEST};
 use super::patience;
 use super::times::Until;
 use super::wishes::Wishes;
+use super::{Proxy, Site};
 use crate::admit::Ask;
 use crate::auth::{Client, Looks};
 use crate::call::Endpoint;
+use crate::config::Plan;
 use crate::count::Prefix;
 use crate::limit::QuotaLevel;
 use crate::settle::Record;
-use crate::units::{AppName, Party, RequestId};
+use crate::units::{AppName, ModelName, Party, RequestId};
 use crate::upstream::ClientKey;
 
 /// A request on its way, from its arrival to its end.
 #[derive(Debug, Clone)]
 pub(super) struct Visit {
     pub(super) head: Arc<request::Parts>,
+    /// Where it goes.
+    pub(super) site: Arc<Site>,
+    /// Whether its path led it there, so that nothing else is asked.
+    pub(super) is_led: bool,
+    /// Where it may go, and at which of these places it is.
+    pub(super) plan: Plan,
+    pub(super) at: usize,
+    /// The name of its model there, if the client has another for it.
+    pub(super) rename: Option<ModelName>,
     pub(super) arrived: Instant,
     /// What the client says of it.
     pub(super) wishes: Wishes,
@@ -41,27 +51,48 @@ impl Proxy {
     /// Makes a visit of a request of which nothing is known yet but its head.
     ///
     /// It is boxed, for it is large and moves from stage to stage.
-    pub(super) fn visit(&self, head: request::Parts) -> Box<Visit> {
+    pub(super) fn visit(&self, mut head: request::Parts) -> Box<Visit> {
+        let uri = head.uri.clone();
+        let (site, is_led) = match self.lead_by_path(&mut head) {
+            Some(site) => (site, true),
+            None => (Arc::clone(self.inner.sites.first()), false),
+        };
         let arrived = Instant::now();
         let deadline = arrived + self.terms().settings.line.max_wait;
         let record = Record {
             id: RequestId::new(format!("sg_{:016x}", rand::random::<u64>())),
             party: Party::usual(AppName::new("anonymous")),
-            uri: head.uri.clone(),
+            uri,
             model: "".into(),
+            sent_model: "".into(),
+            is_diverted: false,
             facts: self.inner.catalog.facts(""),
             demand: ONE_REQUEST,
             arrived,
             queued: Duration::ZERO,
             waited_for: None,
             would_wait: None,
+            upstream: None,
             account: None,
             key: None,
             status: 0,
         };
         let (head, wishes) = (Arc::new(head), Wishes::default());
         let prefix = Prefix::default();
-        Box::new(Visit { head, arrived, wishes, keep_alive: None, deadline, prefix, record })
+        Box::new(Visit {
+            plan: Plan::only(site.name.clone(), "".into()),
+            head,
+            site,
+            is_led,
+            at: 0,
+            rename: None,
+            arrived,
+            wishes,
+            keep_alive: None,
+            deadline,
+            prefix,
+            record,
+        })
     }
 
     /// Notes on whose behalf `client` sends `errand`, and until when its turn is of use.
@@ -90,19 +121,19 @@ impl Proxy {
         }
         let needed = errand
             .call()
-            .map(|call| self.inner.times.expected(&visit.record.model, Until::of(call)));
+            .map(|call| visit.site.times.expected(&visit.record.sent_model, Until::of(call)));
         patience::patience(&visit.head.headers, longest, needed.unwrap_or_default())
     }
 
     /// Returns the client's key, where each client uses its own.
     fn own_key(&self, visit: &Visit) -> Option<ClientKey> {
-        let own = self.terms().upstream.accounts.is_empty();
+        let own = self.terms().upstream(&visit.site).is_some_and(|it| it.accounts.is_empty());
         own.then(|| ClientKey::from_headers(&visit.head.headers))
     }
 
     /// Returns what the client may have of its model's quotas after those who wait.
     pub(super) fn levels(&self, visit: &Visit) -> Vec<QuotaLevel> {
-        self.inner.admission.levels(self.own_key(visit).as_ref(), &visit.record.model)
+        visit.site.admission.levels(self.own_key(visit).as_ref(), &visit.record.sent_model)
     }
 
     /// Says what a request is to be admitted for.
@@ -112,7 +143,7 @@ impl Proxy {
             party: visit.record.party.clone(),
             wanted_by: visit.wishes.deadline,
             likeness: errand.likeness(&visit.head, self.inner.seed),
-            model: visit.record.model.clone(),
+            model: visit.record.sent_model.clone(),
             demand: visit.record.demand,
             bytes: errand.bytes_held(),
             deadline: visit.deadline,

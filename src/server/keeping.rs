@@ -1,26 +1,27 @@
 //! Keeps what lanes learn: reads it at the start, writes it in the background, and at the end.
 
+use std::collections::HashMap;
 use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use futures_util::future::join_all;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::admit::{Admission, Keeping, Memory};
 use crate::clock::WallClock;
-use crate::config::{DataDir, UpstreamSettings};
+use crate::config::DataDir;
 use crate::ledger::{Lesson, Store, StoreError};
 use crate::limit::{Absence, LastEnd};
-use crate::units::AccountName;
+use crate::units::{AccountName, UpstreamName};
 
 /// What was learned in earlier runs, and where what this run learns is kept.
 #[derive(Debug)]
 pub(super) struct Past {
     store: Store,
-    upstream: String,
-    memories: Vec<Memory>,
+    memories: HashMap<UpstreamName, Vec<Memory>>,
 }
 
 /// Writes what lanes learn until it is told that all is over.
@@ -28,11 +29,19 @@ pub(super) struct Past {
 pub(super) struct Keeper {
     store: Store,
     /// Dropping it ends the writing without a last word.
-    over: oneshot::Sender<()>,
+    over: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-/// Opens the store in `folder` and reads what is known of the lanes of `upstream`; `None` where
+/// Writes what the lanes of one upstream learn.
+#[derive(Debug)]
+struct Scribe {
+    store: Store,
+    upstream: UpstreamName,
+    admission: Admission,
+}
+
+/// Opens the store in `folder` and reads what is known of the lanes of `upstreams`; `None` where
 /// nothing is kept.
 ///
 /// # Errors
@@ -41,12 +50,12 @@ pub(super) struct Keeper {
 /// the program can serve all the same: a warning says why nothing is kept.
 pub(super) async fn open(
     folder: DataDir,
-    upstream: UpstreamSettings,
+    upstreams: Vec<UpstreamName>,
 ) -> Result<Option<Past>, StoreError> {
     match folder {
         DataDir::Nowhere => Ok(None),
-        DataDir::Named(path) => Past::read(&path, &upstream).await.map(Some),
-        DataDir::Usual(path) => match Past::read(&path, &upstream).await {
+        DataDir::Named(path) => Past::read(&path, upstreams).await.map(Some),
+        DataDir::Usual(path) => match Past::read(&path, upstreams).await {
             Ok(past) => Ok(Some(past)),
             Err(error) => {
                 warn(NOT_KEPT, &error);
@@ -57,47 +66,40 @@ pub(super) async fn open(
 }
 
 impl Past {
-    async fn read(folder: &Path, upstream: &UpstreamSettings) -> Result<Self, StoreError> {
+    async fn read(folder: &Path, upstreams: Vec<UpstreamName>) -> Result<Self, StoreError> {
         let store = Store::place(folder)?;
-        let now = date();
-        let lessons = if store.is_new() {
-            Vec::new() // Making a database takes ten times longer than reading one: later.
-        } else {
+        let mut memories = HashMap::new();
+        // Making a database takes ten times longer than reading one: later.
+        if !store.is_new() {
             store.update().await?;
-            store.lessons(&upstream.name, now).await?
-        };
-        let memories = lessons.into_iter().map(|lesson| memory(lesson, now)).collect();
-        Ok(Self { store, upstream: upstream.name.clone(), memories })
+            let now = date();
+            for upstream in upstreams {
+                let lessons = store.lessons(upstream.as_str(), now).await?;
+                let known = lessons.into_iter().map(|lesson| memory(lesson, now)).collect();
+                memories.insert(upstream, known);
+            }
+        }
+        Ok(Self { store, memories })
     }
 
-    /// Gives the past back to `admission`, and begins to keep what it learns.
-    pub(super) fn keep_on(mut self, admission: Admission) -> Keeper {
-        admission.remind(std::mem::take(&mut self.memories));
+    /// Gives the past back to the lanes of each upstream, and begins to keep what they learn.
+    pub(super) fn keep_on(mut self, upstreams: &[(UpstreamName, Admission)]) -> Keeper {
+        let mut scribes = Vec::new();
+        for (upstream, admission) in upstreams {
+            admission.remind(self.memories.remove(upstream).unwrap_or_default());
+            let (store, upstream) = (self.store.clone(), upstream.clone());
+            scribes.push(Scribe { store, upstream, admission: admission.clone() });
+        }
         let store = self.store.clone();
-        let (over, told) = oneshot::channel();
-        let task = tokio::spawn(self.run(admission, told));
+        let (over, told) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            if let Err(error) = self.tidy().await {
+                return warn(NOT_KEPT, &error);
+            }
+            let writing = scribes.into_iter().map(|scribe| scribe.run(told.clone()));
+            join_all(writing).await;
+        });
         Keeper { store, over, task }
-    }
-
-    async fn run(self, admission: Admission, mut told: oneshot::Receiver<()>) {
-        let mut fails = false;
-        if let Err(error) = self.tidy().await {
-            return warn(NOT_KEPT, &error);
-        }
-        let last_word = loop {
-            tokio::select! {
-                last_word = &mut told => break last_word,
-                () = admission.worth_keeping() => {}
-            }
-            fails = self.save(admission.learned(Keeping::Changed), fails).await;
-            tokio::select! {
-                last_word = &mut told => break last_word,
-                () = sleep(APART) => {}
-            }
-        };
-        if last_word.is_ok() {
-            self.save(admission.learned(Keeping::Last), fails).await;
-        }
     }
 
     /// Makes the database if it is new, else deletes what is old in it.
@@ -106,6 +108,26 @@ impl Past {
             return self.store.update().await;
         }
         self.store.forget_old(date()).await
+    }
+}
+
+impl Scribe {
+    async fn run(self, mut told: watch::Receiver<bool>) {
+        let mut fails = false;
+        let last_word = loop {
+            tokio::select! {
+                last_word = told.changed() => break last_word,
+                () = self.admission.worth_keeping() => {}
+            }
+            fails = self.save(self.admission.learned(Keeping::Changed), fails).await;
+            tokio::select! {
+                last_word = told.changed() => break last_word,
+                () = sleep(APART) => {}
+            }
+        };
+        if last_word.is_ok() {
+            self.save(self.admission.learned(Keeping::Last), fails).await;
+        }
     }
 
     /// Saves `memories` as of now. Returns whether that failed, which is told when it begins.
@@ -116,7 +138,7 @@ impl Past {
         let saved_at = date();
         let lessons: Vec<Lesson> =
             memories.into_iter().map(|memory| lesson(memory, saved_at)).collect();
-        let saved = self.store.save(&self.upstream, &lessons).await;
+        let saved = self.store.save(self.upstream.as_str(), &lessons).await;
         match &saved {
             Ok(()) if failed => tracing::info!("what is learned is kept again"),
             Err(error) if !failed => warn("what is learned is not kept for now", error),
@@ -136,7 +158,7 @@ impl Keeper {
     pub(super) async fn finish(self) {
         let last_word = async {
             // Nobody listens any more only if writing ended already.
-            let _told = self.over.send(());
+            let _told = self.over.send(true);
             let _written = self.task.await;
             self.store.close().await;
         };

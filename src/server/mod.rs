@@ -22,6 +22,7 @@ mod probing;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Request};
@@ -89,14 +90,16 @@ pub async fn start(
 ) -> Result<Running, ServeError> {
     let server = settings.server.clone();
     let timeouts = settings.timeouts.clone();
-    let upstream = settings.upstreams.first().cloned().ok_or(ProxyError::NoUpstream)?;
+    let upstreams = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
     // Both take some milliseconds: the one reads files while the other finds roots of trust.
-    let past = tokio::spawn(keeping::open(settings.data_dir.clone(), upstream));
+    let past = tokio::spawn(keeping::open(settings.data_dir.clone(), upstreams));
     let (listener, listen) = bind(server.listen, "server.listen").await?;
     let (admin_listener, admin) = bind(server.admin, "server.admin").await?;
     let proxy = Proxy::new(settings, environment)?;
     let past = past.await.unwrap_or(Ok(None))?;
-    let keeper = past.map(|past| past.keep_on(proxy.admission().clone()));
+    let named: Vec<_> =
+        proxy.sites().map(|site| (site.name().clone(), site.admission().clone())).collect();
+    let keeper = past.map(|past| past.keep_on(&named));
     let (stop, stopped) = watch::channel(false);
     let bounds = Bounds {
         connections: server.max_connections,
@@ -109,7 +112,7 @@ pub async fn start(
         stopped.clone(),
         answers(proxy.clone(), listen, Cors::new(&server.cors_origins)),
     ));
-    let pages = Admin::new(proxy.admission().clone(), proxy.metrics().clone());
+    let pages = Admin::new(named, proxy.metrics().clone());
     // Monitors are few, and are served until the proxy has drained.
     let admin_bounds = Bounds { connections: 64, drain: Duration::from_secs(1), ..bounds };
     let told = stopped.clone();
@@ -128,7 +131,9 @@ pub async fn start(
         let _until_the_end = admin_stop;
         admin_task.await
     });
-    tokio::spawn(probing::run(proxy.clone(), stopped));
+    for site in proxy.sites() {
+        tokio::spawn(probing::run(Arc::clone(site), stopped.clone()));
+    }
     let drain = timeouts.drain;
     Ok(Running { listen, admin, proxy, drain, stop, served, admin_served, keeper })
 }
@@ -174,7 +179,7 @@ impl Running {
         let served = match timeout(self.drain, &mut self.served).await {
             Ok(served) => served,
             Err(_) => {
-                self.proxy.admission().close();
+                self.proxy.sites().for_each(|site| site.admission().close());
                 self.served.await
             }
         };

@@ -1,42 +1,42 @@
 //! Tries keys again that were taken out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::proxy::Proxy;
+use crate::proxy::Site;
 use crate::upstream::{Credential, KeyId, Verdict, probe};
 
-/// Probes each key that is due until `stop` says so. A probe that hangs holds up no other.
-pub(super) async fn run(proxy: Proxy, mut stop: watch::Receiver<bool>) {
+/// Probes each key of `site` that is due until `stop` says so. A probe that hangs holds up no other.
+pub(super) async fn run(site: Arc<Site>, mut stop: watch::Receiver<bool>) {
     let mut probes = JoinSet::new();
     loop {
         let now = Instant::now();
-        let next = proxy.admission().with_fleet(|fleet| fleet.next_probe_at());
+        let next = site.admission().with_fleet(|fleet| fleet.next_probe_at());
         let until = next.unwrap_or(now + LOOK).clamp(now, now + LOOK);
         tokio::select! {
             _stopped = stop.wait_for(|stop| *stop) => return,
             Some(_probed) = probes.join_next() => {}
             () = sleep_until(until) => {}
         }
-        for (key, credential) in
-            proxy.admission().with_fleet(|fleet| fleet.probes_due(Instant::now()))
-        {
-            probes.spawn(try_again(proxy.clone(), key, credential));
+        let due = site.admission().with_fleet(|fleet| fleet.probes_due(Instant::now()));
+        for (key, credential) in due {
+            probes.spawn(try_again(Arc::clone(&site), key, credential));
         }
     }
 }
 
-async fn try_again(proxy: Proxy, key: KeyId, credential: Credential) {
-    let base = proxy.base_url();
-    let probed = timeout(PATIENCE, probe(proxy.client(), base, &credential)).await;
+async fn try_again(site: Arc<Site>, key: KeyId, credential: Credential) {
+    let probed = timeout(PATIENCE, probe(site.client(), site.base_url(), &credential)).await;
     let verdict = probed.map_or(Verdict::Unreachable, |finding| finding.verdict);
-    let change = proxy
+    let change = site
         .admission()
         .with_fleet(|fleet| fleet.probed(key, verdict, Instant::now(), rand::random()));
-    tracing::info!(key = credential.label.as_str(), ?verdict, ?change, "key probed");
+    let (upstream, key) = (site.name().as_str(), credential.label.as_str());
+    tracing::info!(upstream, key, ?verdict, ?change, "key probed");
 }
 
 /// How long a list of models may take.

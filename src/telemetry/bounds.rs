@@ -42,9 +42,13 @@ impl Bounds {
         let has_own = self.configured.load().contains(app)
             || series < MOST_SERIES && is_among(&self.apps, app, MOST_APPS);
         let app = if has_own { app.clone() } else { AppName::new(OTHER) };
+        (app, self.model(model))
+    }
+
+    /// Returns the label for requests for `model`.
+    pub(super) fn model(&self, model: &ModelName) -> ModelName {
         let has_own = is_among(&self.models, model, MOST_MODELS);
-        let model = if has_own { model.clone() } else { ModelName::new(OTHER) };
-        (app, model)
+        if has_own { model.clone() } else { ModelName::new(OTHER) }
     }
 }
 

@@ -12,7 +12,9 @@ use super::lines::{self, Buffered};
 use crate::clock::WallClock;
 use crate::config::LogFormat;
 use crate::limit::QuotaKind;
-use crate::units::{AccountName, AppName, Class, KeyLabel, ModelName, RequestId, Tokens};
+use crate::units::{
+    AccountName, AppName, Class, KeyLabel, ModelName, RequestId, Tokens, UpstreamName,
+};
 
 /// Starts writing log lines to standard error in `format`.
 ///
@@ -53,6 +55,8 @@ pub struct RequestLine<'a> {
     pub path: &'a str,
     /// The model; empty for paths that have none.
     pub model: &'a ModelName,
+    /// The model that it was sent for, if it was not sent as it would have been.
+    pub sent_model: Option<&'a ModelName>,
     /// The status that the client got.
     pub status: u16,
     /// How long it waited in line.
@@ -67,7 +71,9 @@ pub struct RequestLine<'a> {
     pub cached: Tokens,
     /// Output tokens.
     pub output: Tokens,
-    /// The account that it was sent for, if it was sent.
+    /// The upstream that it was sent to, if it was sent.
+    pub upstream: Option<&'a UpstreamName>,
+    /// The account that it was sent for.
     pub account: Option<&'a AccountName>,
     /// The label of the key that was used.
     pub key: Option<&'a KeyLabel>,
@@ -97,6 +103,7 @@ impl RequestLine<'_> {
         line.text("class", self.class.label());
         line.text("path", shortened(self.path));
         line.text("model", self.model.as_str());
+        line.text("sent_model", self.sent_model.map_or("", ModelName::as_str));
         line.number("status", self.status.into());
         line.number("queued_ms", millis(self.queued));
         line.text("waited_for", self.waited_for.map_or("", QuotaKind::label));
@@ -106,6 +113,7 @@ impl RequestLine<'_> {
         line.number("input", self.input.count());
         line.number("cached", self.cached.count());
         line.number("output", self.output.count());
+        line.text("upstream", self.upstream.map_or("", UpstreamName::as_str));
         line.text("account", self.account.map_or("", AccountName::as_str));
         line.text("key", self.key.map_or("", KeyLabel::as_str));
         line.text("ending", self.ending);
@@ -204,6 +212,7 @@ mod tests {
             class: Class::Standard,
             path: &path,
             model: &model,
+            sent_model: None,
             status: 200,
             queued: Duration::from_millis(3),
             waited_for: None,
@@ -211,6 +220,7 @@ mod tests {
             input: Tokens::new(4),
             cached: Tokens::new(2),
             output: Tokens::new(5),
+            upstream: None,
             account: None,
             key: None,
             ending: "reported",

@@ -12,9 +12,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Diverted};
 use super::bounds::Bounds;
-use crate::units::{AccountName, AppName, Class, ModelName, Party, PicoUsd, Tokens, Usage};
+use crate::units::{
+    AccountName, AppName, Class, ModelName, Party, PicoUsd, Tokens, UpstreamName, Usage,
+};
 
 /// All counters of the program. Cloning it shares them.
 #[derive(Debug, Clone)]
@@ -26,6 +28,7 @@ pub struct Metrics {
 struct Inner {
     registry: Registry,
     families: Families,
+    diverted: Diverted,
     accounts: Accounts,
     bounds: Bounds,
     /// Handles by app, model and class, so that a request pays one look-up.
@@ -190,11 +193,24 @@ impl Metrics {
             "Time in line that was spared because nobody is held",
             times.would_wait.clone(),
         );
+        let diverted = Diverted::default();
+        let help = "Requests that went under another model's name, or elsewhere than at first";
+        registry.register("diverted", help, diverted.requests.clone());
         let accounts = Accounts::default();
         let help = "Settled tokens of an account, by kind; the cached are part of the input";
         registry.register("account_tokens", help, accounts.tokens.clone());
         let (bounds, series, totals) = (Bounds::new(configured), DashMap::new(), Series::default());
-        Self { inner: Arc::new(Inner { registry, families, accounts, bounds, series, totals }) }
+        Self {
+            inner: Arc::new(Inner {
+                registry,
+                families,
+                diverted,
+                accounts,
+                bounds,
+                series,
+                totals,
+            }),
+        }
     }
 
     /// Lets the apps of another configuration have their own counters, too.
@@ -263,9 +279,16 @@ impl Metrics {
         }
     }
 
-    /// Counts what a request of `account` was settled with.
-    pub fn paid(&self, account: &AccountName, usage: &Usage) {
-        self.inner.accounts.settled(account, usage);
+    /// Counts what a request of `account` at `upstream` was settled with.
+    pub fn paid(&self, upstream: &UpstreamName, account: &AccountName, usage: &Usage) {
+        self.inner.accounts.settled(upstream, account, usage);
+    }
+
+    /// Counts a request for `model` that went to `upstream` as one for `sent`, where else it would have
+    /// gone elsewhere or under its own name.
+    pub fn diverted(&self, model: &ModelName, upstream: &UpstreamName, sent: &ModelName) {
+        let model = self.inner.bounds.model(model);
+        self.inner.diverted.note(&model, upstream, &self.inner.bounds.model(sent));
     }
 
     /// Returns the sums over everything since the start.
@@ -345,13 +368,18 @@ mod tests {
         let series = metrics.series(&party("a"), &ModelName::new("m"));
         let usage = Usage { input: Tokens::new(7), output: Tokens::new(5), ..Usage::default() };
         metrics.settled(&series, Tokens::new(6), &usage, PicoUsd::new(9));
-        metrics.paid(&AccountName::new("main"), &Usage { cached: Tokens::new(3), ..usage });
+        metrics.paid(
+            &"openai".into(),
+            &AccountName::new("main"),
+            &Usage { cached: Tokens::new(3), ..usage },
+        );
         let totals = metrics.totals();
         assert_eq!((totals.counted.count(), totals.settled.count()), (6, 12));
         let text = metrics.render();
         let line = r#"sluicegate_tokens_total{app="a",model="m",class="standard",kind="output"} 5"#;
         assert!(text.contains(line), "{text}");
-        let line = r#"sluicegate_account_tokens_total{account="main",kind="cached"} 3"#;
+        let line =
+            r#"sluicegate_account_tokens_total{upstream="openai",account="main",kind="cached"} 3"#;
         assert!(text.contains(line), "{text}");
     }
 

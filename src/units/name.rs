@@ -22,6 +22,8 @@ pub type AppName = Name<kind::App>;
 pub type KeyLabel = Name<kind::Key>;
 /// The name of a model, as the client wrote it.
 pub type ModelName = Name<kind::Model>;
+/// The name of an upstream: a provider as configured.
+pub type UpstreamName = Name<kind::Upstream>;
 /// The id which the proxy gives a request, in answers and in logs.
 pub type RequestId = Name<kind::Request>;
 
@@ -42,6 +44,9 @@ pub mod kind {
     /// Marks [`RequestId`](super::RequestId).
     #[derive(Debug)]
     pub enum Request {}
+    /// Marks [`UpstreamName`](super::UpstreamName).
+    #[derive(Debug)]
+    pub enum Upstream {}
 }
 
 impl<Kind> Name<Kind> {

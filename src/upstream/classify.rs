@@ -17,6 +17,8 @@ pub enum Verdict {
     Accepted,
     /// The request itself was at fault; says nothing of key and account.
     BadRequest,
+    /// The provider, or the account, does not have the model.
+    NoSuchModel,
     /// The provider does not accept the key.
     KeyRejected,
     /// The account has no money or quota left: waiting does not help.
@@ -63,6 +65,7 @@ pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Finding
     }
     let words = Words::read(body);
     let verdict = match status.as_u16() {
+        400 | 404 if is_about_a_model(status, &words) => Verdict::NoSuchModel,
         400 if says(&words, &DEAD_KEY_WORDS) => Verdict::KeyRejected,
         400 if says(&words, &NO_CREDIT_WORDS) => Verdict::OutOfQuota,
         401 if is_about_permission(&words) => Verdict::BadRequest,
@@ -115,6 +118,17 @@ fn is_about_permission(words: &Words) -> bool {
     !is_dead && says(words, &PERMISSION)
 }
 
+/// Tells whether it is the model that is not there, and not the path.
+fn is_about_a_model(status: StatusCode, words: &Words) -> bool {
+    let said = words.message.to_ascii_lowercase();
+    let is_missing = MISSING.iter().any(|mark| said.contains(mark));
+    NO_MODEL_CODES.contains(&words.code.as_str())
+        || says(words, &NO_MODEL_WORDS)
+        || status == StatusCode::NOT_FOUND
+            && (words.kind == "not_found_error" && said.starts_with("model:")
+                || said.contains("model") && is_missing)
+}
+
 fn is_overload(words: &Words) -> bool {
     OVERLOAD_CODES.iter().any(|mark| words.code == *mark || words.kind == *mark)
         || says(words, &OVERLOAD_WORDS)
@@ -136,6 +150,13 @@ const OUT_OF_QUOTA: [&str; 8] = [
     "billing_not_active",
     "enforced_spend_limit_reached",
 ];
+/// OpenAI's and Groq's, and Azure's (<https://github.com/gethouston/houston/pull/1438>); read 2026-11-22.
+const NO_MODEL_CODES: [&str; 2] = ["model_not_found", "DeploymentNotFound"];
+/// DeepSeek's, which come with status 400 (<https://github.com/deepwn/addi/issues/13>, read 2026-11-22).
+const NO_MODEL_WORDS: [&str; 1] = ["Model Not Exist"];
+/// How a 404 says of a model that it is missing: vLLM's and Ollama's words, and Google's. Anthropic names the
+/// model and nothing else (<https://github.com/mattermost/mattermost-plugin-agents/issues/257>, read 2026-11-22).
+const MISSING: [&str; 2] = ["does not exist", "not found"];
 const DEAD_KEY: [&str; 2] = ["invalid_api_key", "account_deactivated"];
 /// Google's, which come with status 400; read 2026-11-22.
 const DEAD_KEY_WORDS: [&str; 2] = ["API key not valid", "API key expired"];

@@ -43,9 +43,18 @@ impl Client {
         environment: NetworkEnvironment,
     ) -> Result<Self, ClientError> {
         let connector = Connector::new(timeouts.connect, environment)?;
+        Ok(Self::through(connector, timeouts.response))
+    }
+
+    /// Creates a client for another upstream, which it reaches in the same way: no connection is shared.
+    pub fn another(&self) -> Self {
+        Self::through(self.connector.clone(), self.response)
+    }
+
+    fn through(connector: Connector, response: Duration) -> Self {
         let builder = builder();
         let pools = (0..POOLS).map(|_| builder.build(connector.clone())).collect();
-        Ok(Self { pools, connector, shards: Shards::new(POOLS), response: timeouts.response })
+        Self { pools, connector, shards: Shards::new(POOLS), response }
     }
 
     /// Sends `request`; the future waits for the head of its answer.

@@ -57,6 +57,7 @@ impl Fleet {
             | Verdict::Accepted
             | Verdict::RateLimited
             | Verdict::TooLarge
+            | Verdict::NoSuchModel
             | Verdict::BadRequest => Change::Unchanged,
         };
         match self.note_successes(lent.key(), id, finding.verdict, at) {

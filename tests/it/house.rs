@@ -6,6 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -73,6 +74,16 @@ impl App {
             .expect("a request");
         let (head, body) = self.client.request(request).await.ok()?.into_parts();
         Some(Answer(Response::from_parts(head, body.collect().await.ok()?.to_bytes())))
+    }
+
+    /// Sends `body` to `path` and returns the answer as soon as its head is there.
+    pub(crate) async fn open(&self, path: &str, body: &str) -> Response<Incoming> {
+        let request = Request::post(format!("http://{}{path}", self.address))
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", "application/json")
+            .body(Full::from(body.to_owned()))
+            .expect("a request");
+        self.client.request(request).await.expect("an answer")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

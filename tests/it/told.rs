@@ -52,7 +52,7 @@ async fn people_see_what_is_believed_of_each_quota() {
         assert!(quotas.iter().any(told), "the first answer told the limit: {page}");
     }
     let metrics = App::new(proxy.admin(), "").get("/metrics").await.text();
-    let limit = "sluicegate_limit{account=\"main\",group=\"gpt-4o\",quota=\"tpm\"} 30000\n";
+    let limit = "sluicegate_limit{upstream=\"openai\",account=\"main\",group=\"gpt-4o\",quota=\"tpm\"} 30000\n";
     assert!(metrics.contains(limit), "{metrics}");
     let page = App::new(proxy.admin(), "").get("/line").await.json();
     let quotas = page["lanes"][0]["quotas"].as_array().expect("quotas");

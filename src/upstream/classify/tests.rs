@@ -94,7 +94,7 @@ fn the_code_decides_before_the_type() {
         Case { name: "no balance",         status: 402, body: r#"{"error":{"message":"Insufficient Balance"}}"#.into(), verdict: Verdict::OutOfQuota },
         Case { name: "country",            status: 403, body: envelope("invalid_request_error", "unsupported_country_region_territory", ""), verdict: Verdict::BadRequest },
         Case { name: "deactivated",        status: 403, body: envelope("invalid_request_error", "account_deactivated", ""), verdict: Verdict::KeyRejected },
-        Case { name: "no model",           status: 404, body: envelope("invalid_request_error", "model_not_found", ""), verdict: Verdict::BadRequest },
+        Case { name: "no model",           status: 404, body: envelope("invalid_request_error", "model_not_found", ""), verdict: Verdict::NoSuchModel },
         Case { name: "error is a text",    status: 400, body: r#"{"error":"nope"}"#.into(), verdict: Verdict::BadRequest },
         Case { name: "code is a number",   status: 502, body: r#"{"error":{"code":502,"message":"upstream"}}"#.into(), verdict: Verdict::ServerError },
         Case { name: "overloaded",         status: 503, body: envelope("service_unavailable_error", "server_is_overloaded", ""), verdict: Verdict::Overloaded },
@@ -122,6 +122,22 @@ fn the_code_decides_before_the_type() {
     ];
     for case in cases {
         assert_eq!(read(case.status, &case.body).verdict, case.verdict, "{}", case.name);
+    }
+}
+
+#[test]
+fn a_model_that_is_not_there_is_told_from_other_things_that_are_not() {
+    #[rustfmt::skip] // One case a line.
+    let cases = [
+        ("no model, vLLM", 404, r#"{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","param":null,"code":404}"#.into(), Verdict::NoSuchModel),
+        ("no model, Anthropic", 404, r#"{"type":"error","error":{"type":"not_found_error","message":"model: claude-x"}}"#.into(), Verdict::NoSuchModel),
+        ("no deployment", 404, r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}"#.into(), Verdict::NoSuchModel),
+        ("no model, DeepSeek", 400, envelope("invalid_request_error", "invalid_request_error", "Model Not Exist"), Verdict::NoSuchModel),
+        ("no path", 404, r#"{"detail":"Not Found"}"#.into(), Verdict::BadRequest),
+        ("no file", 404, envelope("invalid_request_error", "", "No such File object: file-1"), Verdict::BadRequest),
+    ];
+    for (name, status, body, verdict) in cases {
+        assert_eq!(read(status, &body).verdict, verdict, "{name}");
     }
 }
 

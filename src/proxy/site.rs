@@ -1,0 +1,73 @@
+//! One upstream, with all that is its own.
+
+use http::Uri;
+use tokio::time::Instant;
+
+use super::legs::Misses;
+use super::times::AnswerTimes;
+use crate::admit::Admission;
+use crate::config::{Dialect, LineSettings, UpstreamSettings};
+use crate::units::{ModelName, UpstreamName};
+use crate::upstream::{Client, FleetError};
+
+/// An upstream that requests are sent to: where it is and how it speaks, its lanes, lines and keys, and
+/// the connections to it.
+#[derive(Debug)]
+pub struct Site {
+    pub(super) name: UpstreamName,
+    pub(super) base_url: Uri,
+    pub(super) dialect: Dialect,
+    pub(super) admission: Admission,
+    pub(super) client: Client,
+    pub(super) times: AnswerTimes,
+    pub(super) misses: Misses,
+}
+
+impl Site {
+    /// Opens the upstream that `settings` describe; connects nowhere yet. Must be called within a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`FleetError`] where a key cannot be used.
+    pub(super) fn open(
+        settings: &UpstreamSettings,
+        line: &LineSettings,
+        client: Client,
+    ) -> Result<Self, FleetError> {
+        Ok(Self {
+            name: settings.name.clone(),
+            base_url: settings.base_url.clone(),
+            dialect: settings.dialect,
+            admission: Admission::start(settings, line)?,
+            client,
+            times: AnswerTimes::new(),
+            misses: Misses::new(),
+        })
+    }
+
+    /// Tells whether a request for `model` may be served there, as far as is known.
+    pub(super) fn is_open(&self, model: &ModelName) -> bool {
+        !self.misses.has(model, Instant::now()) && self.admission.is_open()
+    }
+
+    /// Returns its name.
+    pub const fn name(&self) -> &UpstreamName {
+        &self.name
+    }
+
+    /// Returns where it is.
+    pub const fn base_url(&self) -> &Uri {
+        &self.base_url
+    }
+
+    /// Returns its lanes, lines and keys.
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Returns the connections to it.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+}
