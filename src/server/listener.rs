@@ -113,6 +113,10 @@ fn builder(bounds: Bounds) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .adaptive_window(true)
+        .max_header_list_size(MOST_OF_A_HEAD)
         .keep_alive_interval(Duration::from_secs(30));
     builder
 }
+
+/// The most that the head of a request over HTTP/2 may have, in bytes; over HTTP/1.1 it is 400 KiB.
+const MOST_OF_A_HEAD: u32 = 256 * 1024;

@@ -205,6 +205,7 @@ fn builder() -> Builder {
         .pool_max_idle_per_host(MOST_IDLE)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_header_list_size(MOST_OF_A_HEAD)
         .http2_keep_alive_interval(PING_EVERY)
         .http2_keep_alive_timeout(PING_TIMEOUT);
     builder
@@ -220,5 +221,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// connection's window, so that clients which read slowly hold up nobody else's answer.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 100 * STREAM_WINDOW;
+/// The most that the head of an answer may have; hyper's own bound is a sixteenth of it.
+const MOST_OF_A_HEAD: u32 = 256 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);

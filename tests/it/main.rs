@@ -26,5 +26,6 @@ mod told;
 mod upstream;
 mod wire;
 mod wire_bytes;
+mod wire_h2;
 mod wire_http;
 mod wire_packed;

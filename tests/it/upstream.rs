@@ -95,8 +95,8 @@ async fn plain_server() -> u16 {
 }
 
 /// A server with a certificate of its own for `localhost`, and the file that holds it.
-struct TlsServer {
-    port: u16,
+pub(crate) struct TlsServer {
+    pub(crate) port: u16,
     certificate: PathBuf,
     _folder: tempfile::TempDir,
 }
@@ -105,7 +105,7 @@ async fn tls_server(alpn: &[&[u8]]) -> TlsServer {
     tls_server_that(alpn, serve).await
 }
 
-async fn tls_server_that<F>(
+pub(crate) async fn tls_server_that<F>(
     alpn: &[&[u8]],
     serve: impl Fn(TlsStream<TcpStream>) -> F + Copy + Send + 'static,
 ) -> TlsServer
@@ -191,7 +191,7 @@ where
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn trusting(server: &TlsServer) -> NetworkEnvironment {
+pub(crate) fn trusting(server: &TlsServer) -> NetworkEnvironment {
     NetworkEnvironment { cert_file: Some(server.certificate.clone()), ..Default::default() }
 }
 
