@@ -28,4 +28,5 @@ mod wire;
 mod wire_bytes;
 mod wire_h2;
 mod wire_http;
+mod wire_large;
 mod wire_packed;

@@ -1,7 +1,7 @@
 //! The real program: what it logs, and how it stops.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -15,7 +15,7 @@ use crate::path::{CHAT, HELLO, SAID};
 use crate::recorder::{End, Recorder, Reply};
 
 /// A running proxy with everything that it logs.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     lines: Receiver<String>,
     listen: String,
@@ -23,11 +23,11 @@ struct Program {
 }
 
 impl Program {
-    fn start(recorder: &Recorder, log: &str) -> Self {
+    pub(crate) fn start(base_url: &str, log: &str) -> Self {
         let home = TempDir::new().expect("a folder");
         let mut child = Command::new(env!("CARGO_BIN_EXE_sluicegate"))
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", log])
-            .args(["--upstream", &recorder.base_url()])
+            .args(["--upstream", base_url])
             .env_clear()
             .env("HOME", home.path())
             .env("OPENAI_API_KEY", "sk-very-secret-key")
@@ -65,6 +65,20 @@ impl Program {
         stream
     }
 
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.listen.parse().expect("an address")
+    }
+
+    /// Returns a figure of the system's about the program, such as `VmHWM`, the most memory that it had
+    /// so far, in kB.
+    pub(crate) fn kilobytes(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the system tells");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let number = line.expect(name).split_ascii_whitespace().next().expect("a number");
+        number.parse().expect("a number")
+    }
+
     fn terminate(&self) {
         let status = Command::new("kill").arg(self.child.id().to_string()).status();
         assert!(status.expect("kill is there").success());
@@ -88,7 +102,7 @@ fn rest(mut stream: TcpStream) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn log_lines_are_json_and_tell_everything_but_secrets() {
     let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
-    let program = Program::start(&recorder, "json");
+    let program = Program::start(&recorder.base_url(), "json");
     let answer = rest(program.post(HELLO));
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let forged = HELLO.replace("gpt-4o", "x\\\"\\n{\\\"forged\\\":true}");
@@ -127,7 +141,7 @@ async fn on_sigterm_a_stream_ends_whole_and_nobody_new_comes_in() {
     let recorder =
         Recorder::start(move |_, _| Reply::Events(&["data: {\"choices\":[]}\n\n"], end.clone()))
             .await;
-    let mut program = Program::start(&recorder, "text");
+    let mut program = Program::start(&recorder.base_url(), "text");
     let mut stream = program.post(BODY);
     let mut begun = String::new();
     while !begun.contains("choices") {

@@ -99,6 +99,15 @@ impl Wire {
         self.stream.shutdown().await.expect("it was open");
     }
 
+    /// Returns how much came that nobody took, and forgets it.
+    pub(crate) fn taken(&mut self) -> usize {
+        std::mem::take(&mut self.rest).len()
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
     /// Reads a request's head and leaves its body.
     pub(crate) async fn heard_head(&mut self) -> String {
         self.head().await.expect("a request")
