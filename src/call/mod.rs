@@ -3,8 +3,8 @@
 //! # What this module owns
 //!
 //! [`Endpoint`], the paths that are metered; [`Call`], what a body asks for, beside its untouched
-//! bytes; [`Prompt`], a borrowed view of the parts that cost input tokens; and
-//! [`spliced`], the only changes that are ever made to what the client sent.
+//! bytes; [`FormReader`], which finds the same in a form; [`Prompt`], a borrowed view of the parts that
+//! cost input tokens; and [`spliced`], the only changes that are ever made to what the client sent.
 //!
 //! # What this module does not do
 //!
@@ -18,6 +18,7 @@
 //! 3. Nesting costs no stack and size no more than time: no input makes it panic.
 
 mod endpoint;
+mod form;
 mod json;
 mod parse;
 mod prompt;
@@ -30,6 +31,7 @@ use bytes::Bytes;
 use crate::units::{ModelName, Tokens};
 
 pub use self::endpoint::{Endpoint, Product};
+pub use self::form::FormReader;
 pub use self::json::Text;
 pub use self::parse::CallError;
 pub use self::prompt::{Image, Piece, Prompt, ToolChoice};

@@ -26,6 +26,9 @@ pub enum CallError {
     /// The body is JSON, but not an object.
     #[error("the JSON body of the request must be an object")]
     NotAnObject,
+    /// The body is not the form that its head announces.
+    #[error("could not parse the form of the request")]
+    NotAForm,
     /// There is no model.
     #[error("you must provide a model parameter")]
     ModelMissing,
@@ -38,7 +41,7 @@ impl CallError {
     /// Returns the parameter at fault, for the `param` of the answer.
     pub const fn param(&self) -> Option<&'static str> {
         match self {
-            Self::NotJson { .. } | Self::NotAnObject => None,
+            Self::NotJson { .. } | Self::NotAnObject | Self::NotAForm => None,
             Self::ModelMissing | Self::ModelNotAString => Some("model"),
         }
     }

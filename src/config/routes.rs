@@ -71,6 +71,16 @@ impl Plan {
     pub fn only(upstream: UpstreamName, model: ModelName) -> Self {
         Self { legs: vec![Leg { upstream, model }], fallback_on_wait: None }
     }
+
+    /// Leaves only places where `model` has that name, for a request in which it cannot be changed; where
+    /// there is none, the first is asked for it all the same.
+    pub fn keep_name(&mut self, model: &ModelName) {
+        let first = self.legs.first().cloned();
+        self.legs.retain(|leg| leg.model == *model);
+        if self.legs.is_empty() {
+            self.legs.extend(first.map(|leg| Leg { model: model.clone(), ..leg }));
+        }
+    }
 }
 
 /// One place that a request may go to.

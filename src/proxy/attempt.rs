@@ -146,8 +146,8 @@ impl Proxy {
         let now = Instant::now();
         let told = self.hint(&head.headers, &sent, now);
         let levels = sent.unsettled.observe(&told, now);
-        let answer = match &going.errand {
-            Errand::Metered(call) => {
+        let answer = match going.errand.call() {
+            Some(call) => {
                 sent.unsettled.report(&Finding::of(Verdict::Fine), &head.headers, now);
                 let (place, avoid) = (sent.place, sent.account);
                 match self.metered(sent, call, (head, body), &levels).await {
@@ -158,7 +158,7 @@ impl Proxy {
                     }
                 }
             }
-            Errand::Opaque(_) => {
+            None => {
                 sent.unsettled.report(&Finding::of(Verdict::Accepted), &head.headers, now);
                 let head = self.head(head, &sent, &levels);
                 self.unread(sent, (head, body))
@@ -289,7 +289,7 @@ impl Proxy {
             }
         };
         let mut head = self.head(head, &sent, &levels);
-        if let Errand::Metered(_) = going.errand {
+        if going.errand.call().is_some() {
             estimate(&mut head.headers, sent.unsettled.demand());
         }
         if finding.verdict == Verdict::TooLarge {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method as Verb, request};
+use http::{Method as Verb, header, request};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64_with_seed as xxh3;
 
+use super::form::Form;
 use super::visit::Visit;
 use super::{Failure, Proxy, Site};
-use crate::call::{Call, Delivery, Endpoint, StreamUsage, spliced};
+use crate::call::{Call, Delivery, Endpoint, FormReader, StreamUsage, spliced};
 use crate::catalog::ModelFacts;
 use crate::count::{Counter, Demand, Method, Prefix};
 use crate::packing::{Coding, Packing};
@@ -23,6 +24,8 @@ use crate::upstream::{Body, Reading};
 pub(super) enum Errand {
     /// A call of a metered endpoint. It can be sent again.
     Metered(Box<Call>),
+    /// A call of a metered endpoint whose body is a form with files.
+    Form(Box<Form>),
     /// Anything else.
     Opaque(Opaque),
 }
@@ -53,6 +56,7 @@ impl Errand {
     pub(super) fn bytes_held(&self) -> usize {
         match self {
             Self::Metered(call) => call.bytes_held(),
+            Self::Form(form) => form.bytes_held(),
             Self::Opaque(_) => 0,
         }
     }
@@ -61,20 +65,25 @@ impl Errand {
     pub(super) fn call(&self) -> Option<&Call> {
         match self {
             Self::Metered(call) => Some(call),
+            Self::Form(form) => Some(&form.call),
             Self::Opaque(_) => None,
         }
     }
 
-    /// Returns what an equal request has in common with it; `None` where its body is not known.
+    /// Returns what an equal request has in common with it; `None` where its body is not known. Forms have
+    /// the same texts and as large files: each has a boundary of its own.
     pub(super) fn likeness(&self, head: &request::Parts, seed: u64) -> Option<u64> {
         let body = match self {
             Self::Metered(call) => &*call.body,
+            Self::Form(form) => &*form.call.body,
             Self::Opaque(opaque) if opaque.is_bare() => &[],
             Self::Opaque(_) => return None,
         };
         let path = head.uri.path();
         let path = path.strip_prefix("/v1").unwrap_or(path);
         let texts = [head.method.as_str(), path, head.uri.query().unwrap_or_default()];
+        let sound = self.call().map_or(0, |call| call.attached.sound);
+        let seed = seed ^ sound.rotate_left(32);
         let looks = texts.into_iter().fold(seed, |seed, text| xxh3(text.as_bytes(), seed));
         Some(xxh3(body, looks))
     }
@@ -83,6 +92,7 @@ impl Errand {
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
             Self::Metered(_) => true,
+            Self::Form(form) => form.is_at_hand(),
             Self::Opaque(opaque) => !opaque.is_spent,
         }
     }
@@ -90,7 +100,7 @@ impl Errand {
     /// Tells whether it may be sent again after the provider said that it failed.
     pub(super) fn may_fail_twice(&self) -> bool {
         match self {
-            Self::Metered(_) => true,
+            Self::Metered(_) | Self::Form(_) => true,
             Self::Opaque(opaque) => opaque.is_safe,
         }
     }
@@ -101,7 +111,8 @@ impl Errand {
     /// embeddings leave nothing behind.
     pub(super) fn is_harmless_twice(&self) -> bool {
         match self {
-            Self::Metered(call) => !matches!(call.endpoint, Endpoint::Responses | Endpoint::Videos),
+            Self::Metered(call) => leaves_nothing(call.endpoint),
+            Self::Form(form) => leaves_nothing(form.call.endpoint),
             Self::Opaque(opaque) => opaque.is_safe,
         }
     }
@@ -111,6 +122,7 @@ impl Errand {
     pub(super) fn body(&mut self, model: Option<&ModelName>) -> Body {
         match self {
             Self::Metered(call) => Body::pieces(spliced(call, model)),
+            Self::Form(form) => form.body(),
             Self::Opaque(opaque) => match opaque.body.take_if(|body| !body.is_end_stream()) {
                 Some(body) => {
                     opaque.is_spent = true;
@@ -130,7 +142,8 @@ impl Errand {
     pub(super) fn reading(&self, kept: bool) -> Reading {
         match self {
             Self::Metered(call) if kept || call.delivery == SPLICED => Reading::Plain,
-            Self::Metered(_) | Self::Opaque(_) => Reading::AsAsked,
+            Self::Form(_) if kept => Reading::Plain,
+            Self::Metered(_) | Self::Form(_) | Self::Opaque(_) => Reading::AsAsked,
         }
     }
 }
@@ -157,13 +170,10 @@ pub(super) fn fit_to_keep(model: &ModelName) -> ModelName {
     ModelName::new(format!("{}...", text.get(..end).unwrap_or_default()))
 }
 
-/// Tells whether a `Content-Type` is that of a form.
-fn is_form(kind: &HeaderValue) -> bool {
-    let kind = kind.as_bytes().get(..FORM.len());
-    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(FORM.as_bytes()))
+/// Tells whether requests for `endpoint` leave nothing at the provider that a second one would double.
+const fn leaves_nothing(endpoint: Endpoint) -> bool {
+    !matches!(endpoint, Endpoint::Responses | Endpoint::Videos)
 }
-
-const FORM: &str = "multipart/form-data";
 
 /// The longest name of a model that is remembered, in bytes.
 const LONGEST_NAME: usize = 200;
@@ -186,26 +196,32 @@ impl Proxy {
             return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
         };
         let headers = &visit.head.headers;
-        if headers.get(http::header::CONTENT_TYPE).is_some_and(is_form) {
-            return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
-        }
-        let packing = Packing::of(headers);
-        if packing == Packing::Unknown {
-            // The provider says whether it takes it.
-            return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
-        }
-        let bytes = self.collect(body).await?;
-        let call = match packing {
-            Packing::Packed(coding) => {
-                let plain = self.unpack(coding, bytes.clone()).await?;
-                Call::parse(endpoint, plain)?.sent_as(bytes)
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let errand = match (Packing::of(headers), kind.and_then(FormReader::of)) {
+            (Packing::Plain, Some(reader)) => {
+                Errand::Form(Box::new(self.read_form(endpoint, reader, body).await?))
             }
-            Packing::Plain | Packing::Unknown => Call::parse(endpoint, bytes)?,
+            (Packing::Plain, None) => {
+                Errand::Metered(Box::new(Call::parse(endpoint, self.collect(body).await?)?))
+            }
+            (Packing::Packed(coding), None) => {
+                let bytes = self.collect(body).await?;
+                let plain = self.unpack(coding, bytes.clone()).await?;
+                Errand::Metered(Box::new(Call::parse(endpoint, plain)?.sent_as(bytes)))
+            }
+            // The provider says whether it takes it.
+            (Packing::Unknown | Packing::Packed(_), _) => {
+                return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
+            }
         };
-        visit.record.model = fit_to_keep(&call.model);
-        visit.plan = self.plan(visit, &call.model);
-        let errand = Errand::Metered(Box::new(call));
-        self.turn_to(visit, &errand, 0).await;
+        if let Some(call) = errand.call() {
+            visit.record.model = fit_to_keep(&call.model);
+            visit.plan = self.plan(visit, &call.model);
+            if matches!(errand, Errand::Form(_)) {
+                visit.plan.keep_name(&call.model);
+            }
+            self.turn_to(visit, &errand, 0).await;
+        }
         Ok(errand)
     }
 

@@ -45,6 +45,18 @@ pub enum Failure {
     /// The body cannot be unpacked.
     #[error("the body cannot be read: {0}")]
     Unpack(#[from] UnpackError),
+    /// A form hides its model behind more than can be kept.
+    #[error(
+        "the form has no `model` in its first {limit} bytes: put the field before the file; \
+         `server.max_body` sets the limit"
+    )]
+    ModelTooFar {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// What was read of a body cannot be kept.
+    #[error("the body cannot be kept on this machine's disk until its turn comes")]
+    Disk(#[source] std::io::Error),
     /// The client stopped sending its body.
     #[error("the body did not come in time; `timeouts.client` sets the limit")]
     BodyTooSlow,
@@ -79,9 +91,10 @@ impl Failure {
             | Self::Call(_)
             | Self::Request(_)
             | Self::Unpack(UnpackError::Broken) => "bad_request",
-            Self::BodyTooLarge { .. } | Self::Unpack(UnpackError::TooLarge { .. }) => {
-                "body_too_large"
-            }
+            Self::BodyTooLarge { .. }
+            | Self::ModelTooFar { .. }
+            | Self::Unpack(UnpackError::TooLarge { .. }) => "body_too_large",
+            Self::Disk(_) => "disk",
             Self::BodyTooSlow | Self::Body(_) => "body_broken",
             Self::Refused(Refusal::TooLarge { .. }) => "too_large",
             Self::Refused(_) => "refused_in_line",
@@ -167,6 +180,9 @@ impl Failure {
             Self::BodyTooLarge { .. } | Self::Unpack(UnpackError::TooLarge { .. }) => {
                 bad(StatusCode::PAYLOAD_TOO_LARGE)
             }
+            Self::ModelTooFar { .. } => {
+                Shape { param: Some("model"), ..bad(StatusCode::PAYLOAD_TOO_LARGE) }
+            }
             Self::BodyTooSlow => bad(StatusCode::REQUEST_TIMEOUT),
             Self::Refused(refusal) => of_refusal(refusal),
             // The log has the same word.
@@ -176,7 +192,9 @@ impl Failure {
             Self::Send(_) | Self::Relay(_) => {
                 shape(StatusCode::BAD_GATEWAY, "server_error", Some(self.label()))
             }
-            Self::Dropped => shape(StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
+            Self::Dropped | Self::Disk(_) => {
+                shape(StatusCode::INTERNAL_SERVER_ERROR, "server_error", None)
+            }
         }
     }
 }

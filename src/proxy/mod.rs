@@ -21,6 +21,7 @@ mod answer;
 mod attempt;
 mod errand;
 mod failure;
+mod form;
 mod legs;
 mod patience;
 mod pulse;

@@ -1,13 +1,17 @@
 //! The body of a request to the provider, in the four shapes that the proxy sends.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use thiserror::Error;
+
+use super::spool::Spool;
 
 /// A request body. Its size is exact unless it is streamed, so that `content-length` is sent.
 #[derive(Debug)]
@@ -19,8 +23,21 @@ pub struct Body {
 enum Shape {
     /// Pieces still to be sent; empty ones are skipped, the next one is the first.
     Pieces([Bytes; 5]),
-    /// The client's own body, as it arrives.
-    Streamed { incoming: Incoming, progress: Progress },
+    /// The client's own body, as it arrives, behind what was read of it before.
+    Streamed { front: Option<Box<Spool>>, rest: Option<Incoming>, progress: Progress },
+}
+
+type NextFrame = Result<Frame<Bytes>, BodyError>;
+
+/// Why a body breaks off.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// The client's connection broke.
+    #[error("the client's body broke off")]
+    Client(#[source] hyper::Error),
+    /// What was read before cannot be read again.
+    #[error("a part of the body was lost on this machine's disk")]
+    Disk(#[source] io::Error),
 }
 
 impl Body {
@@ -41,7 +58,14 @@ impl Body {
 
     /// Creates a body that passes on what a client sends, as it comes.
     pub fn streamed(incoming: Incoming) -> Self {
-        Self { shape: Shape::Streamed { incoming, progress: Progress::default() } }
+        let progress = Progress::default();
+        Self { shape: Shape::Streamed { front: None, rest: Some(incoming), progress } }
+    }
+
+    /// Creates a body that was read in part: its front, then the rest as it comes.
+    pub fn spooled(front: Box<Spool>, rest: Option<Incoming>) -> Self {
+        let progress = Progress::default();
+        Self { shape: Shape::Streamed { front: Some(front), rest, progress } }
     }
 
     /// Returns how an upload can be watched; `None` where the whole body is at hand.
@@ -55,19 +79,16 @@ impl Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<NextFrame>> {
         match &mut self.get_mut().shape {
             Shape::Pieces(pieces) => {
                 let next = pieces.iter_mut().find(|piece| !piece.is_empty());
                 Poll::Ready(next.map(|piece| Ok(Frame::data(std::mem::take(piece)))))
             }
-            Shape::Streamed { incoming, progress } => {
-                let polled = Pin::new(incoming).poll_frame(cx);
+            Shape::Streamed { front, rest, progress } => {
+                let polled = poll_streamed(front, rest, cx);
                 match &polled {
                     Poll::Ready(Some(Err(_))) => progress.broke_off(),
                     Poll::Ready(_) => progress.moved(),
@@ -81,7 +102,10 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.shape {
             Shape::Pieces(pieces) => pieces.iter().all(Bytes::is_empty),
-            Shape::Streamed { incoming, .. } => incoming.is_end_stream(),
+            Shape::Streamed { front, rest, .. } => {
+                front.as_ref().is_none_or(|front| front.size() == 0)
+                    && rest.as_ref().is_none_or(Incoming::is_end_stream)
+            }
         }
     }
 
@@ -91,8 +115,34 @@ impl http_body::Body for Body {
                 let length = pieces.iter().map(Bytes::len).sum::<usize>();
                 SizeHint::with_exact(length as u64)
             }
-            Shape::Streamed { incoming, .. } => incoming.size_hint(),
+            Shape::Streamed { front, rest, .. } => {
+                let front = front.as_ref().map_or(0, |front| front.size());
+                let rest = rest.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint);
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower().saturating_add(front));
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper.saturating_add(front));
+                }
+                hint
+            }
         }
+    }
+}
+
+fn poll_streamed(
+    front: &mut Option<Box<Spool>>,
+    rest: &mut Option<Incoming>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<NextFrame>> {
+    if let Some(spool) = front {
+        if let Some(piece) = ready!(spool.poll_piece(cx)) {
+            return Poll::Ready(Some(piece.map(Frame::data).map_err(BodyError::Disk)));
+        }
+        *front = None;
+    }
+    match rest {
+        Some(rest) => Pin::new(rest).poll_frame(cx).map_err(BodyError::Client),
+        None => Poll::Ready(None),
     }
 }
 
@@ -125,7 +175,6 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use http_body::Body as _;
     use http_body_util::BodyExt;
 
     use super::*;

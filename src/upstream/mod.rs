@@ -42,10 +42,11 @@ mod ranking;
 mod renewal;
 mod request;
 mod shards;
+mod spool;
 mod verdicts;
 
 pub use self::affinity::Warm;
-pub use self::body::Body;
+pub use self::body::{Body, BodyError};
 pub use self::classify::{Finding, Verdict, classify};
 pub use self::client::{Client, ClientError, SendError};
 pub use self::credential::{Authorization, ClientKey, Credential};
@@ -59,3 +60,4 @@ pub use self::probe::{probe, try_key};
 pub use self::ranking::{Merit, rank};
 pub use self::request::{Reading, RequestError, outgoing, returning};
 pub use self::shards::Answer;
+pub use self::spool::{MOST_HELD, Spool};

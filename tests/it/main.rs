@@ -8,6 +8,7 @@ mod cors;
 mod demo;
 mod endpoints;
 mod fallbacks;
+mod forms;
 mod house;
 mod identity;
 mod keep_alive;
