@@ -117,7 +117,21 @@ impl State {
         // A window frees room for many at one moment; they are not all to come back then.
         let before = f64::from(u32::try_from(expected.ahead).unwrap_or(u32::MAX));
         let apart = APART.mul_f64(before / (before + HALF));
-        Expected { wait: expected.wait + apart, ..expected }
+        let wait = expected.wait.max(self.least_wait(request, now)) + apart;
+        Expected { wait, ..expected }
+    }
+
+    /// Returns how long one who waits has to, even if nobody was before it.
+    fn least_wait(&mut self, request: &Request, now: Instant) -> Duration {
+        let Some(demand) = self.line.ticket(request.place).map(|ticket| ticket.demand) else {
+            return Duration::ZERO;
+        };
+        let waits = self.line.lanes(request.pool).to_vec().into_iter().filter_map(|lane| {
+            let spare = self.spare(lane, request.party.class, now);
+            let soonest = self.lanes.get_mut(&lane)?.lane.soonest(&demand, spare, now);
+            Some(soonest.saturating_duration_since(now))
+        });
+        waits.min().unwrap_or_default()
     }
 
     /// Returns the quota that those who wait for `pool` wait for, where known.

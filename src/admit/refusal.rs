@@ -103,10 +103,13 @@ impl Refusal {
         }
     }
 
-    /// Returns when the turn of the request is expected, from now; `None` where that is unknown.
-    pub const fn expected_wait(&self) -> Option<Duration> {
+    /// Returns when the turn of the request is expected, from now, but not before it may come back;
+    /// `None` where that is unknown.
+    pub fn expected_wait(&self) -> Option<Duration> {
         match self {
-            Self::TimeIsUp { expected, .. } | Self::LineFull { expected, .. } => Some(*expected),
+            Self::TimeIsUp { expected, .. } | Self::LineFull { expected, .. } => {
+                Some((*expected).max(self.retry_after()))
+            }
             Self::TooLarge { .. } | Self::OwnKey(_) | Self::Stopping => None,
         }
     }
@@ -212,6 +215,17 @@ mod tests {
         assert_eq!(told(Some(QuotaKind::Concurrency)), 20_000);
         assert_eq!(told(Some(QuotaKind::TokensPerMinute)), 17_500);
         assert_eq!(told(None), 17_500);
+    }
+
+    #[test]
+    fn nobody_is_told_to_come_back_after_its_turn() {
+        for expected in [0, 1, 17, 70].map(Duration::from_secs) {
+            let (model, full) = (ModelName::new("m"), Full::Line);
+            let refusal =
+                Refusal::LineFull { model, full, waiting: 9, ahead: 9, arrival: 3, expected };
+            let told = refusal.expected_wait().expect("a time");
+            assert!(told >= refusal.retry_after() && told >= expected, "{expected:?}: {told:?}");
+        }
     }
 
     #[test]

@@ -318,9 +318,7 @@ impl Bank {
         let Some(likeliest) = self.likeliest() else { return now };
         let period =
             if likeliest.meter.refills() { self.window } else { self.window.saturating_add(grace) };
-        // It goes when all that may be true have room for it.
-        let first = self.plausible().map(|belief| belief.meter.when(rest, now, grace)).max();
-        first.unwrap_or(now).plus(windows.saturating_mul(period))
+        likeliest.meter.when(rest, now, grace).plus(windows.saturating_mul(period))
     }
 
     /// Returns how the counter counts, if that is certain.

@@ -43,6 +43,11 @@ impl Doubt {
         self.until = now.plus(self.pause);
     }
 
+    /// Returns when one may rely on it who would have room then.
+    pub(super) fn puts_off(&self, likely: Option<Wait>) -> Option<Wait> {
+        likely.map(|wait| Wait { at: wait.at.max(self.until), ..wait })
+    }
+
     /// Notes that one went who relied on it.
     pub(super) fn confirmed(&mut self) {
         *self = Self::default();
@@ -59,8 +64,7 @@ impl Lane {
         now: Moment,
     ) -> (Option<Wait>, bool) {
         let Room { surely, likely } = self.fits_quotas(offer, (spare, None), now);
-        let dares = likely.map(|wait| Wait { at: wait.at.max(self.doubt.until), ..wait });
-        match (surely, dares) {
+        match (surely, self.doubt.puts_off(likely)) {
             (Some(sure), Some(dares)) if sure.at > dares.at && self.open.count == 0 => {
                 (Some(dares), dares.at <= now)
             }

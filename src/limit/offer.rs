@@ -5,8 +5,10 @@ use tokio::time::Instant;
 use super::bank::Bank;
 use super::charge::Charge;
 use super::debit::Bounded;
+use super::doubt::Room;
 use super::estimate::Prompt;
 use super::lane::Lane;
+use super::meter::NEVER;
 use super::moment::{Moment, nanos};
 use super::outputs::MODEST;
 use super::under_way::Back;
@@ -77,6 +79,22 @@ impl Lane {
         let offer = self.offer(demand);
         let room = self.fits_quotas(&offer, (spare, Some(back)), now);
         self.time.instant(room.surely.map_or(now, |wait| wait.at))
+    }
+
+    /// Returns when `demand` may go at the earliest, if nobody else does and all that is expected came back
+    /// now of what is under way.
+    pub fn soonest(&mut self, demand: &Demand, spare: Spare, now: Instant) -> Instant {
+        let now = self.time.advance(now);
+        let (offer, back) = (self.offer(demand), self.back());
+        let Room { surely, likely } = self.fits_quotas(&offer, (spare, Some(&back)), now);
+        let held = self.hold.and_then(|hold| hold.wait(now));
+        let latest = surely
+            .min(self.doubt.puts_off(likely))
+            .max(held)
+            .max(self.restrained(&offer.charge, now));
+        // What takes an answer may come at any time.
+        let latest = latest.filter(|wait| wait.at != NEVER);
+        self.time.instant(latest.map_or(now, |wait| wait.at.max(now)))
     }
 
     /// Tells whether one request may try a limit that it exceeds.

@@ -26,7 +26,7 @@ use super::work::{Job, MODEL};
 /// sluicegate before the provider.
 #[derive(Debug)]
 pub(crate) struct Sluicegate {
-    admission: Admission,
+    pub(crate) admission: Admission,
     provider: Provider,
     /// The keys, by the labels that are on loan.
     keys: HashMap<KeyLabel, String>,

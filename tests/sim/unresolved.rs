@@ -3,6 +3,8 @@
 //! Quotas here are worth a few requests: what beliefs about the provider disagree on is as large as a request,
 //! and few answers come that could tell them apart. Nothing is configured.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use sluicegate::limit::{self, LaneSettings};
@@ -11,8 +13,10 @@ use sluicegate::simulate::engine::{Charging, Counting, Limits};
 
 use crate::play::gate::Sluicegate;
 use crate::play::oracle::oracle;
-use crate::play::run::play;
+use crate::play::provider::Provider;
+use crate::play::run::{System, play, play_until};
 use crate::play::scenario::{Account, Arrivals, Flow, Scenario};
+use crate::play::work::jobs;
 use crate::quota::cell;
 
 const COUNTINGS: [Counting; 4] =
@@ -27,6 +31,8 @@ const REQUESTS: [u64; 2] = [4, 20];
 /// What of the bound is written on average.
 const WRITTEN: [f64; 2] = [0.05, 0.6];
 const WINDOW: f64 = 60.0;
+/// So often is looked what is told.
+const LOOK: Duration = Duration::from_millis(2_330);
 
 /// What the provider grants, and what is asked of it.
 #[derive(Debug, Clone, Copy)]
@@ -158,4 +164,53 @@ fn what_headers_tell_keeps_nobody_waiting_a_window_too_long() {
 #[test]
 fn what_refusals_tell_keeps_nobody_waiting_a_window_too_long() {
     check(RateHeaders::Hidden, 8.0, |case| case.requests);
+}
+
+/// What the first in line was told of its wait, and how long that was, in seconds.
+type Told = (f64, f64);
+
+/// Plays a case and asks all the time what the first in line is told.
+fn told(case: &Case, seed: u64) -> Vec<Told> {
+    let scenario = case.scenario().untold();
+    let notes = Rc::new(RefCell::new(Vec::new()));
+    let open = |provider: Provider| {
+        let gate = Sluicegate::open(&scenario, provider.clone(), seed);
+        let (admission, notes) = (gate.admission.clone(), Rc::clone(&notes));
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                let lines = admission.snapshot().lines;
+                if let Some(first) = lines.first().and_then(|line| line.first.first()) {
+                    notes.borrow_mut().push((provider.now(), first.expected));
+                }
+            }
+        });
+        gate
+    };
+    let day = Duration::from_secs(86_400);
+    let run = play_until((&scenario, seed), jobs(&scenario, seed), day, open);
+    let looks = notes.borrow();
+    let told = looks.iter().filter_map(|(at, expected)| {
+        let sent = run.diary.sent.iter().find(|sent| *sent > at)?;
+        Some((expected.as_secs_f64(), (*sent - *at).as_secs_f64()))
+    });
+    told.collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "thousands")]
+fn part(all: &[Told], is: impl Fn(f64, f64) -> bool) -> f64 {
+    all.iter().filter(|(expected, waited)| is(*expected, *waited)).count() as f64 / all.len() as f64
+}
+
+#[test]
+fn who_is_first_in_line_is_told_how_long_it_waits() {
+    for shown in [RateHeaders::Shown, RateHeaders::Hidden] {
+        let cases = Case::all(shown).into_iter().filter(|case| case.tokens == LIMITS[0]);
+        let all: Vec<Told> = cases.flat_map(|case| told(&case, 1)).collect();
+        let short = part(&all, |expected, waited| expected + 5.0 < waited * 0.9);
+        let long = part(&all, |expected, waited| expected > waited * 1.1 + 5.0);
+        println!("{shown:?}: {} looks, {short:.4} too short, {long:.4} too long", all.len());
+        assert!(short <= 0.01, "{shown:?}: {short} are told too little");
+        assert!(long <= 0.04, "{shown:?}: {long} are told too much");
+    }
 }
