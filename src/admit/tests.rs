@@ -15,7 +15,8 @@ use tokio::time::advance;
 
 use super::*;
 use crate::config::{
-    AccountSettings, Dialect, Disconnect, KeySettings, LimitRule, LineMode, ModelPattern,
+    AccountSettings, AzureSettings, Dialect, Disconnect, KeySettings, LimitRule, LineMode,
+    ModelPattern,
 };
 use crate::count::{Method, Prefix};
 use crate::limit::{Charging, Hint, LaneSettings, QuotaHint, QuotaKind};
@@ -43,6 +44,7 @@ fn upstream(keys: &[usize], lane: LaneSettings) -> UpstreamSettings {
         name: "test".into(),
         base_url: http::Uri::from_static("http://127.0.0.1:1/v1"),
         dialect: Dialect::OpenAi,
+        azure: AzureSettings::default(),
         accounts: ('a'..).zip(keys).map(account).collect(),
         limits: vec![LimitRule { models: ModelPattern::new("*"), shared: false, lane }],
     }

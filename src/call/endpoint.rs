@@ -76,12 +76,13 @@ impl Endpoint {
     ];
 
     /// Returns the endpoint that `method` and `path` (without its query) ask for, with or without
-    /// `/v1`: a client's base URL may lack it.
+    /// `/v1`: a client's base URL may lack it. Azure's is `/openai/v1`.
     pub fn of(method: &Method, path: &str) -> Option<Self> {
         if method != Method::POST {
             return None;
         }
-        let path = path.strip_prefix("/v1").unwrap_or(path);
+        let path =
+            ["/v1", "/openai/v1"].iter().find_map(|base| path.strip_prefix(base)).unwrap_or(path);
         Self::ALL.into_iter().find(|endpoint| endpoint.path() == path)
     }
 

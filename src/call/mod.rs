@@ -78,6 +78,8 @@ pub struct Call {
     pub endpoint: Endpoint,
     /// The model, as the client wrote it.
     pub model: ModelName,
+    /// Whether the path says so, and not the body.
+    pub is_named_by_path: bool,
     /// How the answer comes; read from the body, never from `Accept`.
     pub delivery: Delivery,
     /// The most output tokens that one generation may have; `None` where the client did not say.

@@ -62,12 +62,30 @@ impl Call {
     /// Only where no provider could serve the body: it is not a JSON object, or does not name its
     /// model. Anything else that may be wrong with it is the provider's to say.
     pub fn parse(endpoint: Endpoint, body: Bytes) -> Result<Self, CallError> {
+        Self::parse_named(endpoint, body, None)
+    }
+
+    /// Does the same where the path may name the model, as Azure's do: what the body says of it does not
+    /// count then.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn parse_named(
+        endpoint: Endpoint,
+        body: Bytes,
+        named: Option<&str>,
+    ) -> Result<Self, CallError> {
         let fields = Fields::read(&body).map_err(|error| CallError::of_body(&error))?;
-        let model = fields.model(endpoint)?;
+        let model = match named {
+            Some(named) => ModelName::new(named),
+            None => fields.model(endpoint)?,
+        };
         let splice = fields.splice(endpoint, &body);
         Ok(Self {
             endpoint,
             model,
+            is_named_by_path: named.is_some(),
             model_at: fields.model.map(|raw| Span::of(raw.get(), &body)),
             delivery: fields.delivery(endpoint, splice),
             max_output: fields.max_output(endpoint),

@@ -10,7 +10,8 @@ use super::exit::CliError;
 use crate::config::{Settings, TimeoutSettings, UpstreamSettings};
 use crate::units::KeyLabel;
 use crate::upstream::{
-    Authorization, Client, Credential, Finding, NetworkEnvironment, SendError, Verdict, try_key,
+    Address, Authorization, Client, Credential, Finding, NetworkEnvironment, SendError, Verdict,
+    try_key,
 };
 
 /// What became of one key.
@@ -87,14 +88,15 @@ pub(super) async fn try_keys(settings: &Settings) -> Result<Vec<Trial>, CliError
     let client = Client::new(&timeouts, environment)?;
     let mut trials = Vec::new();
     for upstream in &settings.upstreams {
+        let address = Address::of_upstream(upstream);
         let tried = candidates(upstream).into_iter().map(|(account, credential)| {
-            let client = &client;
+            let (client, address) = (&client, &address);
             async move {
                 let needs = match credential.authorization {
                     Authorization::Client => Needs::Answer,
                     Authorization::Ours { .. } => Needs::Acceptance,
                 };
-                let outcome = try_key(client, &upstream.base_url, &credential).await;
+                let outcome = try_key(client, address, &credential).await;
                 Trial { account, key: credential.label, outcome, needs }
             }
         });

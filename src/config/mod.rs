@@ -22,6 +22,7 @@
 //! 3. No message and no [`Effective`] value shows a key.
 
 mod apps;
+mod azure;
 mod check;
 mod dialect;
 mod environment;
@@ -50,9 +51,9 @@ pub use self::renewal::{RenewError, Renewed};
 pub use self::routes::{Leg, ModelSettings, Plan, RouteBy, RouteSettings, Target};
 use self::section::{Check, Section};
 pub use self::settings::{
-    AccountSettings, AppSettings, DataDir, Disconnect, KeySettings, LimitRule, LineMode,
-    LineSettings, LogFormat, Mode, RuleSettings, ServerSettings, Settings, TimeoutSettings,
-    UpstreamSettings,
+    AccountSettings, AppSettings, AzureSettings, DataDir, Deployment, Disconnect, KeySettings,
+    LimitRule, LineMode, LineSettings, LogFormat, Mode, RuleSettings, ServerSettings, Settings,
+    TimeoutSettings, UpstreamSettings,
 };
 
 /// Every setting with its default and an explanation.

@@ -84,6 +84,7 @@ impl Settings {
         let pairs = || self.upstreams.iter().filter_map(|one| Some((one, same(one)?)));
         stays("upstreams.base_url", pairs().all(|(one, other)| one.base_url == other.base_url));
         stays("upstreams.dialect", pairs().all(|(one, other)| one.dialect == other.dialect));
+        stays("upstreams.deployments", pairs().all(|(one, other)| one.azure == other.azure));
         // A key for another place is not sent to where requests go until the restart.
         let pairs = || pairs().filter(|(one, other)| one.base_url == other.base_url);
         if pairs().any(|(one, other)| one.accounts.is_empty() != other.accounts.is_empty()) {

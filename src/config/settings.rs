@@ -18,7 +18,7 @@ use super::dialect::Dialect;
 use super::pattern::{ModelPattern, below_base};
 use super::routes::{ModelSettings, RouteSettings};
 use crate::limit::LaneSettings;
-use crate::units::{AccountName, AppName, Class, KeyLabel, Secret, UpstreamName};
+use crate::units::{AccountName, AppName, Class, KeyLabel, ModelName, Secret, UpstreamName};
 
 /// Everything that can be configured, checked.
 #[derive(Debug, Clone)]
@@ -123,6 +123,8 @@ pub struct UpstreamSettings {
     pub base_url: Uri,
     /// How it speaks of limits.
     pub dialect: Dialect,
+    /// What only Azure's paths need.
+    pub azure: AzureSettings,
     /// Who owns quotas there. Empty: each client's own key is passed on and is an account of its
     /// own.
     pub accounts: Vec<AccountSettings>,
@@ -185,6 +187,24 @@ impl UpstreamSettings {
         let (accounts, keys) = (plural(self.accounts.len(), "account"), plural(keys.len(), "key"));
         format!("{accounts}, {keys}{source}")
     }
+}
+
+/// What Azure's paths need.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AzureSettings {
+    /// The deployments of models that are not named like their model.
+    pub deployments: Vec<Deployment>,
+    /// The version that the older shape of its paths asks for; `None`: the newer shape is used.
+    pub api_version: Option<String>,
+}
+
+/// A model as Azure serves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The model.
+    pub model: ModelName,
+    /// The name of its deployment.
+    pub name: String,
 }
 
 /// An organisation or project: the owner of quotas.

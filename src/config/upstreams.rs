@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use super::azure::azure;
 use super::check::{check_home, resolve};
 use super::dialect::DialectChoice;
 use super::pattern::ModelPattern;
@@ -57,12 +58,16 @@ fn upstream(mut section: Section, check: &mut Check<'_>) -> Option<Addressed> {
         accounts.extend(account(account_section, &mut taken, check));
     }
     let limits = limits(&mut section, check);
+    let spoken = url.as_ref().zip(dialect.as_ref());
+    let spoken = spoken.map(|(url, dialect)| dialect.value.at(&url.value.0));
+    let azure = azure(&mut section, spoken, url.as_ref(), check);
     section.finish(check);
     let (name, url) = (name?, url?);
     let settings = UpstreamSettings {
         name: UpstreamName::new(name.value.0.clone()),
         base_url: url.value.0.clone(),
-        dialect: dialect?.value.at(&url.value.0),
+        dialect: spoken?,
+        azure,
         accounts,
         limits,
     };

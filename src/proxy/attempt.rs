@@ -111,12 +111,14 @@ impl Proxy {
         let Some(credential) = reservation.credential() else {
             return Err(Failure::Dropped);
         };
+        let target = visit.site.address.of(&visit.head.uri, visit.asked_as.as_deref())?;
         let (place, account) = (reservation.place(), reservation.account());
         let reading = going.errand.reading(visit.keep_alive.is_some());
         let rename = visit.rename.as_ref();
         let is_unpacked = going.errand.is_unpacked(rename);
         let body = going.errand.body(rename);
-        let mut request = outgoing(&visit.head, &visit.site.base_url, credential, reading, body)?;
+        let key = (credential, visit.site.address.key_header(visit.head.uri.path()));
+        let mut request = outgoing(&visit.head, target, key, reading, body);
         if is_unpacked {
             request.headers_mut().remove(header::CONTENT_ENCODING);
         }
@@ -330,7 +332,7 @@ impl Proxy {
 
     fn hint(&self, headers: &HeaderMap, sent: &Sent, now: Instant) -> Hint {
         let came = Came { at: self.inner.clock.since_epoch(now), after: now - sent.at };
-        hint(headers, sent.site.dialect, came)
+        hint(headers, sent.site.address.dialect(), came)
     }
 
     /// Makes the head of the client's answer out of the provider's.

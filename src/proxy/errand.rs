@@ -17,7 +17,7 @@ use crate::catalog::ModelFacts;
 use crate::count::{Counter, Demand, Method, Prefix};
 use crate::packing::{Coding, Packing};
 use crate::units::{ModelName, Requests, Tokens};
-use crate::upstream::{Body, Reading};
+use crate::upstream::{Body, Reading, deployment};
 
 /// What is sent upstream.
 #[derive(Debug)]
@@ -192,25 +192,31 @@ const SPLICED: Delivery = Delivery::Stream { usage: StreamUsage::Spliced };
 impl Proxy {
     /// Reads what the client wants, and what it may cost.
     pub(super) async fn read(&self, visit: &mut Visit, body: Incoming) -> Result<Errand, Failure> {
-        let Some(endpoint) = Endpoint::of(&visit.head.method, visit.head.uri.path()) else {
+        let head = Arc::clone(&visit.head);
+        let named = deployment(head.uri.path());
+        let path = named.map_or(head.uri.path(), |(_, rest)| rest);
+        let named = named.map(|(name, _)| name);
+        let Some(endpoint) = Endpoint::of(&head.method, path) else {
             return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
         };
         let headers = &visit.head.headers;
         let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let errand = match (Packing::of(headers), kind.and_then(FormReader::of)) {
-            (Packing::Plain, Some(reader)) => {
+            (Packing::Plain, Some(reader)) if named.is_none() => {
                 Errand::Form(Box::new(self.read_form(endpoint, reader, body).await?))
             }
-            (Packing::Plain, None) => {
-                Errand::Metered(Box::new(Call::parse(endpoint, self.collect(body).await?)?))
-            }
+            (Packing::Plain, None) => Errand::Metered(Box::new(Call::parse_named(
+                endpoint,
+                self.collect(body).await?,
+                named,
+            )?)),
             (Packing::Packed(coding), None) => {
                 let bytes = self.collect(body).await?;
                 let plain = self.unpack(coding, bytes.clone()).await?;
-                Errand::Metered(Box::new(Call::parse(endpoint, plain)?.sent_as(bytes)))
+                Errand::Metered(Box::new(Call::parse_named(endpoint, plain, named)?.sent_as(bytes)))
             }
-            // The provider says whether it takes it.
-            (Packing::Unknown | Packing::Packed(_), _) => {
+            // The provider says whether it takes it. A form whose path names the model need not name it.
+            (Packing::Unknown | Packing::Packed(_), _) | (Packing::Plain, Some(_)) => {
                 return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
             }
         };

@@ -58,9 +58,14 @@ impl Proxy {
     pub(super) async fn turn_to(&self, visit: &mut Visit, errand: &Errand, at: usize) {
         let (Some(leg), Some(call)) = (visit.plan.legs.get(at), errand.call()) else { return };
         visit.site = Arc::clone(self.inner.sites.named(&leg.upstream));
-        visit.rename = (leg.model != call.model).then(|| leg.model.clone());
+        let (address, path) = (&visit.site.address, visit.head.uri.path());
+        let name = address.name_of(leg.model.as_str());
+        let is_written =
+            !address.names_in_path(path) && (call.is_named_by_path || name != call.model.as_str());
+        visit.rename = is_written.then(|| ModelName::new(name));
+        visit.asked_as = Some(name.into());
         visit.at = at;
-        visit.record.is_diverted = at > 0 || visit.rename.is_some();
+        visit.record.is_diverted = at > 0 || leg.model != call.model;
         visit.record.sent_model = fit_to_keep(&leg.model);
         visit.record.facts = self.inner.catalog.facts(leg.model.as_str());
         (visit.record.demand, visit.prefix) =

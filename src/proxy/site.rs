@@ -1,22 +1,20 @@
 //! One upstream, with all that is its own.
 
-use http::Uri;
 use tokio::time::Instant;
 
 use super::legs::Misses;
 use super::times::AnswerTimes;
 use crate::admit::Admission;
-use crate::config::{Dialect, LineSettings, UpstreamSettings};
+use crate::config::{LineSettings, UpstreamSettings};
 use crate::units::{ModelName, UpstreamName};
-use crate::upstream::{Client, FleetError};
+use crate::upstream::{Address, Client, FleetError};
 
 /// An upstream that requests are sent to: where it is and how it speaks, its lanes, lines and keys, and
 /// the connections to it.
 #[derive(Debug)]
 pub struct Site {
     pub(super) name: UpstreamName,
-    pub(super) base_url: Uri,
-    pub(super) dialect: Dialect,
+    pub(super) address: Address,
     pub(super) admission: Admission,
     pub(super) client: Client,
     pub(super) times: AnswerTimes,
@@ -37,8 +35,7 @@ impl Site {
     ) -> Result<Self, FleetError> {
         Ok(Self {
             name: settings.name.clone(),
-            base_url: settings.base_url.clone(),
-            dialect: settings.dialect,
+            address: Address::of_upstream(settings),
             admission: Admission::start(settings, line)?,
             client,
             times: AnswerTimes::new(),
@@ -57,8 +54,8 @@ impl Site {
     }
 
     /// Returns where it is.
-    pub const fn base_url(&self) -> &Uri {
-        &self.base_url
+    pub const fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Returns its lanes, lines and keys.

@@ -32,7 +32,9 @@ pub(super) struct Visit {
     /// Where it may go, and at which of these places it is.
     pub(super) plan: Plan,
     pub(super) at: usize,
-    /// The name of its model there, if the client has another for it.
+    /// The name of its model there, if it has one.
+    pub(super) asked_as: Option<Arc<str>>,
+    /// The same, if it is to be put into the body.
     pub(super) rename: Option<ModelName>,
     pub(super) arrived: Instant,
     /// What the client says of it.
@@ -85,6 +87,7 @@ impl Proxy {
             site,
             is_led,
             at: 0,
+            asked_as: None,
             rename: None,
             arrived,
             wishes,

@@ -30,7 +30,7 @@ pub(super) async fn run(site: Arc<Site>, mut stop: watch::Receiver<bool>) {
 }
 
 async fn try_again(site: Arc<Site>, key: KeyId, credential: Credential) {
-    let probed = timeout(PATIENCE, probe(site.client(), site.base_url(), &credential)).await;
+    let probed = timeout(PATIENCE, probe(site.client(), site.address(), &credential)).await;
     let verdict = probed.map_or(Verdict::Unreachable, |finding| finding.verdict);
     let change = site
         .admission()

@@ -19,8 +19,8 @@ pub struct Credential {
 pub enum Authorization {
     /// Ours, in place of whatever the client sent.
     Ours {
-        /// The value of `Authorization`, marked sensitive.
-        bearer: HeaderValue,
+        /// The key.
+        key: OwnKey,
         /// The value of `OpenAI-Organization`, where the account names one.
         organization: Option<HeaderValue>,
         /// The value of `OpenAI-Project`, where the account names one.
@@ -30,6 +30,15 @@ pub enum Authorization {
     Client,
 }
 
+/// A key of ours, as the value of each header that it may stand in; marked sensitive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnKey {
+    /// With `Bearer` before it.
+    pub bearer: HeaderValue,
+    /// By itself.
+    pub bare: HeaderValue,
+}
+
 impl Authorization {
     /// Creates the head of one of our own keys; `None` where a text cannot stand in a header.
     pub fn ours(
@@ -37,10 +46,15 @@ impl Authorization {
         organization: Option<&str>,
         project: Option<&str>,
     ) -> Option<Self> {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", secret.expose())).ok()?;
-        bearer.set_sensitive(true);
+        let sensitive = |text: String| {
+            let mut value = HeaderValue::try_from(text).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        };
+        let bearer = sensitive(format!("Bearer {}", secret.expose()))?;
+        let key = OwnKey { bearer, bare: sensitive(secret.expose().to_owned())? };
         let value = |text: Option<&str>| text.map(HeaderValue::from_str).transpose().ok();
-        Some(Self::Ours { bearer, organization: value(organization)?, project: value(project)? })
+        Some(Self::Ours { key, organization: value(organization)?, project: value(project)? })
     }
 }
 

@@ -37,7 +37,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::config::{Dialect, KeySettings};
+    use crate::config::{AzureSettings, Dialect, KeySettings};
     use crate::units::{AccountName, KeyLabel, Secret};
 
     fn account(key: &str, organization: Option<&str>) -> AccountSettings {
@@ -56,6 +56,7 @@ mod tests {
             name: "openai".into(),
             base_url: http::Uri::from_static(base_url),
             dialect: Dialect::OpenAi,
+            azure: AzureSettings::default(),
             accounts: Vec::new(),
             limits: Vec::new(),
         }

@@ -3,6 +3,7 @@
 //! # What this module owns
 //!
 //! - [`Fleet`]: accounts, their keys and the health of both; says which key a request is sent with.
+//! - [`Address`]: where a request goes, and where its key stands.
 //! - [`outgoing`] and [`returning`]: the request's head as the provider gets it, the answer's head as
 //!   the client gets it.
 //! - [`rank`]: which account is asked first; [`Warm`], which have the prompt in their cache.
@@ -22,6 +23,7 @@
 //! 3. The last usable key is never taken out: its answers are passed on, and it is probed.
 //! 4. No `Debug` or `Display` shows a secret.
 
+mod address;
 mod affinity;
 mod body;
 mod classify;
@@ -45,6 +47,7 @@ mod shards;
 mod spool;
 mod verdicts;
 
+pub use self::address::{Address, KeyHeader, deployment};
 pub use self::affinity::Warm;
 pub use self::body::{Body, BodyError};
 pub use self::classify::{Finding, Verdict, classify};

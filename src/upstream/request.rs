@@ -12,10 +12,11 @@
 //!   client's is passed on, and what comes is read beside its packed bytes.
 
 use http::header::{self, HeaderName};
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Uri, Version, request, response};
 use thiserror::Error;
 
+use super::address::KeyHeader;
 use super::body::Body;
 use super::credential::{Authorization, Credential};
 
@@ -36,24 +37,19 @@ pub enum RequestError {
     Path,
 }
 
-/// Makes the request that goes to the provider at `base` from the head of a client's.
-///
-/// The client's `/v1/x` and `/x` both become `x` below the base, with the client's query.
-///
-/// # Errors
-///
-/// Returns [`RequestError::Path`] where the path does not begin with `/`, as in `OPTIONS *`.
+/// Makes the request that goes to `target` from the head of a client's, with a key in the header that is
+/// for it there.
 pub fn outgoing(
     head: &request::Parts,
-    base: &Uri,
-    credential: &Credential,
+    target: Uri,
+    (credential, key): (&Credential, KeyHeader),
     reading: Reading,
     body: Body,
-) -> Result<Request<Body>, RequestError> {
+) -> Request<Body> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
-    *request.uri_mut() = join(base, &head.uri)?;
-    let mut headers = sent_on(&head.headers, credential, reading);
+    *request.uri_mut() = target;
+    let mut headers = sent_on(&head.headers, (credential, key), reading);
     if takes_trailers(&head.headers) {
         headers.insert(header::TE, TRAILERS);
         if request.uri().scheme() == Some(&Scheme::HTTP) {
@@ -62,7 +58,7 @@ pub fn outgoing(
         }
     }
     *request.headers_mut() = headers;
-    Ok(request)
+    request
 }
 
 /// Takes out of an answer's head what belongs to the connection it came over, and what it says to
@@ -76,7 +72,11 @@ pub fn returning(head: &mut response::Parts) {
     head.version = Version::HTTP_11;
 }
 
-fn sent_on(client: &HeaderMap, credential: &Credential, reading: Reading) -> HeaderMap {
+fn sent_on(
+    client: &HeaderMap,
+    (credential, key): (&Credential, KeyHeader),
+    reading: Reading,
+) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(client.len() + 3);
     let pays = matches!(credential.authorization, Authorization::Ours { .. });
     for (name, value) in client {
@@ -91,8 +91,12 @@ fn sent_on(client: &HeaderMap, credential: &Credential, reading: Reading) -> Hea
             headers.append(name.clone(), value.clone());
         }
     }
-    if let Authorization::Ours { bearer, organization, project } = &credential.authorization {
-        headers.insert(header::AUTHORIZATION, bearer.clone());
+    if let Authorization::Ours { key: ours, organization, project } = &credential.authorization {
+        match key {
+            KeyHeader::Bearer => headers.insert(header::AUTHORIZATION, ours.bearer.clone()),
+            KeyHeader::ApiKey => headers.insert(API_KEY, ours.bare.clone()),
+            KeyHeader::XApiKey => headers.insert(X_API_KEY, ours.bare.clone()),
+        };
         if let Some(organization) = organization {
             headers.insert(ORGANIZATION, organization.clone());
         }
@@ -104,32 +108,6 @@ fn sent_on(client: &HeaderMap, credential: &Credential, reading: Reading) -> Hea
         headers.insert(header::ACCEPT_ENCODING, IDENTITY);
     }
     headers
-}
-
-fn join(base: &Uri, client: &Uri) -> Result<Uri, RequestError> {
-    let path = client.path();
-    let path = match path.strip_prefix("/v1") {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
-        _ => path,
-    };
-    if !path.is_empty() && !path.starts_with('/') {
-        return Err(RequestError::Path);
-    }
-    let below = base.path().trim_end_matches('/');
-    let query = client.query();
-    let length = below.len() + path.len() + query.map_or(0, |query| query.len() + 1);
-    let mut joined = String::with_capacity(length);
-    joined.push_str(below);
-    joined.push_str(path);
-    if let Some(query) = query {
-        joined.push('?');
-        joined.push_str(query);
-    }
-    let joined = PathAndQuery::try_from(joined);
-    let mut parts = base.clone().into_parts();
-    parts.path_and_query = Some(joined.map_err(|_| RequestError::Path)?);
-    parts.scheme.get_or_insert(Scheme::HTTPS);
-    Uri::from_parts(parts).map_err(|_| RequestError::Path)
 }
 
 /// Drops what belongs to one connection, and what `Connection` names.
@@ -194,14 +172,10 @@ static OF_BROWSERS: [HeaderName; 6] = [
     header::ACCESS_CONTROL_EXPOSE_HEADERS,
     header::ACCESS_CONTROL_MAX_AGE,
 ];
-static CREDENTIALS: [HeaderName; 6] = [
-    header::AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-    header::COOKIE,
-    ORGANIZATION,
-    PROJECT,
-];
+static CREDENTIALS: [HeaderName; 6] =
+    [header::AUTHORIZATION, X_API_KEY, API_KEY, header::COOKIE, ORGANIZATION, PROJECT];
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
 pub(super) const ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
 pub(super) const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -235,42 +209,13 @@ mod tests {
     }
 
     fn sent(head: &request::Parts, credential: &Credential, reading: Reading) -> Request<Body> {
-        let base = Uri::from_static("https://api.example/v1");
-        outgoing(head, &base, credential, reading, Body::empty()).expect("a URL")
+        let target = Uri::from_static("https://api.example/v1/embeddings");
+        outgoing(head, target, (credential, KeyHeader::Bearer), reading, Body::empty())
     }
 
     fn lines(request: &Request<Body>) -> Vec<(&str, &str)> {
         let headers = request.headers().iter();
         headers.map(|(name, value)| (name.as_str(), value.to_str().expect("text"))).collect()
-    }
-
-    #[test]
-    fn paths_with_and_without_v1_meet_below_the_base() {
-        #[rustfmt::skip] // One case a line.
-        let cases = [
-            ("https://a.b/v1",       "/v1/chat/completions",   "https://a.b/v1/chat/completions"),
-            ("https://a.b/v1",       "/chat/completions",      "https://a.b/v1/chat/completions"),
-            ("https://a.b/v1/",      "/v1/models",             "https://a.b/v1/models"),
-            ("http://a.b:8000",      "/v1/models",             "http://a.b:8000/models"),
-            ("https://a.b/v1",       "/v1",                    "https://a.b/v1"),
-            ("https://a.b/v1",       "/v1beta/x",              "https://a.b/v1/v1beta/x"),
-            ("https://a.b/v1",       "/v1/files?a=%2F&b=c+d",  "https://a.b/v1/files?a=%2F&b=c+d"),
-            ("https://a.b/v1",       "/v1/a%20b//c/../d?",     "https://a.b/v1/a%20b//c/../d?"),
-            ("https://a.b/x/openai", "/v1/models",             "https://a.b/x/openai/models"),
-        ];
-        for (base, path, expected) in cases {
-            let base: Uri = base.parse().expect("a URL");
-            let request =
-                outgoing(&head(path, &[]), &base, &clients(), Reading::AsAsked, Body::empty());
-            assert_eq!(request.expect("a URL").uri().to_string(), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_path_that_is_no_path_is_refused() {
-        let base = Uri::from_static("https://a.b/v1");
-        let refused = outgoing(&head("*", &[]), &base, &clients(), Reading::AsAsked, Body::empty());
-        assert_eq!(refused.err(), Some(RequestError::Path));
     }
 
     #[test]
@@ -339,8 +284,14 @@ mod tests {
             ("http://a.b/v1", &[("te", "trailers"), ("connection", "te")]),
         ] {
             let base: Uri = base.parse().expect("a URL");
-            let request = outgoing(&head, &base, &clients(), Reading::AsAsked, Body::empty());
-            assert_eq!(lines(&request.expect("a URL")), expected, "{base}");
+            let request = outgoing(
+                &head,
+                base.clone(),
+                (&clients(), KeyHeader::Bearer),
+                Reading::AsAsked,
+                Body::empty(),
+            );
+            assert_eq!(lines(&request), expected, "{base}");
         }
     }
 

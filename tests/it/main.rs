@@ -6,6 +6,7 @@ mod affinity;
 mod cli;
 mod cors;
 mod demo;
+mod dialects;
 mod endpoints;
 mod fallbacks;
 mod forms;

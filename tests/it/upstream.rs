@@ -16,11 +16,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use sluicegate::config::TimeoutSettings;
+use sluicegate::config::{AzureSettings, Dialect, TimeoutSettings};
 use sluicegate::units::KeyLabel;
 use sluicegate::upstream::{
-    Authorization, Body, Client, ClientError, Credential, NetworkEnvironment, SendError, Verdict,
-    probe,
+    Address, Authorization, Body, Client, ClientError, Credential, NetworkEnvironment, SendError,
+    Verdict, probe,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -372,6 +372,11 @@ async fn a_probe_lists_the_models_and_says_what_it_learned() {
     let base: Uri = format!("http://127.0.0.1:{port}/v1").parse().expect("a URL");
     let credential =
         Credential { label: KeyLabel::new("main"), authorization: Authorization::Client };
-    let finding = probe(&client(Default::default()), &base, &credential).await;
+    let finding = probe(
+        &client(Default::default()),
+        &Address::new(base, Dialect::OpenAi, AzureSettings::default()),
+        &credential,
+    )
+    .await;
     assert_eq!(finding.verdict, Verdict::KeyRejected);
 }

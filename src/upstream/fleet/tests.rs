@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::*;
-use crate::config::{AccountSettings, Dialect, KeySettings};
+use crate::config::{AccountSettings, AzureSettings, Dialect, KeySettings};
 use crate::units::Secret;
 use crate::upstream::classify::{Finding, Verdict};
 
@@ -27,6 +27,7 @@ fn upstream(keys: &[usize]) -> UpstreamSettings {
         name: "test".into(),
         base_url: Uri::from_static("https://a.b/v1"),
         dialect: Dialect::OpenAi,
+        azure: AzureSettings::default(),
         accounts: keys.iter().enumerate().map(account).collect(),
         limits: Vec::new(),
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use sluicegate::admit::{Admission, Ask, InFlight, Refusal, Reservation};
 use sluicegate::config::{
-    AccountSettings, Dialect, Disconnect, KeySettings, LimitRule, LineMode, LineSettings,
-    ModelPattern, UpstreamSettings,
+    AccountSettings, AzureSettings, Dialect, Disconnect, KeySettings, LimitRule, LineMode,
+    LineSettings, ModelPattern, UpstreamSettings,
 };
 use sluicegate::count::{Demand, Method, Prefix};
 use sluicegate::limit::{Charging, Estimator, Hint, HintWindow, LaneSettings, QuotaHint};
@@ -303,6 +303,7 @@ pub(crate) fn upstream_of(accounts: Vec<AccountSettings>) -> UpstreamSettings {
     UpstreamSettings {
         name: "test".into(),
         base_url: http::Uri::from_static("http://127.0.0.1:1/v1"),
+        azure: AzureSettings::default(),
         dialect: Dialect::OpenAi,
         accounts,
         limits: Vec::new(),
