@@ -38,6 +38,11 @@ pub enum Endpoint {
     Translations,
     /// `POST /v1/videos`.
     Videos,
+    /// `POST /v1/messages`, Anthropic's (<https://docs.claude.com/en/api/messages>, read 2026-11-21).
+    Messages,
+    /// `POST /v1/messages/count_tokens`, which counts a prompt and has limits of its own
+    /// (<https://docs.claude.com/en/api/rate-limits>, read 2026-11-21).
+    MessageTokens,
 }
 
 /// What an endpoint makes.
@@ -57,7 +62,7 @@ pub enum Product {
 
 impl Endpoint {
     /// All endpoints.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::ChatCompletions,
         Self::Completions,
         Self::Responses,
@@ -73,6 +78,8 @@ impl Endpoint {
         Self::Transcriptions,
         Self::Translations,
         Self::Videos,
+        Self::Messages,
+        Self::MessageTokens,
     ];
 
     /// Returns the endpoint that `method` and `path` (without its query) ask for, with or without
@@ -104,6 +111,8 @@ impl Endpoint {
             Self::Transcriptions => "/audio/transcriptions",
             Self::Translations => "/audio/translations",
             Self::Videos => "/videos",
+            Self::Messages => "/messages",
+            Self::MessageTokens => "/messages/count_tokens",
         }
     }
 
@@ -115,6 +124,7 @@ impl Endpoint {
             | Self::Responses
             | Self::Compaction
             | Self::Decisions
+            | Self::Messages
             | Self::Transcriptions
             | Self::Translations => Product::Text,
             Self::ImageGenerations | Self::ImageEdits => Product::Images,
@@ -122,7 +132,9 @@ impl Endpoint {
             Self::Embeddings | Self::Moderations => Product::Figures,
             // Counting a prompt costs a request and no tokens; DALL-E, which alone makes variations, and
             // Sora know none.
-            Self::InputTokens | Self::ImageVariations | Self::Videos => Product::NoTokens,
+            Self::InputTokens | Self::ImageVariations | Self::Videos | Self::MessageTokens => {
+                Product::NoTokens
+            }
         }
     }
 
@@ -144,9 +156,14 @@ impl Endpoint {
         matches!(self, Self::Responses | Self::Compaction | Self::InputTokens | Self::Decisions)
     }
 
+    /// Tells whether it speaks Anthropic's words: its errors have a shape of their own.
+    pub const fn is_anthropics(self) -> bool {
+        matches!(self, Self::Messages | Self::MessageTokens)
+    }
+
     /// Tells whether its prompt is framed as messages, and may be in a cache.
     pub const fn is_conversation(self) -> bool {
-        self.takes_items() || matches!(self, Self::ChatCompletions)
+        self.takes_items() || matches!(self, Self::ChatCompletions | Self::Messages)
     }
 }
 

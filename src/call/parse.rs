@@ -137,7 +137,7 @@ pub(super) struct Parts {
     pub(super) tool_choice: Option<Span>,
     /// `response_format` or `text`.
     pub(super) format: Option<Span>,
-    /// `instructions`, `suffix`, `questions`, or the `images` of an edit.
+    /// `instructions`, `system`, `suffix`, `questions`, or the `images` of an edit.
     pub(super) beside: Option<Span>,
     /// Whether a part of the prompt lies at the provider: an earlier response, a conversation, a
     /// stored prompt.
@@ -170,16 +170,17 @@ struct Fields<'a> {
     stream_format: Option<&'a RawValue>,
     images: Option<&'a RawValue>,
     questions: Option<&'a RawValue>,
+    system: Option<&'a RawValue>,
 }
 
 #[rustfmt::skip] // Names above values: the two lists are read by columns.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "model", "stream", "stream_options",
     "max_completion_tokens", "max_tokens", "max_output_tokens", "n", "best_of",
     "messages", "prompt", "input",
     "tools", "functions", "tool_choice", "function_call", "response_format", "text",
     "instructions", "suffix", "previous_response_id", "conversation",
-    "stream_format", "images", "questions",
+    "stream_format", "images", "questions", "system",
 ];
 
 impl<'a> Fields<'a> {
@@ -191,7 +192,7 @@ impl<'a> Fields<'a> {
             messages, prompt, input,
             tools, functions, tool_choice, function_call, response_format, text,
             instructions, suffix, previous_response_id, conversation,
-            stream_format, images, questions,
+            stream_format, images, questions, system,
         ] = members(body, NAMES)?;
         Ok(Self {
             model, stream, stream_options,
@@ -199,7 +200,7 @@ impl<'a> Fields<'a> {
             messages, prompt, input,
             tools, functions, tool_choice, function_call, response_format, text,
             instructions, suffix, previous_response_id, conversation,
-            stream_format, images, questions,
+            stream_format, images, questions, system,
         })
     }
 
@@ -240,7 +241,7 @@ impl<'a> Fields<'a> {
             Endpoint::ChatCompletions => {
                 number(self.max_completion_tokens).or_else(|| number(self.max_tokens))
             }
-            Endpoint::Completions => number(self.max_tokens),
+            Endpoint::Completions | Endpoint::Messages => number(self.max_tokens),
             Endpoint::Responses => number(self.max_output_tokens),
             _ => None,
         };
@@ -277,6 +278,10 @@ impl<'a> Fields<'a> {
         };
         match endpoint {
             Endpoint::ChatCompletions => parts.input = at(self.messages),
+            Endpoint::Messages | Endpoint::MessageTokens => {
+                parts.input = at(self.messages);
+                parts.beside = at(self.system);
+            }
             Endpoint::Completions => {
                 parts.input = at(self.prompt);
                 parts.beside = at(self.suffix);

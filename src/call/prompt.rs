@@ -1,5 +1,7 @@
 //! The parts of a body that cost input tokens, borrowed from it.
 
+mod messages;
+
 use serde_json::value::RawValue;
 
 use super::json::{Found, Text, each, each_object, is_given, members};
@@ -95,6 +97,7 @@ impl<'a> Prompt<'a> {
                 prompt.tools_and_format(call)?;
                 prompt.response(input, beside)?;
             }
+            Endpoint::Messages => prompt.anthropic(call)?,
             Endpoint::Decisions => {
                 prompt.response(input, None)?;
                 if let Some(questions) = beside {
@@ -123,7 +126,7 @@ impl<'a> Prompt<'a> {
             | Endpoint::ImageGenerations
             | Endpoint::ImageEdits => prompt.media(call)?,
             // Nothing of it counts in tokens.
-            Endpoint::ImageVariations | Endpoint::Videos => {}
+            Endpoint::ImageVariations | Endpoint::Videos | Endpoint::MessageTokens => {}
         }
         Ok(prompt)
     }

@@ -69,7 +69,9 @@ pub(super) fn describe(headers: &mut HeaderMap, record: &Record) {
 pub(super) fn identify(headers: &mut HeaderMap, id: &RequestId) {
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, id.clone());
-        headers.insert("x-request-id", id);
+        headers.insert("x-request-id", id.clone());
+        // Anthropic's name for it.
+        headers.insert("request-id", id);
     }
 }
 

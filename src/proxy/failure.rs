@@ -1,4 +1,4 @@
-//! What a client is told when its request was not served, in OpenAI's error shape.
+//! What a client is told when its request was not served, in OpenAI's error shape or in Anthropic's.
 
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::answer::{OWN, identify, millis, number};
+use super::anthropic;
 use super::wishes::WishError;
 use crate::admit::Refusal;
 use crate::auth::AuthError;
-use crate::call::CallError;
+use crate::call::{CallError, Endpoint};
 use crate::limit::QuotaKind;
 use crate::packing::UnpackError;
 use crate::relay::{Body, RelayError};
@@ -115,19 +116,21 @@ impl Failure {
         matches!(self, Self::Send(_) | Self::Relay(_) | Self::Dropped)
     }
 
-    /// Returns the answer to the client of `record`.
-    pub(super) fn answer(&self, record: &Record) -> Response<Body> {
+    /// Returns the answer to the client of `record`, who asked for `endpoint`.
+    pub(super) fn answer(&self, record: &Record, endpoint: Option<Endpoint>) -> Response<Body> {
         let shape = self.shape();
-        let error = ErrorBody {
-            error: ErrorFields {
-                message: self.message(),
-                kind: shape.kind,
-                param: shape.param,
-                code: shape.code,
-            },
+        let message = self.message();
+        let json = match endpoint {
+            Some(endpoint) if endpoint.is_anthropics() => {
+                anthropic::body(shape.status, &message, &record.id)
+            }
+            _ => {
+                let (kind, param, code) = (shape.kind, shape.param, shape.code);
+                let error = ErrorBody { error: ErrorFields { message, kind, param, code } };
+                // Plain texts cannot fail to be written.
+                serde_json::to_vec(&error).unwrap_or_default()
+            }
         };
-        // Plain texts cannot fail to be written.
-        let json = serde_json::to_vec(&error).unwrap_or_default();
         let mut answer = Response::new(Body::full(Bytes::from(json)));
         *answer.status_mut() = shape.status;
         let headers = answer.headers_mut();

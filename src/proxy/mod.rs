@@ -18,6 +18,7 @@
 
 mod again;
 mod answer;
+mod anthropic;
 mod attempt;
 mod errand;
 mod failure;
@@ -59,6 +60,7 @@ use self::visit::Visit;
 pub use self::wishes::WishError;
 use self::wishes::Wishes;
 use crate::admit::{Admission, Ask, Entered};
+use crate::call::Endpoint;
 use crate::catalog::Catalog;
 use crate::clock::WallClock;
 use crate::config::{Disconnect, Settings};
@@ -192,7 +194,8 @@ impl Proxy {
 
     fn fail(&self, visit: &Visit, failure: &Failure) -> Response<Body> {
         let now = Instant::now();
-        let mut answer = failure.answer(&visit.record);
+        let endpoint = Endpoint::of(&visit.head.method, visit.head.uri.path());
+        let mut answer = failure.answer(&visit.record, endpoint);
         if visit.wishes.deadline.is_some_and(|wanted_by| wanted_by <= now) {
             discourage(answer.headers_mut());
         }

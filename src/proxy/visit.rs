@@ -146,7 +146,7 @@ impl Proxy {
             party: visit.record.party.clone(),
             wanted_by: visit.wishes.deadline,
             likeness: errand.likeness(&visit.head, self.inner.seed),
-            model: visit.record.sent_model.clone(),
+            model: lane_model(visit, errand),
             demand: visit.record.demand,
             bytes: errand.bytes_held(),
             deadline: visit.deadline,
@@ -154,5 +154,13 @@ impl Proxy {
             avoid: None,
             prefix: visit.prefix.clone(),
         }
+    }
+}
+
+/// Returns the model whose limits a request draws on; counting a prompt has limits of its own.
+fn lane_model(visit: &Visit, errand: &Errand) -> ModelName {
+    match errand.call().map(|call| call.endpoint) {
+        Some(Endpoint::MessageTokens) => ModelName::new(""),
+        _ => visit.record.sent_model.clone(),
     }
 }

@@ -137,6 +137,9 @@ impl Texts {
         for (item, output) in elements(answer, "output").enumerate() {
             self.read_item(index(item), output);
         }
+        for (item, block) in elements(answer, "content").enumerate() {
+            self.read_block(index(item), block);
+        }
         self.read_delta(answer);
         // What was heard in a sound.
         if answer.get("type").is_none() {
@@ -183,9 +186,31 @@ impl Texts {
         }
     }
 
+    /// Reads a block of Anthropic's messages, whole or a delta.
+    fn read_block(&mut self, item: u64, block: &Value) {
+        let channel = |kind| Channel { item, part: 0, kind };
+        self.add(channel(Kind::Content), block.get("text"));
+        self.add(channel(Kind::Reasoning), block.get("thinking"));
+        self.add(channel(Kind::Name), block.get("name"));
+        self.add(channel(Kind::Arguments), block.get("partial_json"));
+        // It is a text only in pieces.
+        if let Some(input) =
+            block.get("input").filter(|input| input.as_object().is_some_and(|it| !it.is_empty()))
+        {
+            self.add_text(channel(Kind::Arguments), &input.to_string());
+        }
+    }
+
     /// Reads a delta event of responses, realtime or transcriptions; audio is no text.
     fn read_delta(&mut self, event: &Value) {
         let Some(kind) = event.get("type").and_then(Value::as_str) else { return };
+        if let Some(block) = match kind {
+            "content_block_start" => event.get("content_block"),
+            "content_block_delta" => event.get("delta"),
+            _ => None,
+        } {
+            return self.read_block(number(event, "index"), block);
+        }
         if kind == "transcript.text.delta" {
             return self.add(Channel::ONLY, event.get("delta"));
         }

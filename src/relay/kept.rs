@@ -199,6 +199,9 @@ fn data_lines(text: &[u8]) -> Vec<u8> {
 fn error_event(status: StatusCode, body: &[u8], endpoint: Endpoint) -> Vec<u8> {
     let told = serde_json::from_slice::<Value>(body).ok();
     let told = told.as_ref().and_then(|body| body.get("error")).filter(|error| error.is_object());
+    if endpoint.is_anthropics() && told.is_some() {
+        return [b"event: error\n", &data_lines(body)[..]].concat();
+    }
     if endpoint != Endpoint::Responses && told.is_some() {
         // The very words.
         return [&data_lines(body)[..], DONE].concat();
@@ -207,6 +210,11 @@ fn error_event(status: StatusCode, body: &[u8], endpoint: Endpoint) -> Vec<u8> {
         let message = format!("The request failed with status {}.", status.as_u16());
         json!({ "message": message, "type": "server_error", "param": null, "code": null })
     });
+    if endpoint.is_anthropics() {
+        let error = json!({ "type": "api_error", "message": error.get("message") });
+        let event = json!({ "type": "error", "error": error });
+        return format!("event: error\ndata: {event}\n\n").into_bytes();
+    }
     if endpoint != Endpoint::Responses {
         return [&data_lines(json!({ "error": error }).to_string().as_bytes())[..], DONE].concat();
     }

@@ -185,6 +185,7 @@ impl Reader {
         if event::may_report_usage(json)
             && let Some(seen) = usage_of_event(json)
         {
+            let seen = seen.after(self.seen);
             self.seen = Some(seen);
             if self.mode == StreamUsage::Spliced && seen.event == EventKind::UsageOnly {
                 return Edit::Drop;

@@ -3,7 +3,8 @@
 //! # What this module owns
 //!
 //! The shapes of `usage`: chat and completions (`prompt_tokens`, `completion_tokens`), responses, images,
-//! sound and realtime (`input_tokens`, `output_tokens`), embeddings (`prompt_tokens` alone), and seconds of
+//! sound and realtime (`input_tokens`, `output_tokens`), Anthropic's messages (the same, without what the
+//! cache gave or took), embeddings (`prompt_tokens` alone), and seconds of
 //! sound; with their details. Source: OpenAI's OpenAPI specification 2.3.0,
 //! <https://github.com/openai/openai-openapi>, read 2026-08-21; `input_token_details` (singular) is what
 //! transcriptions and realtime say.
@@ -64,11 +65,13 @@ pub(super) enum EventKind {
 pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
     let mut usage = None;
     let mut response = None;
+    let mut message = None;
     let mut has_choices = false;
     let mut has_error = false;
     members(json, |key, value| match key {
         "usage" => usage = Some(value),
         "response" => response = Some(value),
+        "message" => message = Some(value),
         "choices" => has_choices = !is_empty_array(value),
         "error" => has_error = value.get() != "null",
         _ => {}
@@ -79,13 +82,30 @@ pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
         return Some(EventUsage { usage, event });
     }
     let mut usage = None;
-    members(response?.get().as_bytes(), |key, value| {
+    // Anthropic begins with what it has read.
+    let event = if response.is_some() { EventKind::Terminal } else { EventKind::Partial };
+    members(response.or(message)?.get().as_bytes(), |key, value| {
         if key == "usage" {
             usage = Some(value);
         }
     })?;
     let usage = parse(usage?.get().as_bytes())?;
-    Some(EventUsage { usage, event: EventKind::Terminal })
+    Some(EventUsage { usage, event })
+}
+
+impl EventUsage {
+    /// Adds what `earlier` told of the input, if this one tells nothing of it: Anthropic tells the one at the
+    /// beginning and the output at the end.
+    pub(super) fn after(self, earlier: Option<Self>) -> Self {
+        match earlier {
+            Some(Self { usage, .. }) if self.usage.input == Tokens::ZERO => {
+                let usage =
+                    Usage { output: self.usage.output, reasoning: self.usage.reasoning, ..usage };
+                Self { usage, ..self }
+            }
+            _ => self,
+        }
+    }
 }
 
 /// Reads a `usage` object of whichever shape; `None` where it tells neither input nor output.
@@ -95,8 +115,15 @@ pub(super) fn parse(json: &[u8]) -> Option<Usage> {
     let mut of_input = Details::default();
     let mut of_output = Details::default();
     let mut heard = None;
+    let mut is_inclusive = false;
+    let (mut read, mut written) = (None, None);
     members(json, |key, value| match key {
-        "prompt_tokens" | "input_tokens" => input = input.max(number(value)),
+        "prompt_tokens" | "input_tokens" => {
+            is_inclusive |= key == "prompt_tokens";
+            input = input.max(number(value));
+        }
+        "cache_read_input_tokens" => read = number(value),
+        "cache_creation_input_tokens" => written = number(value),
         "completion_tokens" | "output_tokens" => output = output.max(number(value)),
         "prompt_tokens_details" | "input_tokens_details" | "input_token_details" => {
             of_input.read(value);
@@ -112,7 +139,12 @@ pub(super) fn parse(json: &[u8]) -> Option<Usage> {
     if input.or(output).is_none() && heard.is_none() {
         return None;
     }
-    let input = input.unwrap_or_default();
+    let mut input = input.unwrap_or_default();
+    if !is_inclusive && let Some(cached) = read.max(written).and(Some((read, written))) {
+        // Anthropic tells beside its input what came from the cache, and what went there.
+        (of_input.cached, of_input.cache_write) = cached;
+        input += read.unwrap_or_default() + written.unwrap_or_default();
+    }
     let output = output.unwrap_or_default();
     let part = |part: Option<Tokens>, whole: Tokens| part.unwrap_or_default().min(whole);
     Some(Usage {
