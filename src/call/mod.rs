@@ -113,6 +113,14 @@ impl Call {
         Self { delivery, splice: None, packed: Some(packed), ..self }
     }
 
+    /// Says whether the stream may be asked for its usage, where its client does not ask.
+    pub const fn ask_usage(&mut self, may: bool) {
+        if self.splice.is_some() {
+            let usage = if may { StreamUsage::Spliced } else { StreamUsage::Told };
+            self.delivery = Delivery::Stream { usage };
+        }
+    }
+
     /// Tells whether the client sent the body packed.
     pub const fn is_packed(&self) -> bool {
         self.packed.is_some()

@@ -6,9 +6,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::Call;
 use super::json::members;
 use super::parse::Span;
+use super::{Call, Delivery, StreamUsage};
 use crate::units::ModelName;
 
 /// Returns the body of `call` as pieces to send one after the other, the unused ones empty: with
@@ -18,6 +18,7 @@ use crate::units::ModelName;
 pub fn spliced(call: &Call, model: Option<&ModelName>) -> [Bytes; 5] {
     let usage = call
         .splice
+        .filter(|_| call.delivery == Delivery::Stream { usage: StreamUsage::Spliced })
         .map(|Splice { start, end, insert }| (start..end, Bytes::from_static(insert.as_bytes())));
     let model = model.and_then(|model| name_model(call, model));
     let mut changes = [usage, model];

@@ -87,6 +87,7 @@ pub(super) async fn try_keys(settings: &Settings) -> Result<Vec<Trial>, CliError
     let environment = NetworkEnvironment::read(|name| std::env::var(name).ok());
     let client = Client::new(&timeouts, environment)?;
     let mut trials = Vec::new();
+    let several = settings.upstreams.len() > 1;
     for upstream in &settings.upstreams {
         let address = Address::of_upstream(upstream);
         let tried = candidates(upstream).into_iter().map(|(account, credential)| {
@@ -97,6 +98,8 @@ pub(super) async fn try_keys(settings: &Settings) -> Result<Vec<Trial>, CliError
                     Authorization::Ours { .. } => Needs::Acceptance,
                 };
                 let outcome = try_key(client, address, &credential).await;
+                let account =
+                    if several { format!("{}/{account}", upstream.name) } else { account };
                 Trial { account, key: credential.label, outcome, needs }
             }
         });

@@ -333,8 +333,10 @@ fn the_accounts_limits_come_first_then_the_upstreams_then_nothing() {
 
 #[test]
 fn the_reference_shows_every_key_that_is_read_and_no_other() {
-    let machine =
-        Machine::with_file(&all_examples()).env("OPENAI_API_KEY", "x").env("INDEXER_KEY", "y");
+    let machine = Machine::with_file(&all_examples())
+        .env("OPENAI_API_KEY", "x")
+        .env("INDEXER_KEY", "y")
+        .env("AZURE_OPENAI_API_KEY", "z");
     machine.loaded();
 
     let outside = Outside {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use super::Failure;
@@ -59,6 +59,20 @@ pub(super) fn after(
         | Verdict::TooLarge
         | Verdict::Unreachable => None,
     }
+}
+
+/// Returns when to try again without asking for usage, if it is that which was refused; it is not asked for
+/// any more then.
+pub(super) fn without_usage(
+    visit: &Visit,
+    refusal: (StatusCode, &[u8]),
+    going: &mut Try,
+) -> Option<Elsewhere> {
+    let is_given_up = going.errand.give_up_usage(refusal);
+    is_given_up.then(|| {
+        visit.site.misses.note_stream_options(&visit.record.sent_model, Instant::now());
+        (Duration::ZERO, None)
+    })
 }
 
 /// Returns what becomes of a request whose answer broke off before anything of it went to the client; `None` if

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header, response};
 use tokio::time::Instant;
 
-use super::again::{after, after_cut, is_over_limit, unanswered};
+use super::again::{after, after_cut, is_over_limit, unanswered, without_usage};
 use super::answer::{charge, describe, estimate, limits};
 use super::errand::Errand;
 use super::patience::Backoff;
@@ -269,7 +269,9 @@ impl Proxy {
         };
         let (finding, change, levels) = self.learn(&mut sent, &head, &bytes);
         let mode = self.terms().settings.line.mode;
-        if let Some((after, avoid)) = after(&finding, change, (sent.account, mode), going) {
+        let again = without_usage(visit, (head.status, &bytes), going);
+        let again = again.or_else(|| after(&finding, change, (sent.account, mode), going));
+        if let Some((after, avoid)) = again {
             tracing::debug!(verdict = ?finding.verdict, status = %head.status, "trying again");
             let place = sent.place;
             sent.unsettled.give_back();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method as Verb, header, request};
+use http::{Method as Verb, StatusCode, header, request};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
@@ -138,6 +138,22 @@ impl Errand {
         model.is_some() && self.call().is_some_and(Call::is_packed)
     }
 
+    /// Asks for no usage any more, if that was refused; tells whether there was something to give up.
+    pub(super) fn give_up_usage(&mut self, (status, body): (StatusCode, &[u8])) -> bool {
+        let is_refused = || memchr::memmem::find(body, b"stream_options").is_some();
+        match self {
+            Self::Metered(call)
+                if call.delivery == SPLICED
+                    && matches!(status.as_u16(), 400 | 422)
+                    && is_refused() =>
+            {
+                call.ask_usage(false);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Tells how its answer has to come; one that is `kept` alive becomes a part of another stream.
     pub(super) fn reading(&self, kept: bool) -> Reading {
         match self {
@@ -201,7 +217,7 @@ impl Proxy {
         };
         let headers = &visit.head.headers;
         let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let errand = match (Packing::of(headers), kind.and_then(FormReader::of)) {
+        let mut errand = match (Packing::of(headers), kind.and_then(FormReader::of)) {
             (Packing::Plain, Some(reader)) if named.is_none() => {
                 Errand::Form(Box::new(self.read_form(endpoint, reader, body).await?))
             }
@@ -220,13 +236,13 @@ impl Proxy {
                 return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
             }
         };
-        if let Some(call) = errand.call() {
-            visit.record.model = fit_to_keep(&call.model);
-            visit.plan = self.plan(visit, &call.model);
+        if let Some(model) = errand.call().map(|call| call.model.clone()) {
+            visit.record.model = fit_to_keep(&model);
+            visit.plan = self.plan(visit, &model);
             if matches!(errand, Errand::Form(_)) {
-                visit.plan.keep_name(&call.model);
+                visit.plan.keep_name(&model);
             }
-            self.turn_to(visit, &errand, 0).await;
+            self.turn_to(visit, &mut errand, 0).await;
         }
         Ok(errand)
     }

@@ -55,9 +55,13 @@ impl Visit {
 
 impl Proxy {
     /// Lets a request go to the place of that number from now on: it is counted as the model there counts.
-    pub(super) async fn turn_to(&self, visit: &mut Visit, errand: &Errand, at: usize) {
-        let (Some(leg), Some(call)) = (visit.plan.legs.get(at), errand.call()) else { return };
+    pub(super) async fn turn_to(&self, visit: &mut Visit, errand: &mut Errand, at: usize) {
+        let Some(leg) = visit.plan.legs.get(at) else { return };
         visit.site = Arc::clone(self.inner.sites.named(&leg.upstream));
+        if let Errand::Metered(call) = errand {
+            call.ask_usage(visit.site.misses.knows_stream_options(&leg.model, Instant::now()));
+        }
+        let Some(call) = errand.call() else { return };
         let (address, path) = (&visit.site.address, visit.head.uri.path());
         let name = address.name_of(leg.model.as_str());
         let is_written =
@@ -73,7 +77,7 @@ impl Proxy {
     }
 
     /// Turns to the first place from `at` on that can serve now; to that one if none can.
-    pub(super) async fn turn_to_open(&self, visit: &mut Visit, errand: &Errand, at: usize) {
+    pub(super) async fn turn_to_open(&self, visit: &mut Visit, errand: &mut Errand, at: usize) {
         let count = visit.plan.legs.len();
         let open = (at..count).find(|at| count == 1 || self.is_open(visit, *at)).unwrap_or(at);
         if open != visit.at {
@@ -91,7 +95,7 @@ impl Proxy {
 /// comes to.
 pub(super) async fn turn(
     vigil: &mut Vigil,
-    errand: &Errand,
+    errand: &mut Errand,
     ask: &mut Ask,
     mut pulse: Option<&mut Pulse>,
 ) -> Result<Reservation, Refusal> {
@@ -118,7 +122,7 @@ type Impatient<'a> = (Waiting, Duration, Option<&'a mut Pulse>);
 /// Waits so long, then looks where else its turn would come sooner; its place is kept meanwhile.
 async fn sooner(
     vigil: &mut Vigil,
-    errand: &Errand,
+    errand: &mut Errand,
     ask: &mut Ask,
     (mut waiting, limit, mut pulse): Impatient<'_>,
 ) -> Result<Reservation, Refusal> {
@@ -154,12 +158,25 @@ fn expected(waiting: &Waiting) -> Duration {
     waiting.whereabouts().map_or(Duration::ZERO, |place| place.expected)
 }
 
-/// What an upstream said that it cannot serve, for a while: a model, or anything at all. Only who can go
-/// elsewhere heeds it.
+/// What an upstream said that it cannot do, for a while.
 #[derive(Debug)]
 pub(super) struct Misses {
-    /// Until when, by model; the empty name stands for all.
-    until: Mutex<LruCache<ModelName, Instant>>,
+    until: Mutex<Lacks>,
+}
+
+/// Until when something is missing for a model.
+type Lacks = LruCache<(Lack, ModelName), Instant>;
+
+/// What an upstream lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Lack {
+    /// An account that can pay; the model does not matter, and none is named. Only who can go elsewhere
+    /// heeds it.
+    Account,
+    /// The model. Only who can go elsewhere heeds it.
+    Model,
+    /// An understanding of `stream_options` for the model.
+    StreamOptions,
 }
 
 impl Misses {
@@ -169,20 +186,39 @@ impl Misses {
 
     /// Notes what an answer to a request for `model` says of the requests to come.
     pub(super) fn note(&self, model: &ModelName, verdict: Verdict, now: Instant) {
-        let (what, lasts) = match verdict {
-            Verdict::NoSuchModel => (model.clone(), MODEL_MISSES),
-            Verdict::KeyRejected | Verdict::OutOfQuota => (ModelName::new(""), ACCOUNT_MISSES),
-            _ => return,
-        };
-        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.put(what, now + lasts);
+        match verdict {
+            Verdict::NoSuchModel => self.lacks(Lack::Model, model, now + MODEL_MISSES),
+            Verdict::KeyRejected | Verdict::OutOfQuota => {
+                self.lacks(Lack::Account, &ModelName::new(""), now + ACCOUNT_MISSES);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes that streams of `model` cannot be asked for their usage.
+    pub(super) fn note_stream_options(&self, model: &ModelName, now: Instant) {
+        self.lacks(Lack::StreamOptions, model, now + OPTIONS_MISSES);
     }
 
     /// Tells whether a request for `model` would be in vain.
     pub(super) fn has(&self, model: &ModelName, now: Instant) -> bool {
-        let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        let holds = |what: &str| until.peek(what).is_some_and(|until| *until > now);
-        holds("") || holds(model.as_str())
+        self.is_missing(Lack::Account, &ModelName::new(""), now)
+            || self.is_missing(Lack::Model, model, now)
+    }
+
+    /// Tells whether a stream of `model` can be asked for its usage.
+    pub(super) fn knows_stream_options(&self, model: &ModelName, now: Instant) -> bool {
+        !self.is_missing(Lack::StreamOptions, model, now)
+    }
+
+    fn lacks(&self, what: Lack, model: &ModelName, until: Instant) {
+        let mut known = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        known.put((what, model.clone()), until);
+    }
+
+    fn is_missing(&self, what: Lack, model: &ModelName, now: Instant) -> bool {
+        let known = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        !known.is_empty() && known.peek(&(what, model.clone())).is_some_and(|until| *until > now)
     }
 }
 
@@ -194,6 +230,8 @@ const TRIES_BEFORE_OTHERS: u32 = 2;
 const MODEL_MISSES: Duration = Duration::from_secs(300);
 /// How long accounts are taken to be of no use.
 const ACCOUNT_MISSES: Duration = Duration::from_secs(30);
+/// How long streams are not asked for their usage after a server did not understand it: it may be updated.
+const OPTIONS_MISSES: Duration = Duration::from_secs(86_400);
 /// The names of models come from clients.
 const MOST_MISSES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
@@ -214,5 +252,8 @@ mod tests {
         assert!(!misses.has(&y, now + ACCOUNT_MISSES), "somebody may have paid");
         assert!(misses.has(&x, now + ACCOUNT_MISSES));
         assert!(!misses.has(&x, now + MODEL_MISSES));
+        misses.note_stream_options(&x, now);
+        assert!(!misses.knows_stream_options(&x, now) && misses.knows_stream_options(&y, now));
+        assert!(!misses.has(&x, now + MODEL_MISSES), "it is served all the same");
     }
 }

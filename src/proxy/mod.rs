@@ -258,15 +258,15 @@ async fn serve(mut vigil: Vigil, errand: Errand, pulse: Option<Pulse>) -> Respon
 /// may be.
 async fn lead(
     vigil: &mut Vigil,
-    errand: Errand,
+    mut errand: Errand,
     mut pulse: Option<Pulse>,
 ) -> Result<Response<Body>, Failure> {
-    vigil.proxy.turn_to_open(&mut vigil.visit, &errand, 0).await;
+    vigil.proxy.turn_to_open(&mut vigil.visit, &mut errand, 0).await;
     let mut ask = vigil.proxy.ask(&vigil.visit, &errand);
     let mut going = Try { errand, backoff: vigil.visit.backoff() };
     vigil.wait();
     loop {
-        let reserved = turn(vigil, &going.errand, &mut ask, pulse.as_mut()).await;
+        let reserved = turn(vigil, &mut going.errand, &mut ask, pulse.as_mut()).await;
         vigil.go();
         let reservation = reserved?;
         vigil.note(&reservation);
@@ -295,7 +295,7 @@ async fn lead(
             Outcome::Elsewhere => {
                 vigil.wait();
                 let next = vigil.visit.at + 1;
-                vigil.proxy.turn_to_open(&mut vigil.visit, &going.errand, next).await;
+                vigil.proxy.turn_to_open(&mut vigil.visit, &mut going.errand, next).await;
                 ask = vigil.proxy.ask(&vigil.visit, &going.errand);
                 going.backoff = vigil.visit.backoff();
             }

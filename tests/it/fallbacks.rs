@@ -161,3 +161,23 @@ async fn what_is_too_large_for_one_goes_to_the_next() {
     assert_eq!(ask(&proxy).await.header("x-sluicegate-upstream"), Some("b"));
     assert!(a.seen().is_empty());
 }
+
+#[tokio::test]
+async fn a_stream_is_not_asked_for_its_usage_where_that_was_not_understood() {
+    const UNKNOWN: &str = r#"{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]}"#;
+    let a = Recorder::start(|_, seen| match seen.text().contains("stream_options") {
+        true => Reply::Json(422, UNKNOWN),
+        false => Reply::Events(BEGUN, End::Clean),
+    })
+    .await;
+    let b = says(SAID).await;
+    let proxy = proxy(&two(&a, &b, "[[routes]]\nmodels = \"b\"\nupstream = \"b\"\n")).await;
+    let streamed = HELLO.replace("\"max_tokens\":8", "\"stream\":true");
+    let app = App::new(proxy.listen(), "notebook");
+    for tries in [2, 3] {
+        let answer = app.post(CHAT, &streamed).await;
+        assert_eq!((answer.status().as_u16(), answer.text()), (200, BEGUN.concat()));
+        assert_eq!(a.seen().len(), tries, "it is known after the first");
+        assert_eq!(a.seen().last().map(Seen::text), Some(streamed.clone()));
+    }
+}

@@ -108,3 +108,22 @@ fn a_program_that_runs_keeps_its_upstreams_and_takes_over_what_is_within_them() 
         running.renewed(settings(&one.replace("\"a\"", "\"z\""))).expect_err("another first");
     assert!(refused.to_string().contains("`z`"), "{refused}");
 }
+
+#[test]
+fn what_only_azures_paths_need_is_told_where_it_does_not_belong() {
+    let upstream = |url: &str, more: &str| format!("[[upstreams]]\nbase_url = \"{url}\"\n{more}");
+    let (azure, dated) = ("https://x.openai.azure.com/openai", "api_version = \"2024-10-21\"");
+    Machine::with_file(&upstream(azure, dated)).loaded();
+    let deployments = "deployments = [{ model = \"m\", name = \"d\" }]";
+    #[rustfmt::skip] // One case a line.
+    let cases = [
+        ("https://a.b/v1",             dated,       "only Azure has such"),
+        ("https://a.b/v1",             deployments, "only Azure has such"),
+        (&*format!("{azure}/v1"),      dated,       "of the shape that needs none"),
+        (azure, "deployments = [{ model = \"m\", name = \"d\" }, { model = \"m\", name = \"e\" }]", "they must differ"),
+    ];
+    for (url, more, rule) in cases {
+        let error = Machine::with_file(&upstream(url, more)).error();
+        assert!(error.contains(rule), "{more}:\n{error}");
+    }
+}
