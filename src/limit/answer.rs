@@ -230,7 +230,11 @@ impl Lane {
         if refusal.limit > 0 {
             bank.learn_limit(refusal.limit, debit.at, around.now);
         }
-        if let Some((used, sent)) = refusal.used.zip(debit.sent.as_deref()) {
+        let is_sized = kind.is_of_tokens() && debit.bounded == Bounded::Known;
+        let requested = Some(refusal.requested).filter(|_| is_sized);
+        if refusal.used.is_none() && is_sized {
+            bank.hear_requested(&Arithmetic { requested, missing: 0, retry: None }, around);
+        } else if let Some((used, sent)) = refusal.used.zip(debit.sent.as_deref()) {
             let leading = debit.leading;
             // As if it had been counted, which is what was predicted.
             let left = |belief: &Hypothesis| {
@@ -238,11 +242,10 @@ impl Lane {
                 let left = float(refusal.limit) - float(used) - float(own);
                 Some(Span { least: left, most: left + 1.0 })
             };
-            let is_sized = kind.is_of_tokens() && debit.bounded == Bounded::Known;
             let minute = nanos(self.settings.minute);
             let retry = retry_after.map(|wait| (nanos(wait), rounded(wait, minute)));
             let said = Arithmetic {
-                requested: Some(refusal.requested).filter(|_| is_sized),
+                requested,
                 missing: used.saturating_add(refusal.requested).saturating_sub(refusal.limit),
                 // Where headers tell resets, those are finer.
                 retry: retry.filter(|_| bank.statements == 0),

@@ -14,6 +14,7 @@ use super::Spare;
 use super::bank::Need;
 use super::debit::Debit;
 use super::lane::{Lane, Wait};
+use super::meter::NEVER;
 use super::moment::{Moment, nanos};
 use super::offer::Offer;
 use super::under_way::Back;
@@ -43,9 +44,13 @@ impl Doubt {
         self.until = now.plus(self.pause);
     }
 
-    /// Returns when one may rely on it who would have room then.
+    /// Returns when one may rely on it who would have room then. Who never would, but may have by another
+    /// belief, need not wait for that one.
     pub(super) fn puts_off(&self, likely: Option<Wait>) -> Option<Wait> {
-        likely.map(|wait| Wait { at: wait.at.max(self.until), ..wait })
+        likely.map(|wait| {
+            let at = if wait.at == NEVER { self.until } else { wait.at.max(self.until) };
+            Wait { at, ..wait }
+        })
     }
 
     /// Notes that one went who relied on it.
@@ -180,6 +185,20 @@ mod tests {
         lane.refused(debit, now);
         let again = reserve(&mut lane, 600, now + Duration::from_millis(900));
         assert!(again.is_err(), "it was not given back: {again:?}");
+    }
+
+    #[test]
+    fn who_is_too_large_by_the_likeliest_belief_finds_out() {
+        let now = Instant::now();
+        let mut lane = unsure(now);
+        let mut debit = reserve(&mut lane, LIMIT + 200, now).expect("outputs may be charged later");
+        assert!(debit.dares, "they may not");
+        lane.sent(&mut debit, now);
+        let refusal = RefusalHint { quota: None, limit: LIMIT, used: None, requested: LIMIT + 200 };
+        lane.observe(&mut debit, &Hint { refusal: Some(refusal), ..Hint::default() }, now);
+        lane.refused(debit, now);
+        let again = reserve(&mut lane, LIMIT + 200, now + Duration::from_secs(9));
+        assert!(matches!(again, Err(Shortfall::TooLarge { limit: LIMIT, .. })), "{again:?}");
     }
 
     #[test]

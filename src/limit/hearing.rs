@@ -100,10 +100,25 @@ impl Bank {
             }
             belief.score.take(miss / size, width / size, 0.0);
         }
+        self.weigh_silent(around.refused);
+    }
+
+    /// Judges every belief by what a refusal says its request would have been charged, where it says nothing
+    /// of the level: it is larger than the limit.
+    pub(super) fn hear_requested(&mut self, said: &Arithmetic, around: &Circumstances) {
+        for belief in &mut self.beliefs {
+            let may_be = said.may_be(belief.charging(around.leading), &around.charge);
+            belief.score.take(if may_be { 0.0 } else { 1.0 }, f64::INFINITY, 0.0);
+        }
+        self.weigh_silent(true);
+    }
+
+    /// Says anew which beliefs are plausible, after an answer that may have told them apart without headers.
+    fn weigh_silent(&mut self, refused: bool) {
         if self.statements > 0 {
             return self.weigh(ENOUGH);
         }
-        self.contradicted |= around.refused;
+        self.contradicted |= refused;
         self.mask = u32::MAX;
         self.weigh(0);
         if self.kind == QuotaKind::TokensPerMinute || !self.contradicted {
