@@ -142,3 +142,44 @@ async fn a_provider_that_does_not_read_slows_the_client_down() {
     let grown = program.kilobytes("VmRSS").saturating_sub(before);
     assert!(grown < LITTLE, "{grown} kB for {written} bytes that nobody reads");
 }
+
+/// A provider of streams that never end; it tells limits that are no hindrance.
+async fn endless(listener: TcpListener) {
+    const BEGUN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+        x-ratelimit-limit-requests: 1000000\r\nx-ratelimit-remaining-requests: 999999\r\n\
+        x-ratelimit-limit-tokens: 1000000000\r\nx-ratelimit-remaining-tokens: 999999999\r\n\r\n\
+        data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"}}],\"usage\":null}\n\n";
+    loop {
+        let mut wire = accept(&listener).await;
+        wire.say(BEGUN).await;
+        tokio::spawn(async move { wire.is_closed().await });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_streams_take_little_memory_each() {
+    const STREAMS: usize = 2_000;
+    let (listener, program) = house().await;
+    tokio::spawn(endless(listener));
+    let body = r#"{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+    let ask = async || {
+        let mut client = Wire::to(program.listen()).await;
+        let length = body.len();
+        let head =
+            format!("POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n");
+        client.say(format!("{head}\r\n{body}")).await;
+        client
+    };
+    let mut first = ask().await;
+    assert_eq!(first.bare_answer().await.status(), 200);
+    let before = program.kilobytes("VmRSS");
+    let mut clients = Vec::new();
+    for _ in 0..STREAMS {
+        clients.push(ask().await);
+    }
+    for client in &mut clients {
+        assert_eq!(client.bare_answer().await.status(), 200);
+    }
+    let each = 1024 * (program.kilobytes("VmRSS") - before) / STREAMS as u64;
+    assert!(each < 64 * 1024, "{each} bytes for each stream");
+}
