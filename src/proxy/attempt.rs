@@ -231,7 +231,9 @@ impl Proxy {
         let record = sent.unsettled.record();
         let (model, facts) = (record.sent_model.clone(), record.facts);
         let whole = relay::whole(body, sent.unsettled, metering, MOST_READ_AHEAD).await?;
-        sent.site.times.note(&model, Until::End, sent.at.elapsed());
+        if whole.charged.is_some() {
+            sent.site.times.note(&model, Until::End, sent.at.elapsed());
+        }
         if whole.is_unpacked {
             unpack(&mut head.headers);
         }

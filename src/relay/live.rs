@@ -158,10 +158,20 @@ impl Live {
     /// Returns why the answer broke off; its request is closed then.
     pub(super) async fn gather(&mut self) -> Result<Gathered, RelayError> {
         let mut room = self.gather_limit;
+        let mut is_blank = true;
         while let Some(frame) = self.source.frame().await {
             let frame = frame.inspect_err(|_| self.fail())?;
-            let len = frame.data_ref().map_or(0, Bytes::len);
+            let data = frame.data_ref();
+            let len = data.map_or(0, Bytes::len);
+            is_blank &= data.is_some_and(|data| data.trim_ascii().is_empty());
             self.queue.push_back(frame);
+            if is_blank && len > 0 && self.meter.is_some() {
+                // The provider keeps its client alive with blanks before the answer, as DeepSeek does
+                // (<https://api-docs.deepseek.com/quick_start/rate_limit>, read 2026-11-21).
+                self.gather_limit = 0;
+                self.meter = self.meter.take().map(Meter::into_passing);
+                return Ok(Gathered::Passing);
+            }
             let Some(left) = room.checked_sub(len) else {
                 self.meter = self.meter.take().map(Meter::into_blind);
                 return Ok(Gathered::TooLarge);
@@ -214,6 +224,8 @@ pub(super) enum Gathered {
     Whole,
     /// It is too large; what is there is kept, and the rest streams.
     TooLarge,
+    /// It begins with blanks, which the client is to hear of: it streams, and is read at its end.
+    Passing,
 }
 
 /// Holds an answer as long as its client is there.

@@ -37,6 +37,8 @@ enum Reading {
     },
     /// When it is there as a whole.
     Whole { metering: Metering },
+    /// As it passes, to be read when it is there as a whole.
+    Passing { metering: Metering, passed: Vec<u8> },
     /// Not at all.
     Blind,
 }
@@ -65,6 +67,15 @@ impl Meter {
         Self { due, reading: Reading::Blind }
     }
 
+    /// Reads what passes from now on instead of gathering it first.
+    pub(super) fn into_passing(self) -> Self {
+        let reading = match self.reading {
+            Reading::Whole { metering } => Reading::Passing { metering, passed: Vec::new() },
+            other => other,
+        };
+        Self { reading, ..self }
+    }
+
     /// Stops reading: the answer turned out too large to be gathered.
     pub(super) fn into_blind(self) -> Self {
         Self::blind(self.due)
@@ -76,8 +87,19 @@ impl Meter {
     ///
     /// Returns why it cannot be unpacked, where the client gets it unpacked.
     pub(super) fn feed(&mut self, piece: Bytes) -> Result<Bytes, UnpackError> {
-        let Reading::Stream { reader, heard, unpacker, metering, .. } = &mut self.reading else {
-            return Ok(piece);
+        let (reader, heard, unpacker, metering) = match &mut self.reading {
+            Reading::Stream { reader, heard, unpacker, metering } => {
+                (reader, heard, unpacker, metering)
+            }
+            Reading::Passing { passed, .. } if passed.len() + piece.len() <= MOST_UNPACKED => {
+                passed.extend_from_slice(&piece);
+                return Ok(piece);
+            }
+            Reading::Passing { .. } => {
+                self.reading = Reading::Blind;
+                return Ok(piece);
+            }
+            Reading::Whole { .. } | Reading::Blind => return Ok(piece),
         };
         let mut read = |plain: Bytes| {
             if reader.usage().is_none() {
@@ -101,7 +123,7 @@ impl Meter {
     pub(super) fn finish(&mut self) -> Bytes {
         match &mut self.reading {
             Reading::Stream { reader, .. } => reader.finish(),
-            Reading::Whole { .. } | Reading::Blind => Bytes::new(),
+            Reading::Whole { .. } | Reading::Passing { .. } | Reading::Blind => Bytes::new(),
         }
     }
 
@@ -111,7 +133,7 @@ impl Meter {
             Reading::Stream { reader, metering, .. } => {
                 reader.is_editing() || matches!(metering.unpacking, Unpacking::Through(_))
             }
-            Reading::Whole { .. } | Reading::Blind => false,
+            Reading::Whole { .. } | Reading::Passing { .. } | Reading::Blind => false,
         }
     }
 
@@ -121,7 +143,9 @@ impl Meter {
             Reading::Stream { reader, metering, .. } => {
                 metering.on_disconnect == Disconnect::Drain && !reader.is_final()
             }
-            Reading::Whole { metering } => metering.on_disconnect == Disconnect::Drain,
+            Reading::Whole { metering } | Reading::Passing { metering, .. } => {
+                metering.on_disconnect == Disconnect::Drain
+            }
             Reading::Blind => false,
         }
     }
@@ -157,9 +181,16 @@ impl Meter {
     }
 
     fn close(self, ending: Ending) {
-        let Reading::Stream { reader, heard, unpacker, metering, .. } = self.reading else {
-            self.due.keep(ending);
-            return;
+        let (reader, heard, unpacker, metering) = match self.reading {
+            Reading::Stream { reader, heard, unpacker, metering } => {
+                (reader, heard, unpacker, metering)
+            }
+            Reading::Passing { metering, passed } if ending == Ending::Counted => {
+                return read_passed(self.due, metering, passed.into());
+            }
+            Reading::Whole { .. } | Reading::Passing { .. } | Reading::Blind => {
+                return self.due.keep(ending);
+            }
         };
         if unpacker.is_some_and(|unpacker| unpacker.is_over()) {
             return self.due.keep(ending);
@@ -190,6 +221,18 @@ impl ReadWhole {
     /// An answer of which nothing was learned.
     pub(super) fn unread(data: Bytes) -> Self {
         Self { data, is_unpacked: false, charged: None }
+    }
+}
+
+/// Reads an answer that has passed, where nobody waits for it.
+fn read_passed(due: Due, metering: Metering, body: Bytes) {
+    let told = usage_of_body(metering.endpoint, &body);
+    match (told, Handle::try_current()) {
+        (Some(usage), _) => due.settle(&usage, Ending::Reported),
+        (None, Ok(runtime)) => {
+            drop(runtime.spawn_blocking(|| read_whole(due, metering, body)));
+        }
+        (None, Err(_)) => due.keep(Ending::Counted),
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn gather(live: Live, limit: usize) -> Result<Whole, RelayError
             let ReadWhole { data, is_unpacked, charged } = read;
             Ok(Whole { body: Body::gathered(data, trailers), is_unpacked, charged })
         }
-        Gathered::TooLarge => {
+        Gathered::TooLarge | Gathered::Passing => {
             Ok(Whole { body: Body::from_slot(slot), is_unpacked: false, charged: None })
         }
     }
@@ -80,6 +80,6 @@ pub async fn read(answer: Answer, idle: Duration, limit: usize) -> Result<Read, 
     let mut live = Live::unmetered(answer, idle).gathering(limit);
     match live.gather().await? {
         Gathered::Whole => Ok(Read::Whole(live.end_whole().await.0.data)),
-        Gathered::TooLarge => Ok(Read::TooLarge(Body::live(live))),
+        Gathered::TooLarge | Gathered::Passing => Ok(Read::TooLarge(Body::live(live))),
     }
 }

@@ -76,3 +76,34 @@ async fn a_drained_whole_answer_is_settled_as_reported() {
     path.provide(END).await;
     assert_eq!(path.outcome().await, settled(Tokens::new(9), 40, Ending::Reported));
 }
+
+#[tokio::test]
+async fn blanks_before_an_answer_keep_its_client_alive_and_it_is_settled_as_reported() {
+    let mut path = Path::open(Way::Whole(LIMIT, Cancel)).await;
+    path.answer().await;
+    path.chunk("\n").await;
+    path.chunk("\n").await;
+    path.read_until("\n\r\n").await;
+    let (head, tail) = ANSWER.split_at(70);
+    path.chunk(head).await;
+    path.read_until("Hello world").await;
+    path.chunk(tail).await;
+    path.provide(END).await;
+    assert_eq!(path.outcome().await, settled(Tokens::new(9), 40, Ending::Reported));
+}
+
+#[tokio::test]
+async fn an_answer_behind_blanks_that_tells_nothing_is_counted_and_one_that_breaks_off_is_kept() {
+    let mut path = Path::open(Way::Whole(LIMIT, Cancel)).await;
+    path.answer().await;
+    path.chunk("\n").await;
+    path.chunk(UNTOLD).await;
+    path.provide(END).await;
+    assert_eq!(path.outcome().await, settled(INPUT, 2, Ending::Counted));
+    let mut path = Path::open(Way::Whole(LIMIT, Cancel)).await;
+    path.answer().await;
+    path.chunk("\n").await;
+    path.read_until("\n").await;
+    path.provider.shutdown().await.expect("it is open");
+    assert_eq!(path.outcome().await, kept(Ending::UpstreamCut));
+}
