@@ -258,7 +258,7 @@ impl Bank {
         for (i, belief) in self.beliefs.iter_mut().enumerate() {
             let charging = belief.charging(settled.leading);
             if charging.is_later(self.kind) {
-                belief.meter.debit(settled.output, now, grace);
+                belief.meter.debit_known(settled.output, now, grace);
             } else if left_behind & lane_bit(self.first + i) == 0
                 && let Some(usage) = settled.usage
                 && let Some(actual) = charging.corrected(self.kind, usage)

@@ -84,7 +84,10 @@ fn quotas(limits: &Limits, taken: &[&Taken]) -> Vec<Quota> {
         }
         Charging::Split => {
             quotas.push((limits.input_per_minute, estimates(true).collect()));
-            quotas.push((limits.output_per_minute, outputs().collect()));
+            // A request begins a window, though nothing of its output is charged yet.
+            let begun =
+                taken.iter().map(|taken| Charge { at: taken.at, first: 0, corrected: None });
+            quotas.push((limits.output_per_minute, begun.chain(outputs()).collect()));
         }
     }
     let limited = quotas.into_iter().filter_map(|(limit, charges)| Some((limit?, charges)));

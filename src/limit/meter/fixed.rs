@@ -147,7 +147,7 @@ impl Fixed {
             Some(end) if arrival < end.earliest => {
                 // Only what was sent around the window's beginning may belong to the one before.
                 let begun = end.latest.minus(self.window);
-                let unsure = self.recent.log.slices().take_while(|slice| slice.start <= begun);
+                let unsure = self.recent.log.slices().filter(|slice| slice.earliest <= begun);
                 unsure.map(|slice| slice.sum).sum()
             }
             _ => self.recent.log.sum(),

@@ -33,6 +33,8 @@ pub(super) struct Log {
 pub(super) struct Slice {
     /// The time of the first debit.
     pub(super) start: Moment,
+    /// When the provider may have debited the first of it.
+    pub(super) earliest: Moment,
     /// The time of the last debit.
     pub(super) last: Moment,
     /// What is debited, corrected.
@@ -55,8 +57,9 @@ impl Log {
         self.slices.iter()
     }
 
-    /// Adds `amount` at `now`, which is not older than the latest debit.
-    pub(super) fn push(&mut self, amount: u64, now: Moment) {
+    /// Adds `amount` at `now`, which is not older than the latest debit. The provider debited it then,
+    /// or since `earliest`.
+    pub(super) fn push(&mut self, amount: u64, now: Moment, earliest: Moment) {
         let amount = i128::from(amount);
         self.sum += amount;
         let places = self.slices.len();
@@ -66,10 +69,11 @@ impl Log {
                     || places >= PLACES
                     || (places >= FINE && now.since(newest.start) < self.coarse) =>
             {
+                newest.earliest = newest.earliest.min(earliest);
                 newest.last = newest.last.max(now);
                 newest.sum += amount;
             }
-            _ => self.slices.push_back(Slice { start: now, last: now, sum: amount }),
+            _ => self.slices.push_back(Slice { start: now, earliest, last: now, sum: amount }),
         }
     }
 
@@ -83,15 +87,19 @@ impl Log {
         }
     }
 
-    /// Takes up to `amount` out of the oldest slices, where it was debited too much.
+    /// Takes out up to `amount` that was debited too much: of every slice the same part, as nobody knows
+    /// which debits were too large, and what is taken where it was not leaves too early or too late.
     pub(super) fn lower(&mut self, amount: i128) {
-        let mut rest = amount;
+        let mut sum: i128 = self.slices.iter().map(|slice| slice.sum.max(0)).sum();
+        let mut rest = amount.min(sum);
+        self.sum -= rest;
         for slice in &mut self.slices {
-            let taken = rest.min(slice.sum.max(0));
+            let debited = slice.sum.max(0);
+            let taken = if sum == 0 { 0 } else { rest * debited / sum };
             slice.sum -= taken;
             rest -= taken;
+            sum -= debited;
         }
-        self.sum -= amount - rest;
     }
 
     /// Drops every slice whose last debit `has_left`.

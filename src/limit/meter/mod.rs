@@ -78,12 +78,21 @@ impl Meter {
 
     /// Debits `amount` at `now`, of a request that gets there up to `grace` later.
     pub(super) fn debit(&mut self, amount: u64, now: Moment, grace: u64) {
+        self.debit_since(amount, now, now, grace);
+    }
+
+    /// Debits `amount` that was heard of at `now`: the provider charged it up to `grace` before.
+    pub(super) fn debit_known(&mut self, amount: u64, now: Moment, grace: u64) {
+        self.debit_since(amount, now.minus(grace), now, grace);
+    }
+
+    fn debit_since(&mut self, amount: u64, earliest: Moment, now: Moment, grace: u64) {
         self.advance(now, grace);
         let amount = amount.min(MOST);
         match self {
             Self::Bucket(bucket) => bucket.debit(amount, now, grace),
-            Self::Sliding(sliding) => sliding.log.push(amount, now),
-            Self::Fixed(fixed) => fixed.recent.log.push(amount, now),
+            Self::Sliding(sliding) => sliding.log.push(amount, now, earliest),
+            Self::Fixed(fixed) => fixed.recent.log.push(amount, now, earliest),
         }
     }
 
@@ -202,7 +211,7 @@ impl Meter {
             Self::Fixed(fixed) => &mut fixed.recent.log,
         };
         if tokens < 0 {
-            log.push(tokens.unsigned_abs(), now);
+            log.push(tokens.unsigned_abs(), now, now);
         } else {
             log.lower(i128::from(tokens));
         }

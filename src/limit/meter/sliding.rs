@@ -112,8 +112,8 @@ impl Sliding {
     /// at the latest.
     pub(super) fn perhaps_gone(&self, arrival: Moment) -> i128 {
         let limit = arrival.minus(self.window);
-        let gone = self.log.slices().take_while(|_| arrival.0 >= self.window);
-        gone.take_while(|slice| slice.start <= limit).map(|slice| slice.sum).sum()
+        let gone = self.log.slices().filter(|_| arrival.0 >= self.window);
+        gone.filter(|slice| slice.earliest <= limit).map(|slice| slice.sum).sum()
     }
 }
 
@@ -123,4 +123,33 @@ const FAR: Moment = Moment(u64::MAX);
 /// Returns when a debit made at `last` has left: the first nanosecond outside the window.
 fn leaves(last: Moment, window: u64, grace: u64) -> Moment {
     last.plus(window).plus(grace).plus(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: u64 = 1_000;
+
+    #[test]
+    fn what_was_debited_too_much_is_taken_from_all_alike() {
+        let mut sliding = Sliding::new(1_000, WINDOW);
+        sliding.log.push(100, Moment(0), Moment(0));
+        sliding.log.push(301, Moment(500), Moment(500));
+        sliding.nudge(40, Moment(600));
+        assert_eq!(sliding.used(Moment(600), 0), 361);
+        assert_eq!(sliding.used(Moment(1_001), 0), 270, "no more than its part leaves first");
+        sliding.nudge(1_000, Moment(1_001));
+        assert_eq!(sliding.used(Moment(1_001), 0), 0, "no more than there is");
+    }
+
+    #[test]
+    fn what_was_heard_of_late_may_have_left_before() {
+        let mut sliding = Sliding::new(1_000, WINDOW);
+        sliding.log.push(100, Moment(50), Moment(50));
+        sliding.log.push(200, Moment(60), Moment(40));
+        assert_eq!(sliding.perhaps_gone(Moment(1_040)), 200, "it was charged when it ended");
+        assert_eq!(sliding.perhaps_gone(Moment(1_050)), 300);
+        assert_eq!(sliding.used(Moment(1_060), 0), 200, "and stays until it has left for certain");
+    }
 }
