@@ -16,18 +16,26 @@ use super::world::{Amount, Quota, WINDOW, World};
 const SLACK: Duration = Duration::from_millis(2_500);
 
 /// Just before each event, and while nothing happens, nobody waits who fits every meter with some
-/// slack and the headroom of its class, and whom no other one may hold up for whom is saved.
+/// slack and the headroom of its class, and whom no other one may hold up for whom is saved. Where output is
+/// charged when it is known, this is said of who fits though all under way use their whole bounds at once;
+/// where nobody says how the provider counts, of lanes that were not used for so long that any way of
+/// counting has all of them free.
 pub(crate) fn nothing_is_idle_while_somebody_could_go(
     world: &World,
     book: &Book,
 ) -> Result<(), TestCaseError> {
-    for at in book.moments().into_iter().filter(|_| world.is_foreseeable()) {
+    for at in book.moments() {
         let at = at.saturating_sub(Duration::from_nanos(1));
         let waiting: Vec<usize> = book.waiting(at).map(|stay| stay.job).collect();
         for lane in 0..world.lane_count() {
             let here: Vec<usize> =
                 waiting.iter().copied().filter(|job| book.lanes(*job).contains(&lane)).collect();
             if here.is_empty() || is_restrained(book, (lane, at)) {
+                continue;
+            }
+            if !world.told.mode {
+                let quiet = is_quiet(book, (lane, at));
+                prop_assert!(!quiet, "{here:?} wait for {lane} at {at:?}, and all of it is free");
                 continue;
             }
             let view = View::of(world, book, (lane, at));
@@ -42,6 +50,17 @@ pub(crate) fn nothing_is_idle_while_somebody_could_go(
         }
     }
     Ok(())
+}
+
+/// Tells whether nothing was under way through a lane for so long that all of it is free, however the
+/// provider counts: what others seem to have used leaves a thirtieth of a window later.
+fn is_quiet(book: &Book, (lane, at): (usize, Duration)) -> bool {
+    let windows = book.world().quotas(lane).into_iter().map(|quota| quota.window);
+    let longest = windows.max().unwrap_or_default();
+    let since = at.checked_sub(longest + longest / 30 + SLACK);
+    let is_over = |closed: Duration| since.is_some_and(|since| closed < since);
+    let mut of_lane = book.debits.iter().filter(|debit| debit.lane == lane);
+    of_lane.all(|debit| debit.at > at || debit.closed.is_some_and(|(closed, _)| is_over(closed)))
 }
 
 /// Tells whether little goes after the first of a window, for the time that a refusal takes, because the
@@ -85,7 +104,11 @@ struct Seen {
 impl Seen {
     fn of(book: &Book, (lane, at): (usize, Duration)) -> Self {
         let mode = book.world().mode;
-        let (look, log) = (book.look(lane, mode, at), book.known(lane, mode, at));
+        let (look, mut log) = (book.look(lane, mode, at), book.known(lane, mode, at));
+        // What those under way are charged when it is known may be charged at once.
+        let bounds = book.open(lane, at).map(|debit| book.job(debit.job).latest(mode.charging));
+        let bounds = bounds.fold(Amount::default(), Amount::plus);
+        log.extend(Some((at, bounds)).filter(|_| bounds != Amount::default()));
         let quotas = book.world().quotas(lane).into_iter();
         let left = quotas.map(|quota| (quota, book.level(&log, &quota, look.late(SLACK))));
         let left = left.collect();
@@ -111,6 +134,10 @@ impl Seen {
 
     /// Tells whether `first`, for whom the lane is saved up, would go later if `own` went now.
     fn delays(&self, book: &Book, lane: usize, (first, own): (Amount, Amount)) -> bool {
+        // What is charged when it is known nobody knows when.
+        if matches!(self.look.mode.charging, Charging::Later | Charging::Split) {
+            return true;
+        }
         let fits = |log: &Log| book.fits_at(lane, (log, self.look), first);
         let Some(before) = fits(&self.log) else { return true };
         // Who is due goes within the slack, and nobody judges finer than that; who waits for answers
@@ -188,7 +215,8 @@ impl View {
 }
 
 fn need_of(book: &Book, job: usize) -> Amount {
-    book.job(job).need(book.world().mode.charging)
+    let (job, charging) = (book.job(job), book.world().mode.charging);
+    job.need(charging).plus(job.latest(charging))
 }
 
 /// Returns a log in which everything came later by the slack, but for what came just now.

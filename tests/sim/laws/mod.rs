@@ -176,7 +176,7 @@ fn batch_work_leaves_a_headroom(world: &World, book: &Book) -> Result<(), TestCa
     let batch = book.debits.iter().filter(|debit| book.class(debit.job) == Class::Batch);
     // What a request takes of slots is only known when it is over.
     let mut taken = vec![0.0; world.lane_count()];
-    for debit in batch.filter(|_| world.is_foreseeable()) {
+    for debit in batch.filter(|_| world.told.mode) {
         let (lane, at, mode) = (debit.lane, debit.at, world.mode);
         // Of several at one moment any may have been the first.
         let (most, _) = book.headroom(lane, at);

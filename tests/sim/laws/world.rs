@@ -141,8 +141,8 @@ impl World {
         quotas
     }
 
-    /// Tells whether a reader can tell what is believed of the quotas: not where the ways of counting and
-    /// charging are inferred, nor where the program expects outputs that it has not heard of.
+    /// Tells whether a reader can tell when somebody fits: not where the ways of counting and charging are
+    /// inferred, nor where the program expects outputs that it has not heard of.
     pub(crate) fn is_foreseeable(&self) -> bool {
         self.told.mode && matches!(self.mode.charging, Charging::Max | Charging::Refund)
     }
@@ -173,6 +173,11 @@ impl Job {
     /// Returns what its output takes when it is known, where it is charged then.
     pub(crate) fn late(&self, charging: Charging) -> Amount {
         output_of(self.output, charging)
+    }
+
+    /// Returns the most that its output may take when it is known, where it is charged then.
+    pub(crate) fn latest(&self, charging: Charging) -> Amount {
+        output_of(self.bound, charging)
     }
 
     /// Returns what it is charged in the end.

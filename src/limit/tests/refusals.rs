@@ -1,0 +1,238 @@
+//! What refusals teach: slices that no header tells, and how a silent provider counts and charges.
+
+use super::*;
+
+const OF_TOKENS: QuotaKind = QuotaKind::TokensPerMinute;
+
+/// Refuses a request although both windows have room, and says for which limit.
+fn refuse_with_room(lane: &mut Lane, by: QuotaKind, now: Instant) {
+    let mut debit = lane.reserve_anyway(&demand(10, Some(10)), now);
+    lane.sent(&mut debit, now);
+    let (requests, tokens) = (told_quota(600, 550, SECOND), told_quota(60_000, 59_000, SECOND));
+    let hint = Hint {
+        requests: Some(requests),
+        tokens: Some(tokens),
+        retry_after: Some(SECOND),
+        refused_by: Some(by),
+        ..Hint::default()
+    };
+    lane.observe(&mut debit, &hint, now);
+    lane.refused(debit, now);
+}
+
+fn answer(lane: &mut Lane, now: Instant) {
+    let mut debit = lane.reserve_anyway(&demand(10, Some(10)), now);
+    lane.sent(&mut debit, now);
+    lane.observe(&mut debit, &Hint::default(), now);
+    lane.settle(debit, &usage(10, 10), now);
+}
+
+fn limit_of(lane: &Lane, kind: QuotaKind, now: Instant) -> Option<u64> {
+    let levels = lane.levels(now);
+    levels.iter().find(|level| level.quota == kind).and_then(|level| level.limit)
+}
+
+fn sliced() -> (Lane, Instant) {
+    met(LaneSettings { requests_per_minute: Some(600), ..settings(60_000) })
+}
+
+#[test]
+fn a_refusal_in_spite_of_room_shows_that_slices_are_limited() {
+    #[rustfmt::skip] // One case a line: the table is read by columns.
+    let cases = [
+        (QuotaKind::RequestsPerMinute, QuotaKind::RequestsPerSecond, 10),
+        (QuotaKind::TokensPerMinute,   QuotaKind::TokensPerSecond,   1_000),
+    ];
+    for (by, slice, part) in cases {
+        let (mut lane, now) = sliced();
+        assert_eq!(limit_of(&lane, slice, now), None, "nothing speaks for {slice:?}");
+        refuse_with_room(&mut lane, by, now);
+        assert_eq!(limit_of(&lane, slice, now), Some(part), "a sixtieth of {by:?}");
+    }
+}
+
+#[test]
+fn slices_take_twice_as_much_after_quiet_minutes_and_longer_after_each_failure() {
+    let slice = QuotaKind::RequestsPerSecond;
+    let (mut lane, mut now) = sliced();
+    let mut limit_after = |lane: &mut Lane, minutes: u32| {
+        now += 60 * minutes * SECOND;
+        answer(lane, now);
+        (limit_of(lane, slice, now), now)
+    };
+    let by = QuotaKind::RequestsPerMinute;
+    let (_, begin) = limit_after(&mut lane, 1);
+    refuse_with_room(&mut lane, by, begin);
+    assert_eq!(limit_after(&mut lane, 9).0, Some(10), "not yet");
+    let (limit, again) = limit_after(&mut lane, 1);
+    assert_eq!(limit, Some(20), "ten minutes were quiet");
+    refuse_with_room(&mut lane, by, again);
+    assert_eq!(limit_after(&mut lane, 19).0, Some(10), "it was too much: twenty minutes");
+    assert_eq!(limit_after(&mut lane, 1).0, Some(20));
+    assert_eq!(limit_after(&mut lane, 20).0, Some(40));
+}
+
+/// The ways in which the tokens of a lane may be counted and charged.
+fn believed(lane: &Lane) -> Vec<BelievedWay> {
+    let beliefs = lane.beliefs();
+    beliefs.into_iter().find(|belief| belief.quota == OF_TOKENS).map_or(Vec::new(), |of| of.ways)
+}
+
+#[test]
+fn of_a_silent_provider_the_likeliest_is_believed_until_it_refuses() {
+    let (mut lane, mut now) = met(settings(10_000));
+    assert_eq!(believed(&lane), [(Counting::Bucket, Some(Charging::Refund))]);
+    // Refuses while by no belief anything is used: all that charge in this way may be true.
+    now += SECOND;
+    let mut debit = lane.reserve_anyway(&demand(50, Some(950)), now);
+    lane.sent(&mut debit, now);
+    let refusal =
+        RefusalHint { quota: Some(OF_TOKENS), limit: 10_000, used: Some(9_500), requested: 1_000 };
+    let hint = Hint { refusal: Some(refusal), ..Hint::default() };
+    lane.observe(&mut debit, &hint, now);
+    lane.refused(debit, now);
+    let ways = believed(&lane);
+    assert!(ways.len() > 1, "both ways of counting are contradicted alike: {ways:?}");
+    assert!(ways.iter().all(|(_, charging)| *charging == Some(Charging::Refund)), "{ways:?}");
+    let fixed = ways.iter().any(|(counting, _)| *counting == Counting::Fixed);
+    assert!(!fixed, "nothing told when a window ends: {ways:?}");
+}
+
+/// A provider that shows nothing but the numbers of its refusals: 10,000 tokens a minute.
+struct Silent {
+    counting: Counting,
+    charging: Charging,
+    /// When it was charged how much.
+    charges: Vec<(Duration, u64)>,
+}
+
+impl Silent {
+    const LIMIT: u64 = 10_000;
+
+    fn requested(&self) -> u64 {
+        match self.charging {
+            Charging::Max => BOUND,
+            Charging::Refund => PROMPT + BOUND,
+            Charging::Later | Charging::Split => PROMPT,
+        }
+    }
+
+    /// Returns what is used at `now`.
+    fn used(&self, now: Duration) -> u64 {
+        let within = |from: Duration| -> u64 {
+            self.charges.iter().filter(|(at, _)| *at >= from).map(|(_, amount)| amount).sum()
+        };
+        match self.counting {
+            Counting::Fixed => within(Duration::from_secs(now.as_secs() / 60 * 60)),
+            Counting::Sliding => {
+                within((now + Duration::from_nanos(1)).checked_sub(MINUTE).unwrap_or_default())
+            }
+            Counting::Bucket => {
+                let (mut used, mut last) = (0, Duration::ZERO);
+                let refill = |time: Duration| count_in(Self::LIMIT, time);
+                for (at, amount) in &self.charges {
+                    used = amount + u64::saturating_sub(used, refill(*at - last));
+                    last = *at;
+                }
+                used.saturating_sub(refill(now - last))
+            }
+        }
+    }
+
+    /// Takes a request in, or returns what was used and when it would fit.
+    fn admit(&mut self, now: Duration) -> Result<(), (u64, Duration)> {
+        let (used, wanted) = (self.used(now), self.requested());
+        if used + wanted <= Self::LIMIT {
+            self.charges.push((now, wanted));
+            return Ok(());
+        }
+        // Nothing comes back sooner than it leaves: what fits later fits from then on.
+        let fits = |wait: u64| self.used(now + Duration::from_millis(wait)) + wanted <= Self::LIMIT;
+        let (mut short, mut enough) = (0, 60_000);
+        while enough - short > 1 {
+            let middle = u64::midpoint(short, enough);
+            if fits(middle) { enough = middle } else { short = middle }
+        }
+        Err((used, Duration::from_millis(enough)))
+    }
+
+    /// Says so, with its numbers.
+    fn refusal(&self, (used, wait): (u64, Duration)) -> Hint {
+        let (quota, used) = (Some(OF_TOKENS), Some(used));
+        let refusal = RefusalHint { quota, limit: Self::LIMIT, used, requested: self.requested() };
+        Hint { refusal: Some(refusal), retry_after: Some(wait), ..Hint::default() }
+    }
+
+    /// Ends a request that was taken in at `since`.
+    fn settle(&mut self, since: Duration, now: Duration) {
+        match self.charging {
+            Charging::Max => {}
+            Charging::Refund => {
+                let own = self.charges.iter_mut().find(|own| **own == (since, PROMPT + BOUND));
+                own.expect("it was taken in").1 = PROMPT + OUTPUT;
+            }
+            Charging::Later | Charging::Split => self.charges.push((now, OUTPUT)),
+        }
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const PROMPT: u64 = 50;
+const BOUND: u64 = 900;
+const OUTPUT: u64 = 250;
+
+fn count_in(limit: u64, time: Duration) -> u64 {
+    let micros = u64::try_from(time.as_micros()).expect("minutes");
+    limit * micros / 60_000_000
+}
+
+/// Sends as much as the lane lets go, and one request more now and then; returns what is believed.
+fn learned_from(counting: Counting, charging: Charging) -> Vec<BelievedWay> {
+    let (mut lane, begin) = met(settings(Silent::LIMIT));
+    let mut provider = Silent { counting, charging, charges: Vec::new() };
+    let mut open: Vec<(Duration, Debit)> = Vec::new();
+    for step in 0..2_400_u64 {
+        let time = Duration::from_millis(step * 250);
+        let now = begin + time;
+        let ended = open.extract_if(.., |(since, _)| *since + 4 * SECOND <= time);
+        for (since, debit) in ended.collect::<Vec<_>>() {
+            provider.settle(since, time);
+            lane.settle(debit, &usage(PROMPT, OUTPUT), now);
+        }
+        let ask = demand(PROMPT, Some(BOUND));
+        let mut sent: Vec<Debit> =
+            lane.try_reserve(&ask, Spare::default(), now).into_iter().collect();
+        if step % 80 == 79 {
+            sent.extend((0..12).map(|_| lane.reserve_anyway(&ask, now)));
+        }
+        for mut debit in sent {
+            lane.sent(&mut debit, now);
+            match provider.admit(time) {
+                Ok(()) => {
+                    lane.observe(&mut debit, &Hint::default(), now);
+                    open.push((time, debit));
+                }
+                Err(said) => {
+                    lane.observe(&mut debit, &provider.refusal(said), now);
+                    lane.refused(debit, now);
+                }
+            }
+        }
+    }
+    believed(&lane)
+}
+
+/// Sliding windows and those with an end are not always told apart: both are held then.
+#[test]
+fn the_numbers_of_refusals_tell_how_a_silent_provider_counts_and_charges() {
+    for counting in [Counting::Bucket, Counting::Sliding, Counting::Fixed] {
+        for charging in [Charging::Max, Charging::Refund, Charging::Later] {
+            let ways = learned_from(counting, charging);
+            let truth = (counting, Some(charging));
+            assert!(ways.contains(&truth), "{truth:?} is out: {ways:?}");
+            assert!(ways.iter().all(|(_, of)| *of == Some(charging)), "{truth:?}: {ways:?}");
+            let is_level = |(of, _): &BelievedWay| *of == Counting::Bucket;
+            assert!(ways.iter().all(|way| is_level(way) == is_level(&truth)), "{ways:?}");
+        }
+    }
+}
