@@ -15,7 +15,7 @@ use super::wire::{self, Attached, Draft, Endpoint, WireError};
 /// One batch.
 #[derive(Debug, Clone)]
 pub(super) struct Batch {
-    owner: Arc<str>,
+    pub(super) owner: Arc<str>,
     endpoint: String,
     input: String,
     metadata: Value,

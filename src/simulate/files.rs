@@ -12,16 +12,18 @@ use super::batches::{self, Batch};
 use super::engine::Caller;
 use super::flow::json as json_answer;
 use super::multipart;
+use super::objects::{self, Objects};
 use super::service::Asked;
 use super::shared::Shared;
 use super::talk::{Body, whole};
 use super::wire::WireError;
 
-/// Files and batches of all organisations, in memory.
+/// Files, batches and other objects of all organisations, in memory.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     files: BTreeMap<String, StoredFile>,
     pub(super) batches: BTreeMap<String, Batch>,
+    pub(super) objects: Objects,
     bytes: usize,
     made: u64,
 }
@@ -66,6 +68,12 @@ impl Files {
         found.ok_or_else(|| WireError::not_found(format!("No such File object: {id}")))
     }
 
+    /// Returns whose a file or a batch is.
+    pub(super) fn owner(&self, id: &str) -> Option<&str> {
+        let file = self.files.get(id).map(|file| &*file.owner);
+        file.or_else(|| self.batches.get(id).map(|batch| &*batch.owner))
+    }
+
     fn delete(&mut self, id: &str, owner: &str) -> Result<(), WireError> {
         let size = self.file(id, owner)?.content.len();
         self.bytes = self.bytes.saturating_sub(size);
@@ -79,17 +87,22 @@ const MOST_BYTES: usize = 512 * 1024 * 1024;
 /// The most files, and the most batches.
 pub(super) const MOST_OBJECTS: usize = 10_000;
 
-/// Answers a request under `/files` or `/batches`.
+/// Returns whose objects a caller has.
+pub(super) fn owner(caller: &Caller) -> Arc<str> {
+    match caller {
+        Caller::Organisation(name) => Arc::clone(name),
+        Caller::Oracle => "oracle".into(),
+    }
+}
+
+/// Answers a request for files, batches and other objects.
 pub(super) fn serve(
     shared: &Arc<Shared>,
     asked: &Asked<'_>,
     caller: &Caller,
     (parts, headers): (&[&str], &HeaderMap),
 ) -> Result<Response<Body>, WireError> {
-    let owner: Arc<str> = match caller {
-        Caller::Organisation(name) => Arc::clone(name),
-        Caller::Oracle => "oracle".into(),
-    };
+    let owner = owner(caller);
     let found = match (asked.method, parts) {
         (&Method::POST, ["files"]) => upload(shared, asked, owner, headers)?,
         (&Method::GET, ["files"]) => list(shared, asked, &owner),
@@ -106,7 +119,7 @@ pub(super) fn serve(
             return Ok(response);
         }
         (method, ["batches", rest @ ..]) => batches::serve(shared, method, rest, (asked, &owner))?,
-        _ => return Err(WireError::not_found(format!("Invalid URL (/v1{})", asked.path))),
+        _ => objects::serve(shared, asked, &owner, parts)?,
     };
     Ok(json_answer(StatusCode::OK, &found))
 }

@@ -13,7 +13,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::config::RateHeaders;
 use super::engine::{Caller, Cost, Outcome};
+use super::files;
 use super::form;
+use super::objects;
 use super::plan::{Fault, Plan};
 use super::shared::{Admitted, Shared};
 use super::talk::{Body, Talk, broken, share_of, whole};
@@ -35,6 +37,10 @@ pub(super) async fn answer(
         Ok(ask) => ask,
         Err(error) => return Ok(refused(shared, &error, arrival)),
     };
+    let owner = files::owner(caller);
+    if let Err(error) = objects::check(&files::lock(shared), &ask.body, &owner) {
+        return Ok(refused(shared, &error, arrival));
+    }
     let plan = shared.planner.plan(&ask, arrival);
     let created = shared.date();
     let draft = Draft::new(&ask, &plan.lengths, &shared.reader.counts, (arrival, created));
@@ -48,6 +54,11 @@ pub(super) async fn answer(
     };
     match shared.admit((key, caller), &ask.model, &cost).await {
         Ok(admitted) => {
+            if ask.leaves_object()
+                && let Ok(object) = wire::object(&ask, &draft)
+            {
+                files::lock(shared).objects.keep(owner, &object);
+            }
             let cached = shared.cache.read(&admitted.organisation, &ask.fronts, Instant::now());
             write(shared, Ask { cached, ..ask }, draft, &plan, (admitted, arrival)).await
         }

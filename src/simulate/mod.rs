@@ -4,7 +4,7 @@
 //!
 //! [`engine`], the provider as a state machine in simulated time; [`Provider`], the same behind
 //! sockets: chat completions, completions, responses, embeddings, moderations, images, sound and videos
-//! with JSON, forms and event streams, models, files, batches, `GET /sim/stats` and `POST /sim/reset`;
+//! with JSON, forms and event streams, models, files, batches and what else lies at a provider, `GET /sim/stats` and `POST /sim/reset`;
 //! [`HeadStyle`], the heads of answers for those who play with the engine without sockets.
 //!
 //! # What this module does not do
@@ -30,6 +30,7 @@ mod flow;
 mod form;
 mod head;
 mod multipart;
+mod objects;
 mod plan;
 mod provider;
 mod raw;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::engine::Caller;
 use super::files;
 use super::flow::{add_identity, answer, json as json_answer, refused};
+use super::objects;
 use super::report;
 use super::shared::Shared;
 use super::talk::Body;
@@ -102,7 +103,7 @@ fn other(
     let found = match (asked.method, parts.as_slice()) {
         (&Method::GET, ["models"]) => Ok(json_answer(StatusCode::OK, &models(shared))),
         (&Method::GET, ["models", name @ ..]) => model(shared, &name.join("/")),
-        (_, ["files", ..] | ["batches", ..]) => {
+        (_, path) if matches!(path, ["files" | "batches", ..]) || objects::are_under(path) => {
             files::serve(shared, asked, caller, (&parts, headers))
         }
         (method, _) => {

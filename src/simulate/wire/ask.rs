@@ -127,6 +127,17 @@ impl Reader {
     }
 }
 
+impl Ask {
+    /// Tells whether the answer is an object that can be asked for later.
+    pub(in crate::simulate) fn leaves_object(&self) -> bool {
+        match self.endpoint {
+            Endpoint::Responses => self.body.get("store") != Some(&Value::Bool(false)),
+            Endpoint::Videos => true,
+            _ => false,
+        }
+    }
+}
+
 /// What a model can write where nobody knows it.
 const USUAL_MAX_OUTPUT: u64 = 16_384;
 
