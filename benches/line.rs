@@ -269,6 +269,7 @@ fn admission(lane: LaneSettings) -> Admission {
 fn ask(app: AppName) -> Ask {
     Ask {
         own_key: None,
+        account: None,
         party: Party { app, class: Class::Standard, weight: Party::USUAL_WEIGHT },
         wanted_by: None,
         likeness: None,

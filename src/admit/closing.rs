@@ -39,6 +39,9 @@ impl State {
     ) -> Change {
         let change = self.fleet.report(&grant.lent, finding, now, rand::random());
         let merged = self.fleet.observe(grant.lent.key(), headers);
+        if let Change::Merged { .. } = merged {
+            self.route_bound(now);
+        }
         if change.opens_or_closes() || merged.opens_or_closes() {
             self.serve_all(now);
         }

@@ -24,7 +24,7 @@ pub(super) fn enter(
     if state.is_closed {
         return Err(Refusal::Stopping);
     }
-    let owner = ask.own_key.as_ref().map(|key| state.adopt(key)).transpose()?;
+    let owner = state.owner(&ask, now)?;
     let entered = go_or_wait(shared, state, (owner, ask), now);
     if let (Err(_), Some(owner)) = (&entered, owner) {
         state.fleet.leave(owner);

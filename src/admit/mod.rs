@@ -18,6 +18,7 @@
 //! 2. Nobody polls: a line is looked at when something changed, or when its lane said it would.
 //! 3. The lock is never held across an await, and nothing is called that takes it again.
 
+mod binding;
 mod closing;
 mod entering;
 mod memory;
@@ -53,7 +54,7 @@ pub use self::waiting::{Entered, Waiting, Whereabouts};
 use crate::config::{LineSettings, UpstreamSettings};
 use crate::count::{Demand, Prefix};
 use crate::line::Place;
-use crate::units::{ModelName, Party};
+use crate::units::{AccountName, ModelName, Party};
 use crate::upstream::{AccountId, ClientKey, Fleet, FleetError};
 
 /// Admits requests to one upstream. Cloning it shares the state.
@@ -67,6 +68,8 @@ pub struct Admission {
 pub struct Ask {
     /// The client's own key, where each client uses its own.
     pub own_key: Option<ClientKey>,
+    /// The account that it is bound to: what it names lies there.
+    pub account: Option<AccountName>,
     /// On whose behalf: its share of the line.
     pub party: Party,
     /// When its caller said that it needs its turn; orders the requests of one app.

@@ -76,7 +76,9 @@ impl State {
         let short_of = self.short_of(request.pool);
         let model = self.model(request.pool);
         let arrival = place.arrival();
-        let refusal = Refusal::TimeIsUp { model, short_of, waited, ahead, arrival, expected: wait };
+        let down = self.line.ticket(place).and_then(|ticket| self.down(ticket.owner?, now));
+        let late = Refusal::TimeIsUp { model, short_of, waited, ahead, arrival, expected: wait };
+        let refusal = down.unwrap_or(late);
         self.withdraw(place, now);
         self.keep_place(&request, &refusal, now);
         self.serve(now);

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::limit::QuotaKind;
 use crate::line::Full;
-use crate::units::ModelName;
+use crate::units::{AccountName, ModelName};
 use crate::upstream::AdoptError;
 
 /// Why a request was not admitted. Nothing is debited in any case.
@@ -69,6 +69,28 @@ pub enum Refusal {
     #[error("{0}")]
     OwnKey(AdoptError),
 
+    /// The one account that can serve the request cannot be used.
+    #[error(
+        "the account `{account}` cannot be used for now, and no other can serve this request: it names what \
+         that one has, or asks for it"
+    )]
+    AccountDown {
+        /// The account.
+        account: AccountName,
+        /// When it may be tried again, from now, if that is known.
+        back_in: Option<Duration>,
+    },
+
+    /// The one account that can serve the request is not configured.
+    #[error(
+        "the account `{account}` is not configured, and no other can serve this request: it names what that \
+         one has, or asks for it"
+    )]
+    AccountGone {
+        /// The account.
+        account: AccountName,
+    },
+
     /// The program is stopping and takes nothing new.
     #[error("sluicegate is stopping and takes no new requests")]
     Stopping,
@@ -77,7 +99,10 @@ pub enum Refusal {
 impl Refusal {
     /// Tells whether the same request may succeed later.
     pub const fn is_worth_retrying(&self) -> bool {
-        !matches!(self, Self::TooLarge { .. } | Self::OwnKey(AdoptError::TooLong))
+        !matches!(
+            self,
+            Self::TooLarge { .. } | Self::OwnKey(AdoptError::TooLong) | Self::AccountGone { .. }
+        )
     }
 
     /// Returns how long the caller should stay away: by its place in the line, within 1 to 59 s, and
@@ -87,7 +112,8 @@ impl Refusal {
     /// 60 s as no time at all and come back within half a second (measured 2026-11-21).
     pub fn retry_after(&self) -> Duration {
         match self {
-            Self::TooLarge { .. } => SHORTEST,
+            Self::TooLarge { .. } | Self::AccountGone { .. } => SHORTEST,
+            Self::AccountDown { back_in, .. } => back_in.unwrap_or(AGAIN).clamp(SHORTEST, LONGEST),
             // A slot that becomes free is for the first, however long that has been there.
             Self::TimeIsUp {
                 short_of: Some(QuotaKind::Concurrency), expected, arrival, ..
@@ -99,7 +125,7 @@ impl Refusal {
                 stay_away(*expected - early, *arrival)
             }
             Self::LineFull { expected, arrival, .. } => stay_away(*expected, *arrival),
-            Self::OwnKey(_) | Self::Stopping => Duration::from_secs(2),
+            Self::OwnKey(_) | Self::Stopping => AGAIN,
         }
     }
 
@@ -110,7 +136,11 @@ impl Refusal {
             Self::TimeIsUp { expected, .. } | Self::LineFull { expected, .. } => {
                 Some((*expected).max(self.retry_after()))
             }
-            Self::TooLarge { .. } | Self::OwnKey(_) | Self::Stopping => None,
+            Self::TooLarge { .. }
+            | Self::OwnKey(_)
+            | Self::AccountDown { .. }
+            | Self::AccountGone { .. }
+            | Self::Stopping => None,
         }
     }
 }
@@ -139,6 +169,8 @@ fn stay_away(expected: Duration, arrival: u64) -> Duration {
 
 /// How long before its turn one comes back that was held for twice as long or longer.
 const LEAD: Duration = Duration::from_millis(2_500);
+/// How long to stay away where nobody knows.
+const AGAIN: Duration = Duration::from_secs(2);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// Up to here a caller is told what is expected.
 const CANDID: Duration = Duration::from_secs(56);

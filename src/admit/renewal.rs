@@ -88,12 +88,13 @@ impl State {
 
     /// Lets whoever waits at `place` wait for the lanes that are its model's now, or tells it that it is
     /// larger than all of them.
-    fn route_anew(&mut self, place: Place, now: Instant) {
+    pub(super) fn route_anew(&mut self, place: Place, now: Instant) {
         let (Some(request), Some(ticket)) = (self.line.request(place), self.line.ticket(place))
         else {
             return;
         };
-        let (before, owner, demand) = (request.pool, ticket.owner, ticket.demand);
+        let owner = ticket.owner.map(|owner| self.fleet.payer(owner));
+        let (before, demand) = (request.pool, ticket.demand);
         let model = ticket.model.clone();
         let all = self.route(owner, &model, now);
         let pool = match self.mode {

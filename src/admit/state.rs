@@ -57,7 +57,7 @@ pub(super) struct Pool {
 /// What wakes a waiter.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    /// The client's own account, which is held for it.
+    /// The account that it is bound to; a client's own is held for it.
     pub(super) owner: Option<AccountId>,
     pub(super) model: ModelName,
     pub(super) demand: Demand,

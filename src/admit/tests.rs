@@ -1,5 +1,6 @@
 //! Who goes when, and that nothing is left behind, on paused time.
 
+mod binding;
 mod leaks;
 mod memories;
 mod observing;
@@ -79,6 +80,7 @@ fn admission(keys: &[usize], lane: LaneSettings) -> Admission {
 fn ask(tokens: u64) -> Ask {
     Ask {
         own_key: None,
+        account: None,
         party: Party::usual("app".into()),
         wanted_by: None,
         likeness: None,

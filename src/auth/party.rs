@@ -14,6 +14,8 @@ pub struct Client {
     /// The highest that they may have.
     max_class: Class,
     weight: u32,
+    /// Whether it may say which account serves it.
+    pub may_choose_account: bool,
 }
 
 /// What a request looks like to the rules, and what it asks for.
@@ -32,14 +34,16 @@ pub struct Looks<'a> {
 impl Client {
     /// Creates the client that has an app's key.
     pub(super) fn of_app(app: &AppSettings) -> Self {
-        let AppSettings { class, max_class, weight, .. } = *app;
-        Self { app: app.name.clone(), class, max_class, weight }
+        let AppSettings { class, max_class, weight, may_choose_account, .. } = *app;
+        Self { app: app.name.clone(), class, max_class, weight, may_choose_account }
     }
 
-    /// Creates a client on this machine that needs no key: it may have any class.
+    /// Creates a client on this machine that needs no key: it may have any class
+    /// and any account.
     pub(super) const fn named(app: AppName) -> Self {
         let (class, max_class) = (Class::Standard, Class::Interactive);
-        Self { app, class, max_class, weight: Party::USUAL_WEIGHT }
+        let weight = Party::USUAL_WEIGHT;
+        Self { app, class, max_class, weight, may_choose_account: true }
     }
 }
 

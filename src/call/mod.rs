@@ -4,7 +4,8 @@
 //!
 //! [`Endpoint`], the paths that are metered; [`Call`], what a body asks for, beside its untouched
 //! bytes; [`FormReader`], which finds the same in a form; [`Prompt`], a borrowed view of the parts that
-//! cost input tokens; and [`spliced`], the only changes that are ever made to what the client sent.
+//! cost input tokens; [`spliced`], the only changes that are ever made to what the client sent; and
+//! [`IdScan`], which finds what a body names that lies at the provider.
 //!
 //! # What this module does not do
 //!
@@ -19,6 +20,7 @@
 
 mod endpoint;
 mod form;
+mod ids;
 mod json;
 mod parse;
 mod prompt;
@@ -32,6 +34,7 @@ use crate::units::{ModelName, Tokens};
 
 pub use self::endpoint::{Endpoint, Product};
 pub use self::form::FormReader;
+pub use self::ids::{IdScan, ids_of_target, is_kept_under};
 pub use self::json::Text;
 pub use self::parse::CallError;
 pub use self::prompt::{Image, Piece, Prompt, ToolChoice};

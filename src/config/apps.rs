@@ -23,6 +23,7 @@ pub(super) fn apps(root: &mut Section, check: &mut Check<'_>) -> Vec<Located<App
         }
         let (class, max_class) = classes(&mut section, check);
         let weight = section.take::<Weight>("weight", check);
+        let choice = section.take::<bool>("choose_account", check);
         let given = secret(&mut section, check);
         let path = section.path_of("key");
         section.finish(check);
@@ -36,6 +37,7 @@ pub(super) fn apps(root: &mut Section, check: &mut Check<'_>) -> Vec<Located<App
             key: given.secret,
             class,
             max_class,
+            may_choose_account: choice.is_some_and(|given| given.value),
             weight: weight.map_or(Party::USUAL_WEIGHT, |given| given.value.0),
         };
         apps.push(Located { value: app, origin });

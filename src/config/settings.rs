@@ -255,6 +255,8 @@ pub struct AppSettings {
     pub max_class: Class,
     /// Its part of what the apps of a class share.
     pub weight: u32,
+    /// Whether it may say which account serves a request.
+    pub may_choose_account: bool,
 }
 
 /// Tells the app or the class of a request by what it looks like. It asks for one thing at least,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::store::{Store, StoreError};
+use super::store::{Store, StoreError, millis};
 use crate::limit::{LastEnd, Learned};
 
 /// What was learned of one lane.
@@ -151,10 +151,6 @@ fn read(row: &SqliteRow) -> Result<Lesson, Unreadable> {
 
 fn named(row: &SqliteRow, column: usize) -> String {
     row.try_get(column).unwrap_or_else(|_| "(unreadable)".to_owned())
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The most rows that are kept and read: as many lanes as are told apart.

@@ -3,12 +3,14 @@
 //! # What this module owns
 //!
 //! [`Store`]: one SQLite file `sluicegate.db` in the data folder, its schema (`migrations/`), and in it
-//! what was learned of each lane ([`Lesson`]).
+//! what was learned of each lane ([`Lesson`]) and which account made what ([`Pins`], the latest of them
+//! also in memory).
 //!
 //! # What this module does not do
 //!
 //! It decides nothing and runs no task: [`crate::server`] reads at the start and writes in the
-//! background. No key, body or header value is ever written; of keys only a hash too short to tell them.
+//! background. No key, body or header value is ever written but the ids of objects; of keys only a hash
+//! too short to tell them.
 //!
 //! # Invariants
 //!
@@ -18,9 +20,11 @@
 //! 4. The statements are such that another SQL database understands them, too.
 
 mod lessons;
+mod pins;
 mod store;
 
 pub use self::lessons::{Lesson, OLDEST};
+pub use self::pins::{Pin, Pins, Term};
 pub use self::store::{Store, StoreError};
 
 #[cfg(test)]

@@ -185,6 +185,11 @@ impl Store {
     }
 }
 
+/// Returns a time as it is written down.
+pub(super) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Tells whether the database found the file to be damaged or something else.
 fn is_damage(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))

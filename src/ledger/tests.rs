@@ -1,3 +1,5 @@
+mod pins;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::count::{Demand, Method};
 use crate::limit::{QuotaKind, QuotaLevel};
 use crate::settle::Record;
-use crate::units::{PicoUsd, RequestId, Usage};
+use crate::units::{AccountName, PicoUsd, RequestId, Usage};
 
 /// The names of our own headers.
 pub(super) struct OwnHeaders {
@@ -17,7 +17,7 @@ pub(super) struct OwnHeaders {
     would_wait: HeaderName,
     upstream: HeaderName,
     model: HeaderName,
-    account: HeaderName,
+    pub(super) account: HeaderName,
     key: HeaderName,
     estimated: HeaderName,
     method: HeaderName,
@@ -63,6 +63,15 @@ pub(super) fn describe(headers: &mut HeaderMap, record: &Record) {
     if let Some(wait) = record.would_wait {
         headers.insert(OWN.would_wait, millis(wait));
     }
+}
+
+/// Names all accounts that an answer was made of.
+pub(super) fn put_accounts(headers: &mut HeaderMap, accounts: &[AccountName]) {
+    let names: Vec<&str> = accounts.iter().map(AccountName::as_str).collect();
+    if let Ok(value) = HeaderValue::from_str(&names.join(", ")) {
+        headers.insert(OWN.account, value);
+    }
+    headers.remove(OWN.key);
 }
 
 /// Adds the id of the request, to an answer of ours.

@@ -21,7 +21,9 @@ use crate::config::LineMode;
 use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
 use crate::packing::Packing;
-use crate::relay::{self, Body, Metering, Read, RelayError, Unpacking, is_binary, is_event_stream};
+use crate::relay::{
+    self, Body, Metering, Read, RelayError, Unpacking, Watched, is_binary, is_event_stream,
+};
 use crate::settle::Unsettled;
 use crate::upstream::{
     self, AccountId, Answer, Came, Change, Finding, Reading, Verdict, classify, hint, outgoing,
@@ -152,6 +154,7 @@ impl Proxy {
             Some(call) => {
                 sent.unsettled.report(&Finding::of(Verdict::Fine), &head.headers, now);
                 let (place, avoid) = (sent.place, sent.account);
+                let body = self.watched(visit, &sent, &going.errand, (&head, body));
                 match self.metered(sent, call, (head, body), &levels).await {
                     Ok(answer) => answer,
                     Err(error) => {
@@ -162,6 +165,7 @@ impl Proxy {
             }
             None => {
                 sent.unsettled.report(&Finding::of(Verdict::Accepted), &head.headers, now);
+                let body = self.watched(visit, &sent, &going.errand, (&head, body));
                 let head = self.head(head, &sent, &levels);
                 self.unread(sent, (head, body))
             }
@@ -170,7 +174,7 @@ impl Proxy {
     }
 
     /// Passes an answer on that nobody reads.
-    fn unread(&self, mut sent: Sent, (head, body): (response::Parts, Answer)) -> Response<Body> {
+    fn unread(&self, mut sent: Sent, (head, body): (response::Parts, Watched)) -> Response<Body> {
         let idle = self.terms().settings.timeouts.idle;
         sent.unsettled.head_leaves();
         Response::from_parts(head, relay::pass(body, sent.unsettled, idle))
@@ -180,7 +184,7 @@ impl Proxy {
         &self,
         mut sent: Sent,
         call: &Call,
-        (head, body): (response::Parts, Answer),
+        (head, body): (response::Parts, Watched),
         levels: &[QuotaLevel],
     ) -> Result<Response<Body>, RelayError> {
         let unpacking = match (Packing::of(&head.headers), sent.reading) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method as Verb, StatusCode, header, request};
+use http::{HeaderValue, Method as Verb, StatusCode, header, request};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
@@ -17,7 +17,7 @@ use crate::catalog::ModelFacts;
 use crate::count::{Counter, Demand, Method, Prefix};
 use crate::packing::{Coding, Packing};
 use crate::units::{ModelName, Requests, Tokens};
-use crate::upstream::{Body, Reading, deployment};
+use crate::upstream::{Body, Reading, Spool, deployment};
 
 /// What is sent upstream.
 #[derive(Debug)]
@@ -33,7 +33,9 @@ pub(super) enum Errand {
 /// A request that passes through unread.
 #[derive(Debug)]
 pub(super) struct Opaque {
-    /// Streams through, once.
+    /// The front of its body, read to see what it names; empty where nobody looked.
+    front: Bytes,
+    /// The rest, which streams through, once.
     body: Option<Incoming>,
     /// Whether a part of the body may be gone.
     is_spent: bool,
@@ -57,7 +59,16 @@ impl Errand {
         match self {
             Self::Metered(call) => call.bytes_held(),
             Self::Form(form) => form.bytes_held(),
-            Self::Opaque(_) => 0,
+            Self::Opaque(opaque) => opaque.front.len(),
+        }
+    }
+
+    /// Returns what was read of its body, plain; of a form, its texts.
+    pub(super) fn looked_at(&self) -> &[u8] {
+        match self {
+            Self::Metered(call) => &call.body,
+            Self::Form(form) => &form.call.body,
+            Self::Opaque(opaque) => &opaque.front,
         }
     }
 
@@ -126,9 +137,12 @@ impl Errand {
             Self::Opaque(opaque) => match opaque.body.take_if(|body| !body.is_end_stream()) {
                 Some(body) => {
                     opaque.is_spent = true;
-                    Body::streamed(body)
+                    match std::mem::take(&mut opaque.front) {
+                        front if front.is_empty() => Body::streamed(body),
+                        front => Body::spooled(Box::new(Spool::of(front)), Some(body)),
+                    }
                 }
-                None => Body::empty(),
+                None => Body::full(opaque.front.clone()),
             },
         }
     }
@@ -167,12 +181,19 @@ impl Errand {
 impl Opaque {
     fn new(method: &Verb, body: Incoming) -> Self {
         let is_safe = matches!(*method, Verb::GET | Verb::HEAD | Verb::OPTIONS);
-        Self { body: Some(body), is_spent: false, is_safe }
+        Self { front: Bytes::new(), body: Some(body), is_spent: false, is_safe }
+    }
+
+    /// Creates a request that only asks, without a body.
+    pub(super) const fn bare() -> Self {
+        Self { front: Bytes::new(), body: None, is_spent: false, is_safe: true }
     }
 
     /// Tells whether it has no body.
     fn is_bare(&self) -> bool {
-        !self.is_spent && self.body.as_ref().is_none_or(|body| body.is_end_stream())
+        !self.is_spent
+            && self.front.is_empty()
+            && self.body.as_ref().is_none_or(|body| body.is_end_stream())
     }
 }
 
@@ -190,6 +211,18 @@ pub(super) fn fit_to_keep(model: &ModelName) -> ModelName {
 const fn leaves_nothing(endpoint: Endpoint) -> bool {
     !matches!(endpoint, Endpoint::Responses | Endpoint::Videos)
 }
+
+/// Tells whether a `Content-Type` is that of JSON.
+fn is_json(kind: &HeaderValue) -> bool {
+    let kind = kind.as_bytes().get(..JSON.len());
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(JSON.as_bytes()))
+}
+
+const JSON: &str = "application/json";
+
+/// How much of a body is read before it is known where it goes: objects and their parts have a few
+/// thousand bytes.
+const MOST_LOOKED_AT: usize = 1 << 20;
 
 /// The longest name of a model that is remembered, in bytes.
 const LONGEST_NAME: usize = 200;
@@ -213,7 +246,8 @@ impl Proxy {
         let path = named.map_or(head.uri.path(), |(_, rest)| rest);
         let named = named.map(|(name, _)| name);
         let Some(endpoint) = Endpoint::of(&head.method, path) else {
-            return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
+            let opaque = Opaque::new(&head.method, body);
+            return Ok(Errand::Opaque(self.look_at(&head, opaque).await?));
         };
         let headers = &visit.head.headers;
         let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -245,6 +279,29 @@ impl Proxy {
             self.turn_to(visit, &mut errand, 0).await;
         }
         Ok(errand)
+    }
+
+    /// Reads the front of a body that may name what lies at the provider, if that decides anything.
+    async fn look_at(&self, head: &request::Parts, mut opaque: Opaque) -> Result<Opaque, Failure> {
+        let kind = head.headers.get(header::CONTENT_TYPE);
+        let is_looked_at = kind.is_some_and(is_json)
+            && Packing::of(&head.headers) == Packing::Plain
+            && self.has_choice();
+        if !is_looked_at {
+            return Ok(opaque);
+        }
+        let patience = self.terms().settings.timeouts.client;
+        let Some(body) = &mut opaque.body else { return Ok(opaque) };
+        let mut front = BytesMut::new();
+        while front.len() < MOST_LOOKED_AT {
+            let next = timeout(patience, body.frame()).await;
+            let Some(frame) = next.map_err(|_| Failure::BodyTooSlow)? else { break };
+            let Ok(piece) = frame.map_err(Failure::Body)?.into_data() else { continue };
+            front.extend_from_slice(&piece);
+        }
+        opaque.body.take_if(|body| body.is_end_stream());
+        opaque.front = front.freeze();
+        Ok(opaque)
     }
 
     /// Counts at once what costs little, and the rest where it holds up nobody.

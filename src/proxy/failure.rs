@@ -17,6 +17,7 @@ use crate::limit::QuotaKind;
 use crate::packing::UnpackError;
 use crate::relay::{Body, RelayError};
 use crate::settle::Record;
+use crate::units::AccountName;
 use crate::upstream::{RequestError, SendError};
 
 /// Why a request got no answer from the provider.
@@ -67,6 +68,18 @@ pub enum Failure {
     /// Not admitted.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// What it names lies in more than one account.
+    #[error("{}", scattered(id, account, other.as_ref(), wished.as_ref()))]
+    Scattered {
+        /// One thing that it names.
+        id: String,
+        /// The account that has that.
+        account: AccountName,
+        /// Another, and its account.
+        other: Option<(String, AccountName)>,
+        /// The account that the client asks for.
+        wished: Option<AccountName>,
+    },
     /// The path cannot be sent on.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -91,6 +104,7 @@ impl Failure {
             Self::Wish(_)
             | Self::Call(_)
             | Self::Request(_)
+            | Self::Scattered { .. }
             | Self::Unpack(UnpackError::Broken) => "bad_request",
             Self::BodyTooLarge { .. }
             | Self::ModelTooFar { .. }
@@ -173,6 +187,10 @@ impl Failure {
                 shape(StatusCode::FORBIDDEN, "invalid_request_error", Some("foreign_origin"))
             }
             Self::Method => bad(StatusCode::METHOD_NOT_ALLOWED),
+            // Not a conflict: SDKs would send it again.
+            Self::Scattered { .. } => {
+                shape(StatusCode::BAD_REQUEST, "invalid_request_error", Some("different_accounts"))
+            }
             Self::Wish(error) => {
                 Shape { param: Some(error.param()), ..bad(StatusCode::BAD_REQUEST) }
             }
@@ -253,6 +271,11 @@ fn of_refusal(refusal: &Refusal) -> Shape {
         Refusal::LineFull { .. } | Refusal::OwnKey(_) => {
             shape(limited, "requests", "rate_limit_exceeded")
         }
+        Refusal::AccountDown { .. } | Refusal::AccountGone { .. } => shape(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service_unavailable_error",
+            "account_unavailable",
+        ),
         Refusal::Stopping => {
             shape(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable_error", "stopping")
         }
@@ -273,6 +296,23 @@ const fn kind_of(quota: QuotaKind) -> &'static str {
         | QuotaKind::TokensPerSecond
         | QuotaKind::InputTokensPerMinute
         | QuotaKind::OutputTokensPerMinute => "tokens",
+    }
+}
+
+/// Tells which account has what, where no one account can serve a request.
+fn scattered(
+    id: &str,
+    account: &AccountName,
+    other: Option<&(String, AccountName)>,
+    wished: Option<&AccountName>,
+) -> String {
+    let first = format!("the request names `{id}`, which lies in the account `{account}`");
+    match (other, wished) {
+        (Some((other, its)), _) => {
+            format!("{first}, and `{other}`, which lies in `{its}`: no one account has both")
+        }
+        (None, Some(wished)) => format!("{first}, and asks for the account `{wished}`"),
+        (None, None) => first,
     }
 }
 

@@ -14,17 +14,20 @@
 //!
 //! 1. There is one way upstream.
 //! 2. Nothing is repeated after the first byte went to the client.
-//! 3. Every request ends in one answer, and leaves one log line.
+//! 3. Every request ends in one answer, and leaves one log line; a list of all accounts one for each.
 
 mod again;
 mod answer;
 mod anthropic;
 mod attempt;
+mod binding;
 mod errand;
 mod failure;
 mod form;
 mod legs;
+mod listing;
 mod patience;
+mod pinning;
 mod pulse;
 mod routes;
 mod site;
@@ -65,6 +68,7 @@ use crate::catalog::Catalog;
 use crate::clock::WallClock;
 use crate::config::{Disconnect, Settings};
 use crate::count::Counter;
+use crate::ledger::Pins;
 use crate::relay::{Begun, Body, Kept};
 use crate::settle::{Books, Record};
 use crate::telemetry::Metrics;
@@ -88,6 +92,8 @@ struct Inner {
     counting: Arc<Semaphore>,
     metrics: Metrics,
     clock: WallClock,
+    /// Which account has what requests name.
+    pins: Pins,
     /// Keeps outsiders from making requests that look alike.
     seed: u64,
 }
@@ -122,6 +128,7 @@ impl Proxy {
             counting: Arc::new(Semaphore::new(cores())),
             metrics: Metrics::new(settings.named_apps()),
             clock: WallClock::from_system(),
+            pins: Pins::new(rand::random()),
             seed: rand::random(),
             terms: ArcSwap::from_pointee(terms),
         };
@@ -143,6 +150,11 @@ impl Proxy {
         &self.inner.metrics
     }
 
+    /// Returns what is remembered of whose what is.
+    pub fn pins(&self) -> &Pins {
+        &self.inner.pins
+    }
+
     /// Answers one request, whatever becomes of it.
     ///
     /// # Cancel safety
@@ -156,6 +168,9 @@ impl Proxy {
             Ok(errand) => errand,
             Err(failure) => return vigil.fail(&failure),
         };
+        if let Some(listing) = vigil.visit.listing {
+            return self.list(vigil, listing).await;
+        }
         let Some((pace, endpoint)) = vigil.visit.keep_alive else {
             return serve(vigil, errand, None).await;
         };
@@ -187,7 +202,8 @@ impl Proxy {
         let client = self.terms().gate.authenticate(&visit.head.headers, peer.ip())?;
         visit.record.party = Party::usual(client.app.clone());
         visit.wishes = Wishes::read(&visit.head.headers, &self.inner.clock, visit.arrived)?;
-        let errand = self.read(visit, body).await?;
+        let mut errand = self.read(visit, body).await?;
+        self.bind(visit, &client, &mut errand).await?;
         self.classify(visit, &client, &errand);
         Ok(errand)
     }

@@ -7,6 +7,7 @@ use http::{header, request};
 use tokio::time::Instant;
 
 use super::errand::{Errand, ONE_REQUEST};
+use super::listing::Listing;
 use super::patience;
 use super::times::Until;
 use super::wishes::Wishes;
@@ -18,7 +19,7 @@ use crate::config::Plan;
 use crate::count::Prefix;
 use crate::limit::QuotaLevel;
 use crate::settle::Record;
-use crate::units::{AppName, ModelName, Party, RequestId};
+use crate::units::{AccountName, AppName, ModelName, Party, RequestId};
 use crate::upstream::ClientKey;
 
 /// A request on its way, from its arrival to its end.
@@ -36,6 +37,10 @@ pub(super) struct Visit {
     pub(super) asked_as: Option<Arc<str>>,
     /// The same, if it is to be put into the body.
     pub(super) rename: Option<ModelName>,
+    /// The account that it is bound to there: what it names lies in that one.
+    pub(super) account: Option<AccountName>,
+    /// Whether it is for a list of all accounts.
+    pub(super) listing: Option<Listing>,
     pub(super) arrived: Instant,
     /// What the client says of it.
     pub(super) wishes: Wishes,
@@ -89,6 +94,8 @@ impl Proxy {
             at: 0,
             asked_as: None,
             rename: None,
+            account: None,
+            listing: None,
             arrived,
             wishes,
             keep_alive: None,
@@ -129,7 +136,7 @@ impl Proxy {
     }
 
     /// Returns the client's key, where each client uses its own.
-    fn own_key(&self, visit: &Visit) -> Option<ClientKey> {
+    pub(super) fn own_key(&self, visit: &Visit) -> Option<ClientKey> {
         let own = self.terms().upstream(&visit.site).is_some_and(|it| it.accounts.is_empty());
         own.then(|| ClientKey::from_headers(&visit.head.headers))
     }
@@ -143,6 +150,7 @@ impl Proxy {
     pub(super) fn ask(&self, visit: &Visit, errand: &Errand) -> Ask {
         Ask {
             own_key: self.own_key(visit),
+            account: visit.account.clone(),
             party: visit.record.party.clone(),
             wanted_by: visit.wishes.deadline,
             likeness: errand.likeness(&visit.head, self.inner.seed),

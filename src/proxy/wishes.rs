@@ -6,8 +6,9 @@ use http::{HeaderMap, HeaderName};
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::answer::OWN;
 use crate::clock::WallClock;
-use crate::units::Class;
+use crate::units::{AccountName, Class};
 
 /// What a client wishes for its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +45,14 @@ pub enum WishError {
     /// It has come already.
     #[error("the time in the header `x-sluicegate-deadline` has passed")]
     Past,
+    /// There is no such account.
+    #[error("the header `x-sluicegate-account` must be the name of an account that is configured")]
+    Account,
+    /// The client may not choose.
+    #[error(
+        "the header `x-sluicegate-account` is for apps with `choose_account = true`, and this one has not"
+    )]
+    AccountNotYours,
     /// It is no pace.
     #[error(
         "the header `x-sluicegate-keep-alive` must be `off` or a number of seconds from 1 to 300"
@@ -57,6 +66,7 @@ impl WishError {
         match self {
             Self::Class => "x-sluicegate-class",
             Self::Deadline | Self::Past => "x-sluicegate-deadline",
+            Self::Account | Self::AccountNotYours => "x-sluicegate-account",
             Self::KeepAlive => "x-sluicegate-keep-alive",
         }
     }
@@ -69,22 +79,32 @@ impl Wishes {
         clock: &WallClock,
         now: Instant,
     ) -> Result<Self, WishError> {
-        let text = |name: &HeaderName, error: WishError| {
-            let mut values = headers.get_all(name).iter();
-            let Some(value) = values.next() else { return Ok(None) };
-            // Of two, nobody can tell which one is meant.
-            let only = if values.next().is_none() { value.to_str().ok() } else { None };
-            only.map(str::trim).map(Some).ok_or(error)
-        };
-        let class = text(&CLASS, WishError::Class)?;
+        let class = text(headers, &CLASS, WishError::Class)?;
         let class =
             class.map(|text| Class::from_label(text).ok_or(WishError::Class)).transpose()?;
-        let deadline = text(&DEADLINE, WishError::Deadline)?;
+        let deadline = text(headers, &DEADLINE, WishError::Deadline)?;
         let left = deadline.map(|text| time_left(text, clock.since_epoch(now))).transpose()?;
-        let keep_alive = text(&KEEP_ALIVE, WishError::KeepAlive)?;
+        let keep_alive = text(headers, &KEEP_ALIVE, WishError::KeepAlive)?;
         let keep_alive = keep_alive.map(pace).transpose()?;
         Ok(Self { class, deadline: left.map(|left| now + left), keep_alive })
     }
+}
+
+/// Returns the account that a client asks for.
+pub(super) fn account(headers: &HeaderMap) -> Result<Option<AccountName>, WishError> {
+    Ok(text(headers, &OWN.account, WishError::Account)?.map(AccountName::new))
+}
+
+fn text<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+    error: WishError,
+) -> Result<Option<&'h str>, WishError> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    // Of two, nobody can tell which one is meant.
+    let only = if values.next().is_none() { value.to_str().ok() } else { None };
+    only.map(str::trim).map(Some).ok_or(error)
 }
 
 /// Reads how a stream is to be kept alive.

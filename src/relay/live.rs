@@ -12,9 +12,9 @@ use tokio::runtime::Handle;
 
 use super::RelayError;
 use super::meter::{Meter, ReadWhole};
+use super::pinning::Watched;
 use super::source::{NextFrame, Source};
 use crate::settle::Ending;
-use crate::upstream::Answer;
 
 /// An answer on its way from the provider to the client.
 #[derive(Debug)]
@@ -33,12 +33,12 @@ pub(super) struct Live {
 
 impl Live {
     /// Joins an answer with its meter.
-    pub(super) fn new(answer: Answer, idle: Duration, meter: Meter) -> Self {
+    pub(super) fn new(answer: Watched, idle: Duration, meter: Meter) -> Self {
         Self { meter: Some(meter), ..Self::unmetered(answer, idle) }
     }
 
     /// Wraps an answer that nobody meters.
-    pub(super) fn unmetered(answer: Answer, idle: Duration) -> Self {
+    pub(super) fn unmetered(answer: Watched, idle: Duration) -> Self {
         let source = Source::new(answer, idle);
         let queue = VecDeque::new();
         Self { source, queue, meter: None, gather_limit: 0, is_ended: false, broken: None }

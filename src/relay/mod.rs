@@ -5,6 +5,7 @@
 //! Bytes on the way back. [`Body`] is the one body type of all answers: those that stream through
 //! and are metered ([`stream`]), those that are read whole first ([`whole`]), those that pass
 //! unmetered ([`pass`]), those of requests that still wait ([`Kept`]) and our own. Each owns its [`Unsettled`] request and settles it.
+//! A [`Pinner`] notes on the way which objects the answer tells of.
 //!
 //! # What this module does not do
 //!
@@ -26,6 +27,7 @@ mod json;
 mod kept;
 mod live;
 mod meter;
+mod pinning;
 mod source;
 pub mod sse;
 mod usage;
@@ -39,6 +41,7 @@ pub use self::body::Body;
 pub use self::kept::{Begun, Kept, Notes, is_binary, is_event_stream};
 use self::live::Live;
 use self::meter::Meter;
+pub use self::pinning::{Owner, Pinner, Watched};
 pub use self::usage::usage_of_body;
 pub use self::whole::{Read, Whole, read, whole};
 use crate::call::{Endpoint, StreamUsage};
@@ -47,7 +50,6 @@ use crate::config::Disconnect;
 use crate::count::Counter;
 use crate::packing::{Coding, UnpackError};
 use crate::settle::Unsettled;
-use crate::upstream::Answer;
 
 /// How an answer is metered.
 #[derive(Debug, Clone)]
@@ -105,20 +107,20 @@ pub enum RelayError {
 /// was reported is settled, else what was said is counted. When the client hangs up (the body is
 /// dropped) the answer is cancelled or drained, as `metering` says.
 pub fn stream(
-    answer: Answer,
+    answer: impl Into<Watched>,
     unsettled: Unsettled,
     usage: StreamUsage,
     metering: Metering,
 ) -> Body {
     let idle = metering.idle;
-    Body::live(Live::new(answer, idle, Meter::of_stream(unsettled.into(), usage, metering)))
+    Body::live(Live::new(answer.into(), idle, Meter::of_stream(unsettled.into(), usage, metering)))
 }
 
 /// Returns a body that streams an answer unread; at its end the estimate stays debited.
 ///
 /// When the client hangs up the answer is cancelled.
-pub fn pass(answer: Answer, unsettled: Unsettled, idle: Duration) -> Body {
-    Body::live(Live::new(answer, idle, Meter::blind(unsettled.into())))
+pub fn pass(answer: impl Into<Watched>, unsettled: Unsettled, idle: Duration) -> Body {
+    Body::live(Live::new(answer.into(), idle, Meter::blind(unsettled.into())))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use http_body::{Body as _, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::RelayError;
+use super::pinning::{Pinner, Watched};
 use crate::upstream::Answer;
 
 /// A piece of an answer or its trailers, or why there is none.
@@ -19,13 +20,14 @@ pub(super) type NextFrame = Result<Frame<Bytes>, RelayError>;
 #[derive(Debug)]
 pub(super) struct Source {
     answer: Answer,
+    pinner: Option<Box<Pinner>>,
     idle: Idle,
 }
 
 impl Source {
     /// Wraps an answer's body; `idle` is the longest silence between two pieces of it.
-    pub(super) fn new(answer: Answer, idle: Duration) -> Self {
-        Self { answer, idle: Idle::new(idle) }
+    pub(super) fn new(Watched { answer, pinner }: Watched, idle: Duration) -> Self {
+        Self { answer, pinner, idle: Idle::new(idle) }
     }
 
     /// Polls the next piece. Silence is only measured while somebody asks: a client that reads
@@ -34,6 +36,11 @@ impl Source {
         match Pin::new(&mut self.answer).poll_frame(context) {
             Poll::Ready(frame) => {
                 self.idle.heard();
+                if let (Some(pinner), Some(Ok(frame))) = (&mut self.pinner, &frame)
+                    && let Some(piece) = frame.data_ref()
+                {
+                    pinner.feed(piece);
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(RelayError::Cut)))
             }
             Poll::Pending => {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::live::{Gathered, Live, Slot};
 use super::meter::{Meter, ReadWhole};
-use super::{Body, Metering, RelayError};
+use super::{Body, Metering, RelayError, Watched};
 use crate::settle::Unsettled;
 use crate::units::Usage;
 use crate::upstream::Answer;
@@ -34,13 +34,13 @@ pub struct Whole {
 /// Returns why the answer broke off. Nothing of it went to the client, and the request is closed
 /// with its estimate debited.
 pub async fn whole(
-    answer: Answer,
+    answer: impl Into<Watched>,
     unsettled: Unsettled,
     metering: Metering,
     limit: usize,
 ) -> Result<Whole, RelayError> {
     let idle = metering.idle;
-    gather(Live::new(answer, idle, Meter::of_whole(unsettled.into(), metering)), limit).await
+    gather(Live::new(answer.into(), idle, Meter::of_whole(unsettled.into(), metering)), limit).await
 }
 
 /// Reads a metered answer of up to `limit` bytes.
@@ -77,7 +77,7 @@ pub enum Read {
 ///
 /// Returns why the answer broke off.
 pub async fn read(answer: Answer, idle: Duration, limit: usize) -> Result<Read, RelayError> {
-    let mut live = Live::unmetered(answer, idle).gathering(limit);
+    let mut live = Live::unmetered(answer.into(), idle).gathering(limit);
     match live.gather().await? {
         Gathered::Whole => Ok(Read::Whole(live.end_whole().await.0.data)),
         Gathered::TooLarge | Gathered::Passing => Ok(Read::TooLarge(Body::live(live))),

@@ -1,4 +1,5 @@
-//! Keeps what lanes learn: reads it at the start, writes it in the background, and at the end.
+//! Keeps what lanes learn, and which account made what: reads it at the start, writes it in the background,
+//! and at the end.
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::admit::{Admission, Keeping, Memory};
 use crate::clock::WallClock;
 use crate::config::DataDir;
-use crate::ledger::{Lesson, Store, StoreError};
+use crate::ledger::{Lesson, Pins, Store, StoreError};
 use crate::limit::{Absence, LastEnd};
 use crate::units::{AccountName, UpstreamName};
 
@@ -39,6 +40,13 @@ struct Scribe {
     store: Store,
     upstream: UpstreamName,
     admission: Admission,
+}
+
+/// Writes which account made what.
+#[derive(Debug)]
+struct Pinning {
+    store: Store,
+    pins: Pins,
 }
 
 /// Opens the store in `folder` and reads what is known of the lanes of `upstreams`; `None` where
@@ -82,8 +90,16 @@ impl Past {
         Ok(Self { store, memories })
     }
 
-    /// Gives the past back to the lanes of each upstream, and begins to keep what they learn.
-    pub(super) fn keep_on(mut self, upstreams: &[(UpstreamName, Admission)]) -> Keeper {
+    /// Gives the past back to the lanes of each upstream, and begins to keep what they learn, and `pins`.
+    pub(super) fn keep_on(
+        mut self,
+        upstreams: &[(UpstreamName, Admission)],
+        pins: &Pins,
+    ) -> Keeper {
+        if !self.store.is_new() {
+            pins.look_into(self.store.clone());
+        }
+        let pinning = Pinning { store: self.store.clone(), pins: pins.clone() };
         let mut scribes = Vec::new();
         for (upstream, admission) in upstreams {
             admission.remind(self.memories.remove(upstream).unwrap_or_default());
@@ -97,7 +113,7 @@ impl Past {
                 return warn(NOT_KEPT, &error);
             }
             let writing = scribes.into_iter().map(|scribe| scribe.run(told.clone()));
-            join_all(writing).await;
+            tokio::join!(join_all(writing), pinning.run(told.clone()));
         });
         Keeper { store, over, task }
     }
@@ -107,7 +123,8 @@ impl Past {
         if self.store.is_new() {
             return self.store.update().await;
         }
-        self.store.forget_old(date()).await
+        self.store.forget_old(date()).await?;
+        self.store.forget_pins(date()).await
     }
 }
 
@@ -145,6 +162,56 @@ impl Scribe {
             Ok(()) | Err(_) => {}
         }
         saved.is_err()
+    }
+}
+
+impl Pinning {
+    /// Writes what is noted as soon as the file is free, so that little is lost in a crash.
+    async fn run(self, mut told: watch::Receiver<bool>) {
+        self.pins.look_into(self.store.clone());
+        let (mut fails, mut written) = (false, 0);
+        let last_word = loop {
+            tokio::select! {
+                last_word = told.changed() => break last_word,
+                () = self.pins.worth_keeping() => {}
+            }
+            match self.save(fails).await {
+                Ok(count) => (fails, written) = (false, written + count),
+                Err(()) => {
+                    fails = true;
+                    sleep(PATIENCE).await;
+                }
+            }
+            if written >= MANY {
+                written = 0;
+                if let Err(error) = self.store.forget_pins(date()).await {
+                    warn("old objects are not forgotten for now", &error);
+                }
+            }
+        };
+        if last_word.is_ok() {
+            let _saved = self.save(fails).await;
+        }
+    }
+
+    /// Saves what is unsaved, and returns how much that was. A failure is told when it begins.
+    async fn save(&self, failed: bool) -> Result<usize, ()> {
+        let unsaved = self.pins.unsaved();
+        match self.store.save_pins(&unsaved).await {
+            Ok(()) => {
+                if failed {
+                    tracing::info!("which account made what is kept again");
+                }
+                Ok(unsaved.len())
+            }
+            Err(error) => {
+                if !failed {
+                    warn("which account made what is not kept for now", &error);
+                }
+                self.pins.still_unsaved(unsaved);
+                Err(())
+            }
+        }
     }
 }
 
@@ -203,5 +270,7 @@ fn warn(what: &'static str, error: &StoreError) {
 const NOT_KEPT: &str = "what is learned will not be kept over a restart";
 /// The least time between two writes.
 const APART: Duration = Duration::from_millis(20);
+/// After so many pins the file is looked through for old ones.
+const MANY: usize = 10_000;
 /// How long the last word may take.
 const PATIENCE: Duration = Duration::from_secs(2);

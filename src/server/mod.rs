@@ -99,7 +99,7 @@ pub async fn start(
     let past = past.await.unwrap_or(Ok(None))?;
     let named: Vec<_> =
         proxy.sites().map(|site| (site.name().clone(), site.admission().clone())).collect();
-    let keeper = past.map(|past| past.keep_on(&named));
+    let keeper = past.map(|past| past.keep_on(&named, proxy.pins()));
     let (stop, stopped) = watch::channel(false);
     let bounds = Bounds {
         connections: server.max_connections,

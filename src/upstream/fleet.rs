@@ -177,6 +177,17 @@ impl Fleet {
         self.guests.label(account).map(|label| AccountName::new(label.as_str()))
     }
 
+    /// Returns the configured account of that name, or the one that pays for it.
+    pub fn named(&self, name: &AccountName) -> Option<AccountId> {
+        let own = self.accounts.iter().find(|account| account.name == *name)?;
+        Some(own.merged_into.unwrap_or(own.id))
+    }
+
+    /// Returns the account that pays for `account`: itself, unless it turned out to be another.
+    pub fn payer(&self, account: AccountId) -> AccountId {
+        self.account(account).and_then(|own| own.merged_into).unwrap_or(account)
+    }
+
     /// Returns how `account` stands at `now`.
     pub fn standing(&self, account: AccountId, now: Instant) -> Standing {
         let Some(own) = self.account(account) else {

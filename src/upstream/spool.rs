@@ -35,6 +35,12 @@ impl Spool {
         Self { folder, memory: VecDeque::new(), held: 0, file: None, stored: 0 }
     }
 
+    /// Creates a front that was read already and stays in memory.
+    pub fn of(front: Bytes) -> Self {
+        let held = front.len();
+        Self { folder: PathBuf::new(), memory: [front].into(), held, file: None, stored: 0 }
+    }
+
     /// Returns its size in bytes.
     pub const fn size(&self) -> u64 {
         self.held as u64 + self.stored

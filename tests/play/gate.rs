@@ -202,6 +202,7 @@ impl Backoff {
 fn ask(job: &Job) -> Ask {
     Ask {
         own_key: None,
+        account: None,
         party: Party { app: job.app.clone(), class: job.class, weight: job.weight },
         wanted_by: None,
         likeness: Some(job.number as u64),

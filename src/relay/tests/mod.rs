@@ -178,16 +178,16 @@ async fn relay(answer: Answer, way: Way, due: Due) -> Body {
     match way {
         Way::Stream(usage, on_disconnect) => {
             let meter = Meter::of_stream(due, usage, metering(on_disconnect));
-            Body::live(Live::new(answer, IDLE, meter))
+            Body::live(Live::new(answer.into(), IDLE, meter))
         }
         Way::Whole(limit, on_disconnect) => {
             let meter = Meter::of_whole(due, metering(on_disconnect));
-            match gather(Live::new(answer, IDLE, meter), limit).await {
+            match gather(Live::new(answer.into(), IDLE, meter), limit).await {
                 Ok(whole) => whole.body,
                 Err(error) => Body::full(error.to_string()),
             }
         }
-        Way::Pass => Body::live(Live::new(answer, IDLE, Meter::blind(due))),
+        Way::Pass => Body::live(Live::new(answer.into(), IDLE, Meter::blind(due))),
     }
 }
 

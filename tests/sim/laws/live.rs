@@ -233,6 +233,7 @@ pub(crate) fn ask(
 ) -> Ask {
     Ask {
         own_key: None,
+        account: None,
         party: party.clone(),
         wanted_by: None,
         likeness: None,
