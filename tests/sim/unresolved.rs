@@ -160,10 +160,11 @@ fn what_headers_tell_keeps_nobody_waiting_a_window_too_long() {
     check(RateHeaders::Shown, 2.5, |_| 4);
 }
 
-/// Where nobody tells of limits, all that waits goes with the first answer.
+/// Where nobody tells of limits, all that waits goes with the first answer, and a few of those that were
+/// refused go once more by a belief that the next refusal corrects: 23 refusals of 20 requests in the worst case.
 #[test]
 fn what_refusals_tell_keeps_nobody_waiting_a_window_too_long() {
-    check(RateHeaders::Hidden, 8.0, |case| case.requests);
+    check(RateHeaders::Hidden, 8.0, |case| case.requests + case.requests / 5);
 }
 
 /// What the first in line was told of its wait, and how long that was, in seconds.
