@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::admit::InFlight;
 use crate::catalog::{self, ModelFacts};
-use crate::count::Demand;
+use crate::count::{Demand, Method};
 use crate::limit::{Hint, QuotaKind, QuotaLevel};
 use crate::telemetry::{Metrics, RequestLine, Series};
 use crate::units::{
@@ -211,18 +211,18 @@ impl Unsettled {
         }
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.unsent();
-            self.close(&Usage::default(), ending, Instant::now());
+            self.close(NOTHING, ending, Instant::now());
         }
     }
 
-    /// Replaces the estimate by `usage`, everywhere.
-    pub fn settle(mut self, usage: &Usage, ending: Ending) {
+    /// Replaces the estimate by `usage`, everywhere: as the answer reported it, or as it was counted.
+    pub fn settle(mut self, usage: &Usage, method: Method, ending: Ending) {
         let now = Instant::now();
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.settle(usage, now);
         }
         self.book(usage);
-        self.close(usage, ending, now);
+        self.close((usage, method), ending, now);
     }
 
     /// Leaves the estimate debited, because what was used will never be known or is the estimate
@@ -236,7 +236,7 @@ impl Unsettled {
     pub fn refused(mut self) {
         let now = Instant::now();
         self.credit_tokens(now);
-        self.close(&Usage::default(), Ending::Refused, now);
+        self.close(NOTHING, Ending::Refused, now);
     }
 
     fn credit_tokens(&mut self, now: Instant) {
@@ -250,7 +250,7 @@ impl Unsettled {
     /// Closes what is still in flight at its estimate; nothing where it was closed before.
     fn keep_estimate(&mut self, ending: Ending) {
         if let Some(usage) = self.book_estimate() {
-            self.close(&usage, ending, Instant::now());
+            self.close((&usage, Method::Assumed), ending, Instant::now());
         }
     }
 
@@ -276,14 +276,14 @@ impl Unsettled {
         }
     }
 
-    fn close(&self, usage: &Usage, ending: Ending, now: Instant) {
+    fn close(&self, used: Known<'_>, ending: Ending, now: Instant) {
         let record = &self.record;
         let status = match ending {
             Ending::ClientGone if self.head_waits => CLIENT_GONE,
             Ending::UpstreamCut if self.head_waits => BAD_GATEWAY,
             _ => record.status,
         };
-        record.log(status, usage, ending.label(), now);
+        record.log(status, used, ending.label(), now);
         let total = now.saturating_duration_since(record.arrived);
         let series = &self.books.series;
         self.books.metrics.answered(series, status, record.queued, total);
@@ -297,7 +297,7 @@ impl Record {
     }
 
     /// Writes the log line of the request, which is answered with `status`.
-    pub fn log(&self, status: u16, usage: &Usage, ending: &'static str, now: Instant) {
+    pub fn log(&self, status: u16, (usage, method): Known<'_>, ending: &'static str, now: Instant) {
         RequestLine {
             id: &self.id,
             app: &self.party.app,
@@ -312,6 +312,7 @@ impl Record {
             input: usage.input,
             cached: usage.cached,
             output: usage.output,
+            counted: method.label(),
             upstream: self.upstream.as_ref(),
             account: self.account.as_ref(),
             key: self.key.as_ref(),
@@ -328,6 +329,12 @@ impl Drop for Unsettled {
         self.keep_estimate(if self.head_waits { Ending::ClientGone } else { Ending::Lost });
     }
 }
+
+/// What was used, and how that is known.
+pub type Known<'u> = (&'u Usage, Method);
+
+/// What was used of what was not served.
+pub const NOTHING: Known<'static> = (&Usage::NONE, Method::Exact);
 
 /// Stands in the log for the status of an answer that nobody waits for, as nginx writes it.
 pub const CLIENT_GONE: u16 = 499;

@@ -161,6 +161,11 @@ impl Endpoint {
         matches!(self, Self::Messages | Self::MessageTokens)
     }
 
+    /// Tells whether its answers are kept by the provider for others to go on with.
+    pub const fn is_gone_on_with(self) -> bool {
+        matches!(self, Self::Responses)
+    }
+
     /// Tells whether its prompt is framed as messages, and may be in a cache.
     pub const fn is_conversation(self) -> bool {
         self.takes_items() || matches!(self, Self::ChatCompletions | Self::Messages)

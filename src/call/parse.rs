@@ -103,6 +103,16 @@ impl Call {
         span.and_then(|span| self.body.get(span.start..span.end))
     }
 
+    /// Returns the id of the answer or conversation that it goes on with, which lies at the provider.
+    pub fn history(&self) -> Option<Text<'_>> {
+        let json = self.part(self.parts.history)?;
+        if let Some(id) = serde_json::from_slice(json).ok().and_then(Text::of) {
+            return Some(id);
+        }
+        let [id] = members(json, ["id"]).ok()?;
+        id.and_then(Text::of)
+    }
+
     /// Returns where the parts of the prompt stand.
     pub(super) fn parts(&self) -> &Parts {
         &self.parts
@@ -142,6 +152,8 @@ pub(super) struct Parts {
     /// Whether a part of the prompt lies at the provider: an earlier response, a conversation, a
     /// stored prompt.
     pub(super) elsewhere: bool,
+    /// `previous_response_id` or `conversation`: what it goes on with.
+    pub(super) history: Option<Span>,
 }
 
 /// The fields of a body, whatever the endpoint.
@@ -275,6 +287,7 @@ impl<'a> Fields<'a> {
             format: at(self.response_format),
             beside: None,
             elsewhere: false,
+            history: None,
         };
         match endpoint {
             Endpoint::ChatCompletions => parts.input = at(self.messages),
@@ -295,6 +308,8 @@ impl<'a> Fields<'a> {
                 parts.beside = at(self.instructions.or(self.questions));
                 let stored = [self.previous_response_id, self.conversation, self.prompt];
                 parts.elsewhere = stored.into_iter().any(is_given);
+                let before = [self.previous_response_id, self.conversation];
+                parts.history = before.into_iter().find_map(at);
             }
             Endpoint::Embeddings | Endpoint::Moderations => parts.input = at(self.input),
             Endpoint::Speech => {

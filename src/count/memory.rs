@@ -34,6 +34,8 @@ pub(super) enum Form {
     Functions,
     /// As JSON without white space.
     Schema,
+    /// As the id of an answer or a conversation, for all that came before it.
+    History,
 }
 
 /// Counts by hash of the text.
@@ -88,6 +90,7 @@ impl Memory {
             Form::Tools => 4,
             Form::Functions => 6,
             Form::Schema => 8,
+            Form::History => 10,
         } + u64::from(encoding == Encoding::O200k);
         let hash = xxh3_128_with_secret(bytes, &self.secret);
         let [high, low] = halves(hash);

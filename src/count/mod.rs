@@ -33,7 +33,7 @@ use crate::call::{Call, Endpoint, Product, Prompt};
 use crate::catalog::{Encoding, ModelFacts};
 use crate::units::{Requests, Tokens};
 
-use self::memory::Memory;
+use self::memory::{Count, Form, Memory};
 pub use self::prefix::{Mark, Prefix};
 use self::tally::{Effort, Tally};
 use self::vocabulary::{Vocabularies, Words};
@@ -51,6 +51,17 @@ pub enum Method {
     Approximate,
     /// By a default, because the size cannot be known before the answer.
     Assumed,
+}
+
+impl Method {
+    /// Returns the word for headers and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Approximate => "approximate",
+            Self::Assumed => "assumed",
+        }
+    }
 }
 
 /// What a request may cost.
@@ -129,6 +140,22 @@ impl Counter {
         Prefix::of(call, facts, &self.shared.memory)
     }
 
+    /// Remembers that an answer and all before it had `total` tokens, under each of `ids`: its own and that
+    /// of its conversation. Who goes on with one of them sends these tokens without having them.
+    pub fn remember_answer(&self, ids: &[Box<str>], total: Tokens) {
+        let tokens = u32::try_from(total.count()).unwrap_or(u32::MAX);
+        for id in ids {
+            let key = self.shared.memory.key(id.as_bytes(), Form::History, HISTORY);
+            // What has no characters is not taken for a free place.
+            self.shared.memory.remember(key, Count { tokens, characters: 1 });
+        }
+    }
+
+    /// Returns the demand of `call` by its size alone.
+    pub fn count_by_size(&self, call: &Call) -> Demand {
+        by_size(call)
+    }
+
     /// Returns the tokens of a plain text, special tokens read as text; half its bytes beyond
     /// [`MOST_TEXT`]. Loads the vocabulary where needed; nothing is remembered.
     pub fn count_text(&self, text: &str, encoding: Encoding) -> Tokens {
@@ -199,6 +226,9 @@ fn images(call: &Call) -> u64 {
         _ => 0,
     }
 }
+
+/// Ids are the same whatever the model.
+const HISTORY: Encoding = Encoding::O200k;
 
 /// What `max_tokens` is on `/completions` where the client does not say.
 const COMPLETION_DEFAULT: Tokens = Tokens::new(16);

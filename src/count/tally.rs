@@ -3,7 +3,7 @@
 use super::image;
 use super::memory::{Count, Form, Memory};
 use super::vocabulary::{Vocabulary, Words};
-use super::{MOST_TEXT, Method, schema, tools};
+use super::{HISTORY, MOST_TEXT, Method, schema, tools};
 use crate::call::{Call, Endpoint, Piece, Prompt, Text, ToolChoice};
 use crate::catalog::ModelFacts;
 
@@ -61,6 +61,7 @@ impl<'c> Tally<'c> {
         if prompt.elsewhere {
             self.at_best(Method::Assumed);
         }
+        self.history(call);
         let large = text_bytes(prompt) > MOST_TEXT;
         for piece in &prompt.pieces {
             match *piece {
@@ -111,6 +112,13 @@ impl<'c> Tally<'c> {
         if facts.reasoning || call.endpoint != Endpoint::ChatCompletions {
             self.at_best(Method::Approximate);
         }
+    }
+
+    /// Adds what lies at the provider, as the last answer there told it.
+    fn history(&mut self, call: &Call) {
+        let Some(id) = call.history() else { return };
+        let key = self.memory.key(id.escaped().as_bytes(), Form::History, HISTORY);
+        self.tokens += self.memory.recall(key).map_or(0, |count| u64::from(count.tokens));
     }
 
     fn tools(&mut self, prompt: &Prompt<'_>, large: bool) -> Option<()> {

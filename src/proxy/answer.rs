@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::count::{Demand, Method};
+use crate::count::Demand;
 use crate::limit::{QuotaKind, QuotaLevel};
 use crate::settle::Record;
 use crate::units::{AccountName, PicoUsd, RequestId, Usage};
@@ -88,12 +88,7 @@ pub(super) fn identify(headers: &mut HeaderMap, id: &RequestId) {
 pub(super) fn estimate(headers: &mut HeaderMap, demand: &Demand) {
     let estimated = demand.input + demand.output_bound.unwrap_or_default();
     headers.insert(OWN.estimated, number(estimated.count()));
-    let method = match demand.method {
-        Method::Exact => "exact",
-        Method::Approximate => "approximate",
-        Method::Assumed => "assumed",
-    };
-    headers.insert(OWN.method, HeaderValue::from_static(method));
+    headers.insert(OWN.method, HeaderValue::from_static(demand.method.label()));
 }
 
 /// Adds what was charged; only where the whole body is there before the head leaves.

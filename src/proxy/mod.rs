@@ -70,9 +70,9 @@ use crate::config::{Disconnect, Settings};
 use crate::count::Counter;
 use crate::ledger::Pins;
 use crate::relay::{Begun, Body, Kept};
-use crate::settle::{Books, Record};
+use crate::settle::{Books, NOTHING, Record};
 use crate::telemetry::Metrics;
-use crate::units::{Party, Usage};
+use crate::units::Party;
 use crate::upstream::{ClientError, FleetError, NetworkEnvironment};
 
 /// Serves requests. Cloning it shares everything.
@@ -224,7 +224,7 @@ impl Proxy {
             books.metrics.refused(&books.series);
         }
         let status = answer.status().as_u16();
-        visit.record.log(status, &Usage::default(), failure.label(), now);
+        visit.record.log(status, NOTHING, failure.label(), now);
         self.count(visit, status, now);
         answer
     }

@@ -7,8 +7,7 @@ use super::visit::Visit;
 use super::{Failure, Proxy};
 use crate::admit::Reservation;
 use crate::relay::Body;
-use crate::settle::CLIENT_GONE;
-use crate::units::Usage;
+use crate::settle::{CLIENT_GONE, NOTHING};
 
 /// A request while nothing of it is with the provider.
 ///
@@ -67,7 +66,7 @@ impl Drop for Vigil {
         if self.is_on {
             self.go();
             let now = Instant::now();
-            self.visit.record.log(CLIENT_GONE, &Usage::default(), "client_gone", now);
+            self.visit.record.log(CLIENT_GONE, NOTHING, "client_gone", now);
             self.proxy.count(&self.visit, CLIENT_GONE, now);
         }
     }

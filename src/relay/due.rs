@@ -1,5 +1,6 @@
 //! What an answer owes when it is over.
 
+use crate::count::Method;
 use crate::settle::{Ending, Unsettled};
 use crate::units::{Tokens, Usage};
 
@@ -24,12 +25,12 @@ impl Due {
         }
     }
 
-    /// Replaces the estimate by `usage`.
-    pub(super) fn settle(self, usage: &Usage, ending: Ending) {
+    /// Replaces the estimate by `usage`, which is known by `method`.
+    pub(super) fn settle(self, usage: &Usage, method: Method, ending: Ending) {
         match self {
-            Self::Request(unsettled) => unsettled.settle(usage, ending),
+            Self::Request(unsettled) => unsettled.settle(usage, method, ending),
             #[cfg(test)]
-            Self::Watched(watch) => watch.settle(Some(*usage), ending),
+            Self::Watched(watch) => watch.settle(Some((*usage, method)), ending),
         }
     }
 

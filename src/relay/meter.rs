@@ -6,10 +6,11 @@ use tokio::runtime::Handle;
 use super::due::Due;
 use super::heard::{Heard, count_body};
 use super::sse::Reader;
-use super::usage::usage_of_body;
+use super::usage::{Answered, answered, usage_of_body};
 use super::{Metering, Unpacking};
 use crate::call::{Product, StreamUsage};
 use crate::config::Disconnect;
+use crate::count::Method;
 use crate::packing::{UnpackError, Unpacker};
 use crate::settle::Ending;
 use crate::units::{Tokens, Usage};
@@ -169,9 +170,9 @@ impl Meter {
             return ReadWhole::unread(body);
         };
         if metering.unpacking == Unpacking::Needless
-            && let Some(usage) = usage_of_body(metering.endpoint, &body)
+            && let Some(usage) = metering.reported(&body)
         {
-            self.due.settle(&usage, Ending::Reported);
+            self.due.settle(&usage, Method::Exact, Ending::Reported);
             return ReadWhole { charged: Some(usage), ..ReadWhole::unread(body) };
         }
         let (due, packed) = (self.due, body.clone());
@@ -202,7 +203,22 @@ impl Meter {
         };
         // What was reported at the last is the whole usage, if nothing was missing behind it.
         let is_whole = reader.is_final() || ending == Ending::Counted;
-        self.due.settle(&usage, if is_whole { Ending::Reported } else { ending });
+        metering.counter.remember_answer(reader.ids(), usage.total());
+        self.due.settle(&usage, Method::Exact, if is_whole { Ending::Reported } else { ending });
+    }
+}
+
+impl Metering {
+    /// Returns the usage that a whole answer tells; remembers what others may go on with.
+    fn reported(&self, body: &[u8]) -> Option<Usage> {
+        if !self.endpoint.is_gone_on_with() {
+            return usage_of_body(self.endpoint, body);
+        }
+        let Answered { usage, ids } = answered(body);
+        if let Some(usage) = &usage {
+            self.counter.remember_answer(&ids, usage.total());
+        }
+        usage
     }
 }
 
@@ -250,10 +266,10 @@ fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
     };
     let is_unpacked = matches!(metering.unpacking, Unpacking::Through(_));
     let data = if is_unpacked { plain.clone() } else { body };
-    let reported = usage_of_body(metering.endpoint, &plain);
+    let reported = metering.reported(&plain);
     let usage = match reported {
         Some(usage) => {
-            due.settle(&usage, Ending::Reported);
+            due.settle(&usage, Method::Exact, Ending::Reported);
             usage
         }
         None => {
@@ -314,7 +330,7 @@ impl Count {
             Text::Body(body) => count_body(&body, counter, *encoding),
         };
         let usage = Usage { input: self.due.input(), output, ..Usage::default() };
-        self.due.settle(&usage, self.ending);
+        self.due.settle(&usage, Method::Approximate, self.ending);
         usage
     }
 }

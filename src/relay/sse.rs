@@ -73,12 +73,17 @@ impl Reader {
     /// Returns the usage that was reported last; with a server that reports it in every event, it
     /// is that of the output so far.
     pub fn usage(&self) -> Option<Usage> {
-        self.seen.map(|seen| seen.usage)
+        self.seen.as_ref().map(|seen| seen.usage)
+    }
+
+    /// Returns the ids of the answer, which the event told that ended it.
+    pub fn ids(&self) -> &[Box<str>] {
+        self.seen.as_ref().map_or(&[], |seen| &seen.ids)
     }
 
     /// Returns whether the event came that reports the usage of the whole answer.
     pub fn is_final(&self) -> bool {
-        self.seen.is_some_and(|seen| seen.event != EventKind::Partial)
+        self.seen.as_ref().is_some_and(|seen| seen.event != EventKind::Partial)
     }
 
     /// Tells whether the client may get other bytes than come in.
@@ -185,9 +190,10 @@ impl Reader {
         if event::may_report_usage(json)
             && let Some(seen) = usage_of_event(json)
         {
-            let seen = seen.after(self.seen);
+            let seen = seen.after(self.seen.as_ref());
+            let is_extra = seen.event == EventKind::UsageOnly;
             self.seen = Some(seen);
-            if self.mode == StreamUsage::Spliced && seen.event == EventKind::UsageOnly {
+            if self.mode == StreamUsage::Spliced && is_extra {
                 return Edit::Drop;
             }
         }

@@ -41,11 +41,45 @@ pub fn usage_of_body(endpoint: Endpoint, body: &[u8]) -> Option<Usage> {
     })
 }
 
+/// What a response tells of itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Answered {
+    /// What was used; `None` where it does not tell.
+    pub(super) usage: Option<Usage>,
+    /// Its own id and that of its conversation.
+    pub(super) ids: Vec<Box<str>>,
+}
+
+/// Reads what the JSON of a response tells of itself.
+pub(super) fn answered(response: &[u8]) -> Answered {
+    let mut answered = Answered::default();
+    // What is no object tells nothing.
+    let _read = members(response, |key, value| match key {
+        "usage" => answered.usage = parse(value.get().as_bytes()),
+        "id" => answered.ids.extend(text(value)),
+        "conversation" => {
+            let _read = members(value.get().as_bytes(), |key, value| {
+                if key == "id" {
+                    answered.ids.extend(text(value));
+                }
+            });
+        }
+        _ => {}
+    });
+    answered
+}
+
+fn text(json: &RawValue) -> Option<Box<str>> {
+    serde_json::from_str(json.get()).ok()
+}
+
 /// What one event of a stream reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EventUsage {
     /// What was used, as of this event.
     pub(super) usage: Usage,
+    /// The ids of the answer that it ends.
+    pub(super) ids: Vec<Box<str>>,
     /// What the event is for.
     pub(super) event: EventKind,
 }
@@ -79,28 +113,23 @@ pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
     if let Some(usage) = usage.and_then(|value| parse(value.get().as_bytes())) {
         let more = has_choices || has_error;
         let event = if more { EventKind::Partial } else { EventKind::UsageOnly };
-        return Some(EventUsage { usage, event });
+        return Some(EventUsage { usage, ids: Vec::new(), event });
     }
-    let mut usage = None;
     // Anthropic begins with what it has read.
     let event = if response.is_some() { EventKind::Terminal } else { EventKind::Partial };
-    members(response.or(message)?.get().as_bytes(), |key, value| {
-        if key == "usage" {
-            usage = Some(value);
-        }
-    })?;
-    let usage = parse(usage?.get().as_bytes())?;
-    Some(EventUsage { usage, event })
+    let Answered { usage, ids } = answered(response.or(message)?.get().as_bytes());
+    let ids = if event == EventKind::Terminal { ids } else { Vec::new() };
+    Some(EventUsage { usage: usage?, ids, event })
 }
 
 impl EventUsage {
     /// Adds what `earlier` told of the input, if this one tells nothing of it: Anthropic tells the one at the
     /// beginning and the output at the end.
-    pub(super) fn after(self, earlier: Option<Self>) -> Self {
+    pub(super) fn after(self, earlier: Option<&Self>) -> Self {
         match earlier {
             Some(Self { usage, .. }) if self.usage.input == Tokens::ZERO => {
                 let usage =
-                    Usage { output: self.usage.output, reasoning: self.usage.reasoning, ..usage };
+                    Usage { output: self.usage.output, reasoning: self.usage.reasoning, ..*usage };
                 Self { usage, ..self }
             }
             _ => self,

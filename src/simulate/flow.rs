@@ -33,7 +33,8 @@ pub(super) async fn answer(
     (kind, body): (String, Bytes),
 ) -> io::Result<Response<Body>> {
     let arrival = shared.arrival();
-    let ask = match read(shared, endpoint, (kind, body)).await {
+    let ask = read(shared, endpoint, (kind, body)).await.and_then(|ask| shared.recall(ask));
+    let ask = match ask {
         Ok(ask) => ask,
         Err(error) => return Ok(refused(shared, &error, arrival)),
     };
@@ -59,6 +60,7 @@ pub(super) async fn answer(
             {
                 files::lock(shared).objects.keep(owner, &object);
             }
+            shared.remember(&ask, &draft);
             let cached = shared.cache.read(&admitted.organisation, &ask.fronts, Instant::now());
             write(shared, Ask { cached, ..ask }, draft, &plan, (admitted, arrival)).await
         }

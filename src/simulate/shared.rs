@@ -1,10 +1,13 @@
 //! What all connections of a provider share.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lru::LruCache;
+use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -16,7 +19,7 @@ use super::config::{Config, RateHeaders};
 use super::engine::{Admission, Caller, Cost, Engine, Outcome, Refusal, Shown, Stats, Ticket};
 use super::files::Files;
 use super::plan::Planner;
-use super::wire::{Draft, Pace, Reader, TextCounts};
+use super::wire::{Ask, Draft, Endpoint, Measure, Pace, Reader, TextCounts, WireError};
 
 /// The state behind the sockets.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct Shared {
     pub headers: RateHeaders,
     pub files: Mutex<Files>,
     pub cache: PromptCache,
+    /// Tokens of every response with all that came before it, by its id.
+    pub histories: Mutex<LruCache<String, u64>>,
     clock: WallClock,
     desk: Mutex<Desk>,
     /// Rung when the oracle may have something to grant.
@@ -86,6 +91,7 @@ impl Shared {
             headers: config.headers,
             files: Mutex::new(Files::default()),
             cache: PromptCache::new(),
+            histories: Mutex::new(LruCache::new(MOST_HISTORIES)),
             clock,
             desk: Mutex::new(Desk { engine: Engine::new(rules), begin, waiting: HashMap::new() }),
             bell: Notify::new(),
@@ -146,6 +152,33 @@ impl Shared {
         let mut desk = self.desk();
         let now = desk.now();
         desk.engine.stats(now)
+    }
+
+    /// Adds to `ask` what the response had that it goes on with.
+    ///
+    /// # Errors
+    ///
+    /// A 400 where there is no such response.
+    pub(super) fn recall(&self, ask: Ask) -> Result<Ask, WireError> {
+        let Some(id) = ask.body.get("previous_response_id").and_then(Value::as_str) else {
+            return Ok(ask);
+        };
+        let known = self.histories().get(id).copied();
+        let before = known.ok_or_else(|| WireError::no_response(id))?;
+        let prompt = Measure { tokens: ask.prompt.tokens.saturating_add(before), ..ask.prompt };
+        Ok(Ask { prompt, ..ask })
+    }
+
+    /// Remembers a response for others to go on with.
+    pub(super) fn remember(&self, ask: &Ask, draft: &Draft) {
+        if ask.endpoint == Endpoint::Responses {
+            let tokens = ask.prompt.tokens.saturating_add(draft.tokens());
+            self.histories().put(format!("resp_{}", draft.id), tokens);
+        }
+    }
+
+    fn histories(&self) -> MutexGuard<'_, LruCache<String, u64>> {
+        self.histories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts again with full meters; requests that wait for the oracle are refused.
@@ -232,6 +265,9 @@ impl Shared {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Responses that are remembered.
+const MOST_HISTORIES: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 
 impl Desk {
     fn now(&self) -> Duration {

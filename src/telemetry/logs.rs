@@ -71,6 +71,8 @@ pub struct RequestLine<'a> {
     pub cached: Tokens,
     /// Output tokens.
     pub output: Tokens,
+    /// How input and output are known: as reported (`exact`), counted (`approximate`) or `assumed`.
+    pub counted: &'static str,
     /// The upstream that it was sent to, if it was sent.
     pub upstream: Option<&'a UpstreamName>,
     /// The account that it was sent for.
@@ -113,6 +115,7 @@ impl RequestLine<'_> {
         line.number("input", self.input.count());
         line.number("cached", self.cached.count());
         line.number("output", self.output.count());
+        line.text("counted", self.counted);
         line.text("upstream", self.upstream.map_or("", UpstreamName::as_str));
         line.text("account", self.account.map_or("", AccountName::as_str));
         line.text("key", self.key.map_or("", KeyLabel::as_str));
@@ -220,6 +223,7 @@ mod tests {
             input: Tokens::new(4),
             cached: Tokens::new(2),
             output: Tokens::new(5),
+            counted: "exact",
             upstream: None,
             account: None,
             key: None,

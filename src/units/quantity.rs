@@ -162,6 +162,20 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Nothing was used.
+    pub const NONE: Self = Self {
+        input: Tokens::ZERO,
+        cached: Tokens::ZERO,
+        output: Tokens::ZERO,
+        reasoning: Tokens::ZERO,
+        cache_write: Tokens::ZERO,
+        input_audio: Tokens::ZERO,
+        input_image: Tokens::ZERO,
+        output_audio: Tokens::ZERO,
+        output_image: Tokens::ZERO,
+        heard: Duration::ZERO,
+    };
+
     /// Returns input and output together.
     pub fn total(&self) -> Tokens {
         self.input + self.output

@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Request;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use sluicegate::server::Running;
 use sluicegate::simulate::engine::Limits;
-use sluicegate::simulate::{Config, Latency, Outputs, Provider};
+use sluicegate::simulate::{Config, Faults, Latency, Outputs, Provider};
 
 use crate::house::{Answer, App, one_account, proxy};
 
@@ -145,4 +148,99 @@ async fn a_model_that_must_be_named_is_asked_for() {
         (answer.status().as_u16(), &answer.json()["error"]["param"]),
         (400, &"model".into())
     );
+}
+
+#[tokio::test]
+async fn what_lies_at_the_provider_is_counted_as_the_last_answer_told_it() {
+    let provider = provider().await;
+    let proxy = proxy_of(&provider).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let estimated = |answer: &Answer| -> u64 {
+        let told = answer.header("x-sluicegate-estimated-tokens").expect("an estimate");
+        told.parse().expect("a number")
+    };
+    let first = json!({"model": "gpt-4o", "input": "tell me a story", "max_output_tokens": 64});
+    let first = ask(&app, "/v1/responses", &first).await;
+    let mut before = first.json()["usage"]["total_tokens"].as_u64().expect("usage");
+    let mut id = first.json()["id"].as_str().expect("an id").to_owned();
+    for stream in [false, true, false] {
+        let next = json!({"model": "gpt-4o", "input": "go on", "previous_response_id": id,
+                          "max_output_tokens": 64, "stream": stream});
+        let answer = ask(&app, "/v1/responses", &next).await;
+        assert_eq!(answer.header("x-sluicegate-count"), Some("assumed"));
+        let response = if stream {
+            let text = answer.text();
+            let last = text.lines().rev().find_map(|line| line.strip_prefix("data: "));
+            serde_json::from_str::<Value>(last.expect("events")).expect("JSON")["response"].clone()
+        } else {
+            answer.json()
+        };
+        let usage = &response["usage"];
+        let input = usage["input_tokens"].as_u64().expect("usage");
+        assert_eq!(estimated(&answer), input + 64, "{usage}, {before} before");
+        assert!(input > before);
+        before = usage["total_tokens"].as_u64().expect("usage");
+        id = response["id"].as_str().expect("an id").to_owned();
+    }
+    let settled = proxy.proxy().metrics().totals().settled.count();
+    assert_eq!(settled, charged(&provider));
+}
+
+/// Starts a provider that writes some hundred tokens, one each 2 ms, and breaks off in the middle if it is to.
+async fn slow_provider(cut: f64) -> Provider {
+    let millis = Duration::from_millis;
+    let config = Config {
+        outputs: Outputs { mean: 600.0, sigma: 0.01 },
+        latency: Latency { first_token: millis(2), per_token: millis(2), jitter: 0.0 },
+        faults: Faults { cut, ..Faults::default() },
+        ..Config::single("sk-sim", Limits::default())
+    };
+    Provider::bind(config).await.expect("a provider")
+}
+
+/// Waits until the provider has seen a stream end early, and the proxy has settled it; returns what the
+/// provider wrote, prompts included, what of that was output, and what was settled.
+async fn cut_short(provider: &Provider, proxy: &Running) -> (u64, u64, u64) {
+    let tally = loop {
+        let lanes = provider.stats().lanes;
+        let cut = lanes.iter().find(|lane| lane.tally.cut > 0).map(|lane| lane.tally.clone());
+        let settled = proxy.proxy().metrics().totals().settled.count();
+        if let Some(tally) = cut.filter(|_| settled > 0) {
+            break tally;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let settled = proxy.proxy().metrics().totals().settled.count();
+    (tally.cut_prompt + tally.cut_output, tally.cut_output, settled)
+}
+
+const STORY: &str =
+    r#"{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"tell me a story"}]}"#;
+
+#[tokio::test]
+async fn a_stream_that_is_cut_is_settled_by_what_was_seen_of_it() {
+    for (by_client, body) in [(true, STORY), (false, STORY)] {
+        let provider = slow_provider(if by_client { 0.0 } else { 1.0 }).await;
+        let proxy = proxy_of(&provider).await;
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let request = Request::post(format!("http://{}/v1/chat/completions", proxy.listen()))
+            .body(Full::<Bytes>::from(body))
+            .expect("a request");
+        let mut events = client.request(request).await.expect("a head").into_body();
+        let mut seen = 0;
+        while let Some(Ok(frame)) = events.frame().await {
+            let text = String::from_utf8_lossy(frame.data_ref().expect("data")).into_owned();
+            seen += text.matches("data: ").count();
+            if by_client && seen > 250 {
+                break;
+            }
+        }
+        drop(events);
+        let (written, output, settled) = cut_short(&provider, &proxy).await;
+        if output >= 100 {
+            let off = settled.abs_diff(written);
+            assert!(off * 20 <= output, "{settled} settled of {written}, by client: {by_client}");
+        }
+        assert!(!by_client || output >= 240, "the client saw {seen}, {output} were written");
+    }
 }

@@ -22,7 +22,7 @@ use super::{Body, Metering, Unpacking};
 use crate::call::{Endpoint, StreamUsage};
 use crate::catalog::Encoding;
 use crate::config::{Disconnect, TimeoutSettings};
-use crate::count::Counter;
+use crate::count::{Counter, Method};
 use crate::settle::Ending;
 use crate::units::{Tokens, Usage};
 use crate::upstream::{self, Answer, Client, NetworkEnvironment};
@@ -33,6 +33,8 @@ pub(super) struct Outcome {
     /// `None` if the estimate was kept.
     usage: Option<Usage>,
     ending: Ending,
+    /// How the usage is known.
+    method: Method,
 }
 
 /// Stands for a request: tells how it was settled, also when it is dropped.
@@ -49,9 +51,11 @@ impl Watch {
         INPUT
     }
 
-    pub(super) fn settle(mut self, usage: Option<Usage>, ending: Ending) {
+    pub(super) fn settle(mut self, told: Option<(Usage, Method)>, ending: Ending) {
         if let Some(outcomes) = self.outcomes.take() {
-            outcomes.send(Outcome { usage, ending }).expect("the test waits for it");
+            let usage = told.map(|(usage, _)| usage);
+            let method = told.map_or(Method::Assumed, |(_, method)| method);
+            outcomes.send(Outcome { usage, ending, method }).expect("the test waits for it");
         }
     }
 }
@@ -60,7 +64,9 @@ impl Drop for Watch {
     fn drop(&mut self) {
         if let Some(outcomes) = self.outcomes.take() {
             // A test that ended first does not care.
-            outcomes.send(Outcome { usage: None, ending: Ending::Lost }).unwrap_or_default();
+            outcomes
+                .send(Outcome { usage: None, ending: Ending::Lost, method: Method::Assumed })
+                .unwrap_or_default();
         }
     }
 }
@@ -210,9 +216,11 @@ fn client() -> Client {
 
 fn settled(input: Tokens, output: u64, ending: Ending) -> Outcome {
     let usage = Usage { input, output: Tokens::new(output), ..Usage::default() };
-    Outcome { usage: Some(usage), ending }
+    // Only who counts takes the input as it was counted.
+    let method = if input == INPUT { Method::Approximate } else { Method::Exact };
+    Outcome { usage: Some(usage), ending, method }
 }
 
 fn kept(ending: Ending) -> Outcome {
-    Outcome { usage: None, ending }
+    Outcome { usage: None, ending, method: Method::Assumed }
 }

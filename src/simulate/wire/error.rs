@@ -56,6 +56,15 @@ impl WireError {
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", None, message.into(), None)
     }
 
+    /// Creates the 400 of a response that goes on with one that does not exist.
+    pub(in crate::simulate) fn no_response(id: &str) -> Self {
+        let message = format!("Previous response with id '{id}' not found.");
+        Self {
+            code: Some("previous_response_not_found"),
+            ..Self::bad_request(message, Some("previous_response_id"))
+        }
+    }
+
     /// Creates an injected server error; `overloaded` makes it a 503.
     pub(in crate::simulate) fn server_error(overloaded: bool) -> Self {
         if overloaded {

@@ -34,7 +34,7 @@ pub(super) use self::audio::raw;
 pub(super) use self::draft::{Draft, Ending, Pace};
 pub(super) use self::endpoint::Endpoint;
 pub(super) use self::error::WireError;
-pub(super) use self::gauge::TextCounts;
+pub(super) use self::gauge::{Measure, TextCounts};
 pub(super) use self::headers::{add, add_rate_limits};
 pub(super) use self::script::Script;
 pub(super) use self::words::mix;
