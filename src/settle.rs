@@ -138,6 +138,34 @@ impl Unsettled {
         Self { in_flight: Some(in_flight), over_limit: false, record, books, head_waits: true }
     }
 
+    /// Debits another request for `model`, which goes along with this one at once; it has a log line and a
+    /// settlement of its own.
+    pub fn also(
+        &self,
+        (model, facts): (ModelName, ModelFacts),
+        demand: Demand,
+        now: Instant,
+    ) -> Option<Self> {
+        let party = &self.record.party;
+        let in_flight = self.in_flight.as_ref()?.also((party, &model), &demand, now)?;
+        let series = self.books.metrics.series(party, &model);
+        let books = Books { series, ..self.books.clone() };
+        let record = Record {
+            sent_model: model.clone(),
+            model,
+            facts,
+            demand,
+            arrived: now,
+            queued: Duration::ZERO,
+            waited_for: None,
+            would_wait: None,
+            ..(*self.record).clone()
+        };
+        let mut also = Self::new(in_flight, Box::new(record), books);
+        also.head_leaves();
+        Some(also)
+    }
+
     /// Returns what the request was expected to cost.
     pub const fn demand(&self) -> &Demand {
         &self.record.demand

@@ -1,4 +1,5 @@
-//! Lets everybody go where nobody is held, and tells how long each would have waited.
+//! Lets those go who are not held: everybody where nobody is, with a word on how long each would have waited;
+//! and who goes along with one that is under way.
 //!
 //! The debits of those who go without room are debts: they stand for the line that would have been
 //! there, so that the wait which is told to the next one is that of a line.
@@ -8,8 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::state::{Goer, Grant, Hold, State};
+use crate::count::{Demand, Prefix};
 use crate::limit::QuotaKind;
 use crate::line::{LaneId, Request};
+use crate::units::{ModelName, Party};
 
 /// How long somebody would have waited, and for what.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,25 @@ impl State {
             self.lend(lane, debit, &goer, now).ok()
         })?;
         Some(Grant { waited_for: spared.quota, would_wait: Some(spared.wait), ..grant })
+    }
+
+    /// Debits a request that goes along with `first`, with its account, at once: it cannot wait.
+    pub(super) fn go_along(
+        &mut self,
+        first: &Grant,
+        (party, model, demand): (&Party, &ModelName, &Demand),
+        now: Instant,
+    ) -> Option<Grant> {
+        let account = first.lent.account();
+        let pool = self.route(Some(account), model, now);
+        let lane = *self.line.lanes(pool).first()?;
+        let debit = self.lanes.get_mut(&lane)?.lane.reserve_anyway(demand, now);
+        let (place, prefix) = (self.arrive(None, now), Prefix::default());
+        let goer = Goer { party, demand, place, avoid: None, prefix: &prefix };
+        let mut grant = self.lend(lane, debit, &goer, now).ok()?;
+        self.fleet.stay(account);
+        self.sent(&mut grant, now);
+        Some(grant)
     }
 
     /// Returns what is spared a request that none of `lanes` has room for.

@@ -8,9 +8,10 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::state::Grant;
+use crate::count::Demand;
 use crate::limit::{Hint, QuotaKind, QuotaLevel};
 use crate::line::Place;
-use crate::units::{AccountName, Usage};
+use crate::units::{AccountName, ModelName, Party, Usage};
 use crate::upstream::{AccountId, Change, Credential, Finding};
 
 /// A debit whose request has not been sent yet.
@@ -97,6 +98,20 @@ impl InFlight {
     pub fn report(&self, finding: &Finding, headers: &HeaderMap, now: Instant) -> Change {
         let Some(grant) = &self.open.grant else { return Change::Unchanged };
         self.open.shared.with(|state| state.report(grant, (finding, headers), now))
+    }
+
+    /// Debits another request of `party` for `model`, which goes along with this one at once, with its account.
+    /// Where there is no room, that is a debt.
+    pub fn also(
+        &self,
+        (party, model): (&Party, &ModelName),
+        demand: &Demand,
+        now: Instant,
+    ) -> Option<Self> {
+        let (first, shared) = (self.open.grant.as_ref()?, &self.open.shared);
+        let grant = shared.with(|state| state.go_along(first, (party, model, demand), now))?;
+        let shared = Arc::clone(shared);
+        Some(Self { open: Open { shared, grant: Some(Box::new(grant)), unsent: false } })
     }
 
     /// Closes the request as never sent: the connection failed before the provider saw it.

@@ -161,6 +161,11 @@ impl Endpoint {
         matches!(self, Self::Messages | Self::MessageTokens)
     }
 
+    /// Tells whether a request leaves nothing at the provider that a second one would double.
+    pub const fn leaves_nothing(self) -> bool {
+        !matches!(self, Self::Responses | Self::Videos)
+    }
+
     /// Tells whether its answers are kept by the provider for others to go on with.
     pub const fn is_gone_on_with(self) -> bool {
         matches!(self, Self::Responses)

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header, response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, response};
 use tokio::time::Instant;
 
 use super::again::{after, after_cut, is_over_limit, unanswered, without_usage};
 use super::answer::{charge, describe, estimate, limits};
 use super::errand::Errand;
 use super::patience::Backoff;
+use super::socket::Socket;
 use super::times::Until;
 use super::visit::Visit;
 use super::{Failure, Proxy, Site};
@@ -121,6 +122,9 @@ impl Proxy {
         let body = going.errand.body(rename);
         let key = (credential, visit.site.address.key_header(visit.head.uri.path()));
         let mut request = outgoing(&visit.head, target, key, reading, body);
+        if let Errand::Socket(_) = going.errand {
+            Socket::ask(&mut request);
+        }
         if is_unpacked {
             request.headers_mut().remove(header::CONTENT_ENCODING);
         }
@@ -150,6 +154,13 @@ impl Proxy {
         let now = Instant::now();
         let told = self.hint(&head.headers, &sent, now);
         let levels = sent.unsettled.observe(&told, now);
+        if let Errand::Socket(socket) = &going.errand
+            && head.status == StatusCode::SWITCHING_PROTOCOLS
+        {
+            let head = self.head(head, &sent, &levels);
+            sent.unsettled.report(&Finding::of(Verdict::Accepted), &head.headers, now);
+            return Ok(Outcome::Answered(Box::new(self.joined(socket, sent.unsettled, head))));
+        }
         let answer = match going.errand.call() {
             Some(call) => {
                 sent.unsettled.report(&Finding::of(Verdict::Fine), &head.headers, now);

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64_with_seed as xxh3;
 
 use super::form::Form;
+use super::socket::Socket;
 use super::visit::Visit;
 use super::{Failure, Proxy, Site};
 use crate::call::{Call, Delivery, Endpoint, FormReader, StreamUsage, spliced};
@@ -26,6 +27,8 @@ pub(super) enum Errand {
     Metered(Box<Call>),
     /// A call of a metered endpoint whose body is a form with files.
     Form(Box<Form>),
+    /// A websocket.
+    Socket(Box<Socket>),
     /// Anything else.
     Opaque(Opaque),
 }
@@ -59,6 +62,7 @@ impl Errand {
         match self {
             Self::Metered(call) => call.bytes_held(),
             Self::Form(form) => form.bytes_held(),
+            Self::Socket(_) => 0,
             Self::Opaque(opaque) => opaque.front.len(),
         }
     }
@@ -68,6 +72,7 @@ impl Errand {
         match self {
             Self::Metered(call) => &call.body,
             Self::Form(form) => &form.call.body,
+            Self::Socket(_) => &[],
             Self::Opaque(opaque) => &opaque.front,
         }
     }
@@ -77,7 +82,7 @@ impl Errand {
         match self {
             Self::Metered(call) => Some(call),
             Self::Form(form) => Some(&form.call),
-            Self::Opaque(_) => None,
+            Self::Socket(_) | Self::Opaque(_) => None,
         }
     }
 
@@ -88,7 +93,7 @@ impl Errand {
             Self::Metered(call) => &*call.body,
             Self::Form(form) => &*form.call.body,
             Self::Opaque(opaque) if opaque.is_bare() => &[],
-            Self::Opaque(_) => return None,
+            Self::Socket(_) | Self::Opaque(_) => return None,
         };
         let path = head.uri.path();
         let path = path.strip_prefix("/v1").unwrap_or(path);
@@ -102,7 +107,7 @@ impl Errand {
     /// Tells whether it can be sent once more.
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
-            Self::Metered(_) => true,
+            Self::Metered(_) | Self::Socket(_) => true,
             Self::Form(form) => form.is_at_hand(),
             Self::Opaque(opaque) => !opaque.is_spent,
         }
@@ -111,7 +116,7 @@ impl Errand {
     /// Tells whether it may be sent again after the provider said that it failed.
     pub(super) fn may_fail_twice(&self) -> bool {
         match self {
-            Self::Metered(_) | Self::Form(_) => true,
+            Self::Metered(_) | Self::Form(_) | Self::Socket(_) => true,
             Self::Opaque(opaque) => opaque.is_safe,
         }
     }
@@ -122,8 +127,9 @@ impl Errand {
     /// embeddings leave nothing behind.
     pub(super) fn is_harmless_twice(&self) -> bool {
         match self {
-            Self::Metered(call) => leaves_nothing(call.endpoint),
-            Self::Form(form) => leaves_nothing(form.call.endpoint),
+            Self::Metered(call) => call.endpoint.leaves_nothing(),
+            Self::Form(form) => form.call.endpoint.leaves_nothing(),
+            Self::Socket(_) => true,
             Self::Opaque(opaque) => opaque.is_safe,
         }
     }
@@ -134,6 +140,7 @@ impl Errand {
         match self {
             Self::Metered(call) => Body::pieces(spliced(call, model)),
             Self::Form(form) => form.body(),
+            Self::Socket(_) => Body::empty(),
             Self::Opaque(opaque) => match opaque.body.take_if(|body| !body.is_end_stream()) {
                 Some(body) => {
                     opaque.is_spent = true;
@@ -173,7 +180,7 @@ impl Errand {
         match self {
             Self::Metered(call) if kept || call.delivery == SPLICED => Reading::Plain,
             Self::Form(_) if kept => Reading::Plain,
-            Self::Metered(_) | Self::Form(_) | Self::Opaque(_) => Reading::AsAsked,
+            _ => Reading::AsAsked,
         }
     }
 }
@@ -207,11 +214,6 @@ pub(super) fn fit_to_keep(model: &ModelName) -> ModelName {
     ModelName::new(format!("{}...", text.get(..end).unwrap_or_default()))
 }
 
-/// Tells whether requests for `endpoint` leave nothing at the provider that a second one would double.
-const fn leaves_nothing(endpoint: Endpoint) -> bool {
-    !matches!(endpoint, Endpoint::Responses | Endpoint::Videos)
-}
-
 /// Tells whether a `Content-Type` is that of JSON.
 fn is_json(kind: &HeaderValue) -> bool {
     let kind = kind.as_bytes().get(..JSON.len());
@@ -241,6 +243,9 @@ const SPLICED: Delivery = Delivery::Stream { usage: StreamUsage::Spliced };
 impl Proxy {
     /// Reads what the client wants, and what it may cost.
     pub(super) async fn read(&self, visit: &mut Visit, body: Incoming) -> Result<Errand, Failure> {
+        if let Some(socket) = self.socket(visit) {
+            return Ok(Errand::Socket(Box::new(socket)));
+        }
         let head = Arc::clone(&visit.head);
         let named = deployment(head.uri.path());
         let path = named.map_or(head.uri.path(), |(_, rest)| rest);

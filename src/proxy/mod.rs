@@ -31,6 +31,7 @@ mod pinning;
 mod pulse;
 mod routes;
 mod site;
+mod socket;
 mod terms;
 mod times;
 mod vigil;

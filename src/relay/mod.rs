@@ -22,12 +22,14 @@
 
 mod body;
 mod due;
+mod frames;
 mod heard;
 mod json;
 mod kept;
 mod live;
 mod meter;
 mod pinning;
+mod socket;
 mod source;
 pub mod sse;
 mod usage;
@@ -42,7 +44,8 @@ pub use self::kept::{Begun, Kept, Notes, is_binary, is_event_stream};
 use self::live::Live;
 use self::meter::Meter;
 pub use self::pinning::{Owner, Pinner, Watched};
-pub use self::usage::usage_of_body;
+pub use self::socket::join;
+pub use self::usage::{Answered, answered, usage_of_body};
 pub use self::whole::{Read, Whole, read, whole};
 use crate::call::{Endpoint, StreamUsage};
 use crate::catalog::Encoding;

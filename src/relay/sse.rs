@@ -53,7 +53,8 @@ pub struct Reader {
     dropped: bool,
     /// Whether no event has ended yet, so that a byte order mark may stand in front.
     at_start: bool,
-    seen: Option<EventUsage>,
+    /// Boxed, for it is large and comes once.
+    seen: Option<Box<EventUsage>>,
 }
 
 impl Reader {
@@ -190,9 +191,9 @@ impl Reader {
         if event::may_report_usage(json)
             && let Some(seen) = usage_of_event(json)
         {
-            let seen = seen.after(self.seen.as_ref());
+            let seen = seen.after(self.seen.as_deref());
             let is_extra = seen.event == EventKind::UsageOnly;
-            self.seen = Some(seen);
+            self.seen = Some(Box::new(seen));
             if self.mode == StreamUsage::Spliced && is_extra {
                 return Edit::Drop;
             }

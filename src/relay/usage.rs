@@ -43,15 +43,15 @@ pub fn usage_of_body(endpoint: Endpoint, body: &[u8]) -> Option<Usage> {
 
 /// What a response tells of itself.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Answered {
+pub struct Answered {
     /// What was used; `None` where it does not tell.
-    pub(super) usage: Option<Usage>,
+    pub usage: Option<Usage>,
     /// Its own id and that of its conversation.
-    pub(super) ids: Vec<Box<str>>,
+    pub ids: Vec<Box<str>>,
 }
 
 /// Reads what the JSON of a response tells of itself.
-pub(super) fn answered(response: &[u8]) -> Answered {
+pub fn answered(response: &[u8]) -> Answered {
     let mut answered = Answered::default();
     // What is no object tells nothing.
     let _read = members(response, |key, value| match key {

@@ -60,7 +60,7 @@ where
             let answered = answer(request, peer);
             async move { Ok::<_, Infallible>(answered.await) }
         });
-        let connection = builder.serve_connection(io(stream), service).into_owned();
+        let connection = builder.serve_connection_with_upgrades(io(stream), service).into_owned();
         let watched = graceful.watch(connection);
         connections.spawn(async move {
             let _permit = permit;

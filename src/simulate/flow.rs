@@ -33,7 +33,7 @@ pub(super) async fn answer(
     (kind, body): (String, Bytes),
 ) -> io::Result<Response<Body>> {
     let arrival = shared.arrival();
-    let ask = read(shared, endpoint, (kind, body)).await.and_then(|ask| shared.recall(ask));
+    let ask = read(shared, endpoint, (kind, body)).await.map(|ask| shared.recall(ask));
     let ask = match ask {
         Ok(ask) => ask,
         Err(error) => return Ok(refused(shared, &error, arrival)),

@@ -4,7 +4,8 @@
 //!
 //! [`engine`], the provider as a state machine in simulated time; [`Provider`], the same behind
 //! sockets: chat completions, completions, responses, embeddings, moderations, images, sound and videos
-//! with JSON, forms and event streams, models, files, batches and what else lies at a provider, `GET /sim/stats` and `POST /sim/reset`;
+//! with JSON, forms and event streams, models, files, batches and what else lies at a provider, websockets of
+//! responses and realtime conversations, `GET /sim/stats` and `POST /sim/reset`;
 //! [`HeadStyle`], the heads of answers for those who play with the engine without sockets.
 //!
 //! # What this module does not do
@@ -38,6 +39,7 @@ mod raw_limits;
 mod report;
 mod service;
 mod shared;
+mod sockets;
 mod talk;
 mod wire;
 

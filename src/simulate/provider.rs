@@ -104,7 +104,7 @@ async fn connection(socket: TcpStream, shared: Arc<Shared>, mut stopped: watch::
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
     builder.http2().timer(TokioTimer::new());
-    let serving = builder.serve_connection(TokioIo::new(socket), service);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
     tokio::pin!(serving);
     // Clients that break off and injected faults end a connection with an error.
     tokio::select! {

@@ -16,6 +16,7 @@ use super::flow::{add_identity, answer, json as json_answer, refused};
 use super::objects;
 use super::report;
 use super::shared::Shared;
+use super::sockets;
 use super::talk::Body;
 use super::wire::{Endpoint, WireError};
 
@@ -26,8 +27,14 @@ use super::wire::{Endpoint, WireError};
 /// The connection is to be closed without an answer: an injected fault, or the client has gone.
 pub(super) async fn serve(
     shared: Arc<Shared>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> io::Result<Response<Body>> {
+    if let Some(key) = sockets::wanted(&request).then(|| key_of(request.headers()))
+        && let Ok(caller) = shared.caller(&key)
+        && let Some(response) = sockets::open(&shared, &mut request, (&key, &caller))
+    {
+        return Ok(response);
+    }
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     let path = path.strip_prefix("/v1").unwrap_or(&path);

@@ -154,19 +154,23 @@ impl Shared {
         desk.engine.stats(now)
     }
 
-    /// Adds to `ask` what the response had that it goes on with.
+    /// Adds to `ask` what the response had that it goes on with, if that was remembered.
+    pub(super) fn recall(&self, ask: Ask) -> Ask {
+        let before = previous(&ask).and_then(|id| self.histories().get(id).copied());
+        let tokens = ask.prompt.tokens.saturating_add(before.unwrap_or(0));
+        Ask { prompt: Measure { tokens, ..ask.prompt }, ..ask }
+    }
+
+    /// Checks that `ask` goes on with nothing or with a response that is remembered.
     ///
     /// # Errors
     ///
     /// A 400 where there is no such response.
-    pub(super) fn recall(&self, ask: Ask) -> Result<Ask, WireError> {
-        let Some(id) = ask.body.get("previous_response_id").and_then(Value::as_str) else {
-            return Ok(ask);
-        };
-        let known = self.histories().get(id).copied();
-        let before = known.ok_or_else(|| WireError::no_response(id))?;
-        let prompt = Measure { tokens: ask.prompt.tokens.saturating_add(before), ..ask.prompt };
-        Ok(Ask { prompt, ..ask })
+    pub(super) fn goes_on(&self, ask: &Ask) -> Result<(), WireError> {
+        match previous(ask) {
+            Some(id) if !self.histories().contains(id) => Err(WireError::no_response(id)),
+            _ => Ok(()),
+        }
     }
 
     /// Remembers a response for others to go on with.
@@ -264,6 +268,11 @@ impl Shared {
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the id of the response that `ask` goes on with.
+fn previous(ask: &Ask) -> Option<&str> {
+    ask.body.get("previous_response_id").and_then(Value::as_str)
 }
 
 /// Responses that are remembered.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::PROXY_AUTHORIZATION;
+use http::header::{PROXY_AUTHORIZATION, UPGRADE};
 use http::uri::Scheme;
 use http::{Request, Response};
 use hyper_util::client::legacy::{self, Builder, ResponseFuture};
@@ -25,6 +25,8 @@ use crate::config::TimeoutSettings;
 pub struct Client {
     pools: Arc<[Pool]>,
     connector: Connector,
+    /// For what becomes a websocket.
+    sockets: Pool,
     shards: Shards,
     response: Duration,
 }
@@ -54,7 +56,8 @@ impl Client {
     fn through(connector: Connector, response: Duration) -> Self {
         let builder = builder();
         let pools = (0..POOLS).map(|_| builder.build(connector.clone())).collect();
-        Self { pools, connector, shards: Shards::new(POOLS), response }
+        let sockets = builder.build(connector.for_sockets());
+        Self { pools, sockets, connector, shards: Shards::new(POOLS), response }
     }
 
     /// Sends `request`; the future waits for the head of its answer.
@@ -72,10 +75,12 @@ impl Client {
             request.headers_mut().insert(PROXY_AUTHORIZATION, value);
         }
         let upload = request.body().progress();
+        let is_socket = request.headers().contains_key(UPGRADE);
         let is_tls = request.uri().scheme() == Some(&Scheme::HTTPS);
-        let place = is_tls.then(|| self.shards.take());
+        let place = (is_tls && !is_socket).then(|| self.shards.take());
         let index = place.as_ref().map_or(0, |place| place.index());
-        let sent = self.pools.get(index).map(|pool| pool.request(request));
+        let pool = if is_socket { Some(&self.sockets) } else { self.pools.get(index) };
+        let sent = pool.map(|pool| pool.request(request));
         // The request is not held by the future, which would be copied with it.
         async move {
             let answer = self.answer(sent.ok_or(SendError::NotSent(None))?, upload).await?;

@@ -34,6 +34,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) struct Connector {
     tcp: HttpConnector,
     timeout: Duration,
+    /// Whether HTTP/2 is not offered: no websocket begins there.
+    is_plain: bool,
     shared: Arc<Shared>,
 }
 
@@ -67,7 +69,12 @@ impl Connector {
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
         tcp.set_connect_timeout(Some(timeout));
         let shared = Shared { matcher, environment, tls: OnceCell::new() };
-        Ok(Self { tcp, timeout, shared: Arc::new(shared) })
+        Ok(Self { tcp, timeout, is_plain: false, shared: Arc::new(shared) })
+    }
+
+    /// Returns the same connector for connections that become something else than HTTP.
+    pub(super) fn for_sockets(&self) -> Self {
+        Self { is_plain: true, ..self.clone() }
     }
 
     /// Returns what a forward proxy of plain `http` wants to see with each request.
@@ -83,7 +90,7 @@ impl Connector {
     async fn connect(mut self, destination: Uri) -> Result<Line, BoxError> {
         let proxy = self.shared.matcher.intercept(&destination);
         if destination.scheme() == Some(&Scheme::HTTPS) {
-            let config = self.shared.tls().await?;
+            let config = self.shared.tls(self.is_plain).await?;
             let stream = match proxy {
                 None => HttpsConnector::from((self.tcp, config)).call(destination).await?,
                 Some(proxy) => {
@@ -122,13 +129,19 @@ impl Service<Uri> for Connector {
 }
 
 impl Shared {
-    async fn tls(&self) -> Result<Arc<ClientConfig>, BoxError> {
+    async fn tls(&self, is_plain: bool) -> Result<Arc<ClientConfig>, BoxError> {
         let load = || async {
             let environment = self.environment.clone();
             let loaded = tokio::task::spawn_blocking(move || tls_config(&environment)).await;
             Ok::<_, BoxError>(Arc::new(loaded??))
         };
-        self.tls.get_or_try_init(load).await.cloned()
+        let config = self.tls.get_or_try_init(load).await?;
+        if !is_plain {
+            return Ok(Arc::clone(config));
+        }
+        let mut config = ClientConfig::clone(config);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
     }
 }
 

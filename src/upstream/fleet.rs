@@ -268,6 +268,11 @@ impl Fleet {
         self.guests.find(key)
     }
 
+    /// Holds a client's account once more; a configured one is left alone.
+    pub fn stay(&mut self, account: AccountId) {
+        self.guests.stay(account);
+    }
+
     /// Ends a hold of [`adopt`](Self::adopt). A configured account is left alone.
     pub fn leave(&mut self, account: AccountId) {
         self.guests.leave(account);

@@ -58,6 +58,13 @@ impl Guests {
         self.by_key.peek(key).copied()
     }
 
+    /// Holds the account once more, for a request that goes along with another.
+    pub(super) fn stay(&mut self, account: AccountId) {
+        if let Some(guest) = self.by_account.get_mut(&account) {
+            guest.visits += 1;
+        }
+    }
+
     pub(super) fn leave(&mut self, account: AccountId) {
         if let Some(guest) = self.by_account.get_mut(&account) {
             guest.visits = guest.visits.saturating_sub(1);

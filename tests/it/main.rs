@@ -26,6 +26,7 @@ mod reload;
 mod restart;
 mod routes;
 mod simulate;
+mod sockets;
 mod told;
 mod upstream;
 mod wire;

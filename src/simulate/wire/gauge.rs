@@ -215,3 +215,10 @@ const IMAGE: u64 = 85 + 4 * 170;
 pub(in crate::simulate) fn items(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
+
+/// Returns the tokens of one item of a conversation, framed as a chat message is.
+pub(in crate::simulate) fn tokens_of_item(counts: &TextCounts, item: &Value) -> u64 {
+    let mut gauge = Gauge::new(counts, Encoding::O200k);
+    gauge.input_items(&Value::Array(vec![item.clone()]), None);
+    gauge.measure().tokens.saturating_sub(3)
+}

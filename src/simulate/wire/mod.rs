@@ -34,9 +34,9 @@ pub(super) use self::audio::raw;
 pub(super) use self::draft::{Draft, Ending, Pace};
 pub(super) use self::endpoint::Endpoint;
 pub(super) use self::error::WireError;
-pub(super) use self::gauge::{Measure, TextCounts};
+pub(super) use self::gauge::{Measure, TextCounts, tokens_of_item};
 pub(super) use self::headers::{add, add_rate_limits};
-pub(super) use self::script::Script;
+pub(super) use self::script::{Script, put};
 pub(super) use self::words::mix;
 
 /// Returns the answer to `ask` as one object.

@@ -1,0 +1,119 @@
+//! Websockets through the proxy: admitted as one request, and each answer on them settled by what it tells.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use sluicegate::server::Running;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::endpoints::{charged, provider, proxy_of};
+use crate::house::{one_account, proxy};
+
+type Socket = WebSocketStream<TcpStream>;
+
+async fn connect(proxy: &Running, path: &str) -> Result<Socket, Error> {
+    let mut request = format!("ws://{}{path}", proxy.listen()).into_client_request()?;
+    let headers = request.headers_mut();
+    headers.insert("authorization", "Bearer notebook".parse().expect("a value"));
+    headers.insert("sec-websocket-extensions", "permessage-deflate".parse().expect("a value"));
+    let stream = TcpStream::connect(proxy.listen()).await.expect("the proxy listens");
+    tokio_tungstenite::client_async(request, stream).await.map(|(socket, _)| socket)
+}
+
+async fn say(socket: &mut Socket, event: Value) {
+    socket.send(Message::text(event.to_string())).await.expect("it is open");
+}
+
+/// Reads events up to one of that kind.
+async fn until(socket: &mut Socket, kind: &str) -> Value {
+    loop {
+        let message = socket.next().await.expect("it is open").expect("a message");
+        let Message::Text(text) = message else { continue };
+        let event: Value = serde_json::from_str(&text).expect("an event");
+        if event.get("type").and_then(Value::as_str) == Some(kind) {
+            return event;
+        }
+    }
+}
+
+/// Returns how many requests are under way, websockets included.
+fn open(proxy: &Running) -> usize {
+    let lanes = proxy.proxy().admission().snapshot().lanes;
+    lanes.iter().map(|lane| lane.open).sum()
+}
+
+/// Closes a websocket and waits until nothing is open.
+async fn close(proxy: &Running, mut socket: Socket) {
+    assert!(open(proxy) >= 1, "it holds no slot");
+    socket.close(None).await.expect("it is open");
+    while let Some(Ok(_)) = socket.next().await {}
+    while open(proxy) > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn each_response_on_a_websocket_is_settled_by_what_it_tells() {
+    let provider = provider().await;
+    let proxy = proxy_of(&provider).await;
+    let mut socket = connect(&proxy, "/v1/responses").await.expect("a websocket");
+    let mut previous = Value::Null;
+    for n in 1..=3 {
+        let ask = json!({"type": "response.create", "model": "gpt-4o", "input": "tell me a story",
+                         "previous_response_id": previous});
+        say(&mut socket, ask).await;
+        let done = until(&mut socket, "response.completed").await;
+        let usage = &done["response"]["usage"];
+        assert!(usage["total_tokens"].as_u64() > Some(10), "answer {n}: {usage}");
+        previous = done["response"]["id"].clone();
+    }
+    assert_eq!(proxy.proxy().metrics().totals().settled.count(), charged(&provider));
+    close(&proxy, socket).await;
+    let totals = proxy.proxy().metrics().totals();
+    assert_eq!((totals.requests, totals.settled.count()), (4, charged(&provider)));
+}
+
+#[tokio::test]
+async fn a_realtime_conversation_grows_and_is_settled() {
+    let provider = provider().await;
+    let proxy = proxy_of(&provider).await;
+    let path = "/v1/realtime?model=gpt-realtime";
+    let mut socket = connect(&proxy, path).await.expect("a websocket");
+    let created = until(&mut socket, "session.created").await;
+    assert_eq!(created["session"]["model"], "gpt-realtime");
+    for _ in 0..2 {
+        let item = json!({"type": "message", "role": "user",
+                          "content": [{"type": "input_text", "text": "tell me a story"}]});
+        say(&mut socket, json!({"type": "conversation.item.create", "item": item})).await;
+        say(&mut socket, json!({"type": "response.create"})).await;
+        until(&mut socket, "response.done").await;
+    }
+    assert_eq!(proxy.proxy().metrics().totals().settled.count(), charged(&provider));
+    close(&proxy, socket).await;
+}
+
+#[tokio::test]
+async fn what_is_refused_on_a_websocket_costs_no_tokens() {
+    let provider = provider().await;
+    let proxy = proxy_of(&provider).await;
+    let mut socket = connect(&proxy, "/v1/responses").await.expect("a websocket");
+    let ask = json!({"type": "response.create", "model": "gpt-4o", "input": "hi",
+                     "previous_response_id": "resp_of_nobody"});
+    say(&mut socket, ask).await;
+    let error = until(&mut socket, "error").await;
+    assert_eq!(error["error"]["code"], "previous_response_not_found");
+    close(&proxy, socket).await;
+    assert_eq!(proxy.proxy().metrics().totals().settled.count(), 0);
+}
+
+#[tokio::test]
+async fn a_websocket_that_the_provider_refuses_is_refused_in_its_words() {
+    let provider = provider().await;
+    let proxy = proxy(&one_account(&provider.base_url(), "sk-wrong", "")).await;
+    let refused = connect(&proxy, "/v1/responses").await;
+    let Err(Error::Http(answer)) = refused else { panic!("it was not refused") };
+    assert_eq!(answer.status(), 401);
+    assert_eq!(open(&proxy), 0);
+}
