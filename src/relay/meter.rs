@@ -242,9 +242,9 @@ impl ReadWhole {
 
 /// Reads an answer that has passed, where nobody waits for it.
 fn read_passed(due: Due, metering: Metering, body: Bytes) {
-    let told = usage_of_body(metering.endpoint, &body);
+    let told = metering.reported(&body);
     match (told, Handle::try_current()) {
-        (Some(usage), _) => due.settle(&usage, Ending::Reported),
+        (Some(usage), _) => due.settle(&usage, Method::Exact, Ending::Reported),
         (None, Ok(runtime)) => {
             drop(runtime.spawn_blocking(|| read_whole(due, metering, body)));
         }
