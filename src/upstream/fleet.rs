@@ -32,7 +32,7 @@ use crate::units::{AccountName, KeyLabel};
 pub struct Fleet {
     pub(super) accounts: Vec<Account>,
     pub(super) keys: Vec<Key>,
-    guests: Guests,
+    pub(super) guests: Guests,
     pub(super) affinity: Affinity,
     /// How many keys were lent so far.
     lent: u64,
@@ -266,11 +266,6 @@ impl Fleet {
     /// Returns the account of a client's own key, if it has one; it is not held.
     pub fn guest(&self, key: &ClientKey) -> Option<AccountId> {
         self.guests.find(key)
-    }
-
-    /// Holds a client's account once more; a configured one is left alone.
-    pub fn stay(&mut self, account: AccountId) {
-        self.guests.stay(account);
     }
 
     /// Ends a hold of [`adopt`](Self::adopt). A configured account is left alone.

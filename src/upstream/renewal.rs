@@ -13,6 +13,11 @@ use super::health::Health;
 use crate::config::{AccountSettings, UpstreamSettings};
 
 impl Fleet {
+    /// Holds a client's account once more; a configured one is left alone.
+    pub fn stay(&mut self, account: AccountId) {
+        self.guests.stay(account);
+    }
+
     /// Takes over the accounts and keys of `upstream`. Of those that it does not name nothing is lent
     /// any more; what is lent is used to its end.
     ///
