@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::QuotaKind;
+use super::absent::Unstated;
 use super::arithmetic::Arithmetic;
 use super::bank::Bank;
 use super::charge::Charge;
@@ -27,6 +28,7 @@ impl Lane {
         let refused = hint.refusal.is_some() || hint.retry_after.is_some();
         let arrived = self.arrival(debit, hint, now);
         self.heard = now;
+        // What it is charged is known from now on; of another it is not before its answer ends.
         debit.stage = Stage::Answered;
         debit.told = hint.has_counters();
         self.has_headers |= debit.told;
@@ -46,7 +48,10 @@ impl Lane {
             let charge = (&debit.charge, debit.leading);
             debit.left_behind |= bank.arrived(charge, (debit.at, arrived), now);
         }
-        let around = self.circumstances(debit, arrived, refused, now);
+        let mut around = self.circumstances(debit, arrived, refused, now);
+        let counted = around.counted();
+        self.learn_absent((debit, hint), &counted, &around);
+        around.unstated = self.absent.unstated(&counted);
         self.told_by_headers(debit, hint, &around);
         if debit.told {
             self.open.untold = self.open.slack;
@@ -164,10 +169,12 @@ impl Lane {
             grace,
             refused,
             sized: debit.bounded == Bounded::Known,
+            open: mark.assumed.minus(&mark.over),
             before: mark.since(&self.traffic.before(debit.at.minus(grace))),
             after,
             settled: self.traffic.upto(known).since(&mark),
             unheard,
+            unstated: Unstated::default(),
         }
     }
 
@@ -256,24 +263,17 @@ impl Lane {
             }
         }
         if kind.is_of_tokens() {
-            self.learn_request(debit, refusal.requested);
+            self.learn_request(debit, refusal.requested, around.now);
         }
     }
 
     /// Learns from what the provider says it would charge for a request: for a bound that was not
     /// stated, or for the prompt.
-    fn learn_request(&mut self, debit: &Debit, requested: u64) {
-        let Charge { estimate, bound, .. } = debit.charge;
+    fn learn_request(&mut self, debit: &Debit, requested: u64, now: Moment) {
         if debit.bounded != Bounded::Known {
-            let assumed = match self.leading {
-                Charging::Max => requested,
-                _ => requested.saturating_sub(estimate),
-            };
-            if requested > debit.charge.tokens(self.leading) {
-                self.told_absent = Some(assumed);
-            }
-            return;
+            return self.absent_requested(debit, requested, now);
         }
+        let bound = debit.charge.bound;
         let told = match self.leading {
             Charging::Refund => requested.checked_sub(bound),
             Charging::Max => Some(requested).filter(|told| *told != bound),

@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_is_requested_tells_how_it_is_charged() {
-        let charge = Charge { requests: 1, estimate: 67, bound: 1_000, images: 0 };
+        let charge = Charge { requests: 1, estimate: 67, bound: 1_000, ..Charge::default() };
         let told = |requested| {
             let said = Arithmetic { requested: Some(requested), missing: 1, retry: None };
             [Charging::Max, Charging::Refund, Charging::Later].map(|way| said.may_be(way, &charge))

@@ -15,6 +15,7 @@
 use std::cell::OnceCell;
 
 use super::QuotaKind;
+use super::absent::{Charged, Short};
 use super::charge::{Charge, Refunds, Way};
 use super::debit::Debit;
 use super::hypothesis::{Hypothesis, Prediction};
@@ -70,6 +71,8 @@ pub(super) struct Need<'a> {
     pub(super) dues: OnceCell<Dues>,
     /// What is to be left for others.
     pub(super) spare: u64,
+    /// What was debited too little for bounds that nobody stated.
+    pub(super) short: Short,
     /// What is taken to come back of requests under way, where that is given back.
     pub(super) back: Option<&'a Back>,
     pub(super) minute: u64,
@@ -97,7 +100,7 @@ impl Bank {
         first: usize,
         now: Moment,
     ) -> Self {
-        let ways = ways(kind, settings);
+        let ways = Way::all(kind, settings);
         let beliefs: Vec<_> = ways
             .into_iter()
             .map(|way| Hypothesis::new(way, Meter::new(way.counting, limit, window, now)))
@@ -198,12 +201,14 @@ impl Bank {
                 continue;
             }
             belief.meter.advance(now, need.grace);
+            let short = if self.kind.is_of_tokens() { need.short.of(charging) } else { 0 };
             // What fits an untouched quota fits.
             let output = likely.min(limit.saturating_sub(debited));
             let rest = limit.saturating_sub(debited).saturating_sub(output);
             let spare = belief.meter.spare(need.spare, need.minute / 12, now);
-            let with_spare = margin.saturating_add(spare);
-            let spare = if with_spare > rest { margin.min(rest) } else { with_spare };
+            let certain = margin.saturating_add(short);
+            let with_spare = certain.saturating_add(spare);
+            let spare = if with_spare > rest { certain.min(rest) } else { with_spare };
             let wanted = Wanted { now: debited, output, spare };
             let at = if later && !belief.meter.fits(&wanted, need.most(), now, need.grace) {
                 belief.meter.when_due(&wanted, need.dues(now), now, need.grace)
@@ -259,16 +264,25 @@ impl Bank {
             let charging = belief.charging(settled.leading);
             if charging.is_later(self.kind) {
                 belief.meter.debit_known(settled.output, now, grace);
-            } else if left_behind & lane_bit(self.first + i) == 0
-                && let Some(usage) = settled.usage
-                && let Some(actual) = charging.corrected(self.kind, usage)
+                continue;
+            }
+            if left_behind & lane_bit(self.first + i) != 0 {
+                continue;
+            }
+            let amount = settled.charge.of(self.kind, charging);
+            let since = settled.since.max(self.born);
+            let actual = settled.usage.and_then(|usage| charging.corrected(self.kind, usage));
+            if let Some(actual) = actual {
+                let is_now = belief.way.refunds == Refunds::AtPresent && actual < amount;
+                belief.meter.correct(amount, actual, if is_now { now } else { since }, now);
+                let back = settled.absent.map_or(0, |charged| charged.back);
+                belief.widen(if self.kind.is_of_tokens() { back } else { 0 });
+            } else if charging == Charging::Max
+                && self.kind.is_of_tokens()
+                && let Some((least, most)) = settled.absent.and_then(|charged| charged.for_good)
             {
-                let amount = settled.charge.of(self.kind, charging);
-                let since = match belief.way.refunds {
-                    Refunds::AtPresent if actual < amount => now,
-                    _ => settled.since.max(self.born),
-                };
-                belief.meter.correct(amount, actual, since, now);
+                let sized = |bound: u64| settled.charge.estimate.max(bound);
+                belief.fix(amount, (sized(least), sized(most)), [since, now]);
             }
         }
     }
@@ -350,37 +364,8 @@ pub(super) struct Settled<'a> {
     pub(super) output: u64,
     /// `None`: the estimates stay.
     pub(super) usage: Option<&'a Usage>,
-}
-
-/// Returns what may be believed of a quota of `kind`, the likeliest first.
-fn ways(kind: QuotaKind, settings: &LaneSettings) -> Vec<Way> {
-    let countings = match (kind.is_slice(), settings.counting) {
-        (true, _) => vec![Counting::Sliding],
-        (false, Some(counting)) => vec![counting],
-        (false, None) => vec![Counting::Bucket, Counting::Sliding, Counting::Fixed],
-    };
-    let chargings = match settings.charging {
-        _ if kind != QuotaKind::TokensPerMinute => vec![None],
-        Some(charging) => vec![Some(charging)],
-        None => [Charging::Refund, Charging::Max, Charging::Later].map(Some).to_vec(),
-    };
-    let mut ways = Vec::with_capacity(countings.len() * chargings.len() + 1);
-    for &counting in &countings {
-        for &charging in &chargings {
-            ways.push(Way { counting, charging, refunds: Refunds::AtDebit });
-        }
-    }
-    if kind == QuotaKind::TokensPerMinute
-        && settings.counting.is_none()
-        && settings.charging.is_none()
-    {
-        ways.push(Way {
-            counting: Counting::Bucket,
-            charging: Some(Charging::Refund),
-            refunds: Refunds::AtPresent,
-        });
-    }
-    ways
+    /// What was charged for a bound that nobody stated.
+    pub(super) absent: Option<Charged>,
 }
 
 pub(super) fn bit(place: usize) -> u32 {

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::QuotaKind;
-use super::settings::{Charging, Counting};
+use super::settings::{Charging, Counting, LaneSettings};
 use crate::units::Usage;
 
 /// What is known of a request's size when it is sent. All amounts that any way of charging debits
@@ -22,6 +22,16 @@ pub(super) struct Charge {
     /// The output bound, as the provider will see it or as we assume it.
     pub(super) bound: u64,
     pub(super) images: u64,
+    /// If nobody stated the bound, what was assumed.
+    pub(super) assumed: Assumed,
+}
+
+/// Requests whose output bound nobody stated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Assumed {
+    pub(super) count: u64,
+    /// What was debited in place of their bounds.
+    pub(super) bound: u64,
 }
 
 /// One belief about a provider's counter: how it counts, what it charges, and when refunds count.
@@ -71,6 +81,7 @@ impl Charge {
             estimate: self.estimate.saturating_add(other.estimate),
             bound: self.bound.saturating_add(other.bound),
             images: self.images.saturating_add(other.images),
+            assumed: self.assumed.plus(&other.assumed),
         }
     }
 
@@ -81,6 +92,58 @@ impl Charge {
             estimate: self.estimate.saturating_sub(other.estimate),
             bound: self.bound.saturating_sub(other.bound),
             images: self.images.saturating_sub(other.images),
+            assumed: self.assumed.minus(&other.assumed),
+        }
+    }
+}
+
+impl Way {
+    /// Returns what may be believed of a quota of `kind`, the likeliest first.
+    pub(super) fn all(kind: QuotaKind, settings: &LaneSettings) -> Vec<Self> {
+        let countings = match (kind.is_slice(), settings.counting) {
+            (true, _) => vec![Counting::Sliding],
+            (false, Some(counting)) => vec![counting],
+            (false, None) => vec![Counting::Bucket, Counting::Sliding, Counting::Fixed],
+        };
+        let chargings = match settings.charging {
+            _ if kind != QuotaKind::TokensPerMinute => vec![None],
+            Some(charging) => vec![Some(charging)],
+            None => [Charging::Refund, Charging::Max, Charging::Later].map(Some).to_vec(),
+        };
+        let mut ways = Vec::with_capacity(countings.len() * chargings.len() + 1);
+        for &counting in &countings {
+            for &charging in &chargings {
+                ways.push(Self { counting, charging, refunds: Refunds::AtDebit });
+            }
+        }
+        if kind == QuotaKind::TokensPerMinute
+            && settings.counting.is_none()
+            && settings.charging.is_none()
+        {
+            ways.push(Self {
+                counting: Counting::Bucket,
+                charging: Some(Charging::Refund),
+                refunds: Refunds::AtPresent,
+            });
+        }
+        ways
+    }
+}
+
+impl Assumed {
+    /// Returns the sum of both.
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        Self {
+            count: self.count.saturating_add(other.count),
+            bound: self.bound.saturating_add(other.bound),
+        }
+    }
+
+    /// Returns what is left without `other`.
+    pub(super) fn minus(&self, other: &Self) -> Self {
+        Self {
+            count: self.count.saturating_sub(other.count),
+            bound: self.bound.saturating_sub(other.bound),
         }
     }
 }

@@ -29,6 +29,9 @@ pub struct Debit {
     /// How tokens of the minute were taken to be charged, for quotas that follow them.
     pub(super) leading: Charging,
     pub(super) bounded: Bounded,
+    /// Its number among the requests whose output bound nobody stated, while nothing told what it was
+    /// charged.
+    pub(super) absent: Option<u64>,
     /// Whether it was made before the provider's first answer.
     pub(super) probing: bool,
     /// The try of a hold that it is.
@@ -84,10 +87,10 @@ pub(super) struct Refused {
 pub(super) enum Bounded {
     /// The client stated it, or the configuration says what is charged without.
     Known,
-    /// It was taken from what outputs were so far.
-    Learned,
-    /// It was guessed.
-    Guessed,
+    /// Nobody stated it; answers told what is charged then.
+    Told,
+    /// Nobody stated it, and what is charged then is not known.
+    Assumed,
 }
 
 /// How far the request has come.

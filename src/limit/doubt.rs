@@ -102,6 +102,7 @@ impl Lane {
             outputs: &self.outputs,
             dues: OnceCell::new(),
             spare: 0,
+            short: self.absent.short(&self.open.charge.assumed),
             back,
             minute: nanos(self.settings.minute),
             grace: self.grace.nanos(),

@@ -11,7 +11,8 @@
 //! It does not decide whether it is plausible: [`super::bank`] compares it with its rivals.
 
 use super::QuotaKind;
-use super::charge::{Charge, Way};
+use super::absent::{Counted, Unstated};
+use super::charge::{Assumed, Charge, Way};
 use super::hint::QuotaHint;
 use super::meter::{End, Meter, Span, float};
 use super::moment::{MILLISECOND, Moment, nanos};
@@ -30,13 +31,15 @@ pub(super) struct Hypothesis {
     shift: f64,
     /// The part of it that followed the provider's level.
     followed: f64,
-    /// What may be counted twice here, which is no miss.
+    /// What may be counted twice here, or too high, which is no miss.
     twice: f64,
     offset: Offset,
     /// In which of the meter's windows that was.
     era: Moment,
     /// The window's end that later ones are held against, and when it was told.
     end: Option<(End, Moment)>,
+    /// What was predicted before is of no use.
+    since: Moment,
 }
 
 /// What the answer to a request should say is left, as if no answer had ever moved the level.
@@ -62,6 +65,8 @@ pub(super) struct Circumstances {
     pub(super) refused: bool,
     /// Whether its size is known here: an output bound that it did not state is assumed.
     pub(super) sized: bool,
+    /// The requests without a bound that were under way when it was sent.
+    pub(super) open: Assumed,
     /// What was sent so shortly before that it may have got there later.
     pub(super) before: Totals,
     /// What was sent after it and may have got there earlier.
@@ -70,6 +75,8 @@ pub(super) struct Circumstances {
     pub(super) settled: Totals,
     /// What may be known there and not here yet, of requests under way.
     pub(super) unheard: Unheard,
+    /// How much more is left than predicted because of bounds that nobody stated.
+    pub(super) unstated: Unstated,
 }
 
 /// What became of a belief by an answer.
@@ -95,6 +102,18 @@ pub(super) struct Unheard {
 }
 
 impl Circumstances {
+    /// Returns which requests without a bound the provider had counted when this one came.
+    pub(super) fn counted(&self) -> Counted {
+        let own = if self.refused { Assumed::default() } else { self.charge.assumed };
+        let open = self.open.minus(&self.before.assumed).plus(&own);
+        Counted {
+            surely: open.minus(&self.settled.over),
+            open,
+            maybe: self.open.plus(&self.after.assumed).plus(&own),
+            over: self.settled.over.count,
+        }
+    }
+
     /// Returns how much may have been given back there that was not when the request was sent here. A
     /// request that was counted stays, whatever becomes of it.
     pub(super) fn given_back(&self, kind: QuotaKind, charging: Charging) -> u64 {
@@ -126,6 +145,7 @@ impl Hypothesis {
             offset: Offset::default(),
             era: Moment::default(),
             end: None,
+            since: Moment::default(),
         }
     }
 
@@ -133,8 +153,7 @@ impl Hypothesis {
     /// a part.
     pub(super) fn begin_used(&mut self, used: u64, others: u64, now: Moment, grace: u64) {
         self.meter.debit(used.saturating_add(others), now, grace);
-        self.offset.widen(float(others));
-        self.twice += float(others);
+        self.widen(others);
     }
 
     /// Returns how tokens are charged by this belief.
@@ -171,6 +190,9 @@ impl Hypothesis {
             self.followed = 0.0;
             self.twice = 0.0;
             self.offset.reset();
+        }
+        if around.sent < self.since {
+            return Judged { miss: 0.0, width: f64::INFINITY };
         }
         let mut told = self.interval(kind, guess, left, around);
         if looser {
@@ -256,6 +278,27 @@ impl Hypothesis {
         self.shift += moved;
     }
 
+    /// Returns at least and at most so much more than the meter says is left at the provider.
+    pub(super) fn held(&self) -> Span {
+        self.offset.held()
+    }
+
+    /// Takes in that what was debited at `since` came to `least` at least and `most` at most, for good.
+    pub(super) fn fix(&mut self, debited: u64, (least, most): (u64, u64), at: [Moment; 2]) {
+        let [since, now] = at;
+        if debited != most {
+            self.meter.correct(debited, most, since, now);
+            self.since = now;
+        }
+        self.widen(most.saturating_sub(least));
+    }
+
+    /// Takes in that up to `amount` more may be left than was known.
+    pub(super) fn widen(&mut self, amount: u64) {
+        self.offset.widen(float(amount));
+        self.twice += float(amount);
+    }
+
     /// Takes over another limit; a lower one has refilled more slowly since `since` than was
     /// believed.
     pub(super) fn set_limit(&mut self, limit: u64, since: Moment, window: u64, now: Moment) {
@@ -268,7 +311,8 @@ impl Hypothesis {
         }
     }
 
-    fn interval(
+    /// Returns how much more or less is left than was predicted.
+    pub(super) fn interval(
         &self,
         kind: QuotaKind,
         guess: &Prediction,
@@ -287,8 +331,9 @@ impl Hypothesis {
         };
         let after = around.after.debited(kind, charging);
         let before = around.before.debited(kind, charging);
-        let least = guess.least + self.shift - float(after) - float(late);
-        let mut most = guess.most + self.shift + float(before) + float(refunds);
+        let unstated = around.unstated.of(kind, charging);
+        let least = guess.least + self.shift - float(after) - float(late) + unstated.least;
+        let mut most = guess.most + self.shift + float(before) + float(refunds) + unstated.most;
         if around.refused {
             most += float(own);
         }
@@ -357,10 +402,12 @@ mod tests {
                 grace: 0,
                 refused: false,
                 sized: true,
+                open: Assumed::default(),
                 before: Totals::default(),
                 after: Totals::default(),
                 settled: Totals::default(),
                 unheard: Unheard::default(),
+                unstated: Unstated::default(),
             };
             let told = End { earliest: Moment(end - 10), latest: Moment(end) };
             belief.end_miss(told, WINDOW, &around)

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::absent::Absent;
 use super::bank::{Bank, Settled};
 use super::charge::Charge;
 use super::contact::{Contact, Grace};
@@ -38,11 +39,8 @@ pub struct Lane {
     pub(super) ramp: Ramp,
     pub(super) traffic: Traffic,
     pub(super) contact: Contact,
-    /// Caution with requests whose output bound had to be guessed.
-    pub(super) unbounded: Contact,
     pub(super) outputs: Outputs,
-    /// What a refusal showed to be charged for an absent output bound.
-    pub(super) told_absent: Option<u64>,
+    pub(super) absent: Absent,
     pub(super) under_way: UnderWay,
     pub(super) open: Open,
     pub(super) slots: Slots,
@@ -66,7 +64,6 @@ pub(super) struct Open {
     pub(super) slack: u64,
     /// The same of all prompts since a level of tokens was told last.
     pub(super) untold: u64,
-    guessed: u64,
 }
 
 impl Lane {
@@ -83,9 +80,8 @@ impl Lane {
             ramp: Ramp::default(),
             traffic: Traffic::default(),
             contact: Contact::default(),
-            unbounded: Contact::default(),
             outputs: Outputs::default(),
-            told_absent: None,
+            absent: Absent::default(),
             under_way: UnderWay::default(),
             open: Open::default(),
             slots: Slots::new(settings.concurrency),
@@ -125,7 +121,7 @@ impl Lane {
             return Err(Shortfall::TooLarge { quota, limit, wanted });
         }
         self.fits_slots()?;
-        let mut latest = self.first_contact(&offer, now).max(self.unbounded_turn(&offer, now));
+        let mut latest = self.first_contact(&offer, now).max(self.absent_turn(&offer, now));
         latest = latest.max(self.restrained(&offer.charge, now));
         latest = latest.max(self.hold.and_then(|hold| hold.wait(now)));
         let mut dares = false;
@@ -162,9 +158,9 @@ impl Lane {
         self.drift = self.drift.plus(&offer.charge);
         self.contact.begin(now);
         self.ramp.debited(&offer.charge);
-        if offer.bounded == Bounded::Guessed {
-            self.unbounded.begin(now);
-        }
+        let is_told = self.is_told_tokens();
+        let is_absent = offer.bounded != Bounded::Known;
+        let absent = is_absent.then(|| self.absent.goes(is_told, now));
         let tries = self.hold.as_mut().and_then(|hold| hold.goes(now));
         if tries.is_none() {
             self.hold = None;
@@ -177,6 +173,7 @@ impl Lane {
             output,
             leading: self.leading,
             bounded: offer.bounded,
+            absent,
             probing: !self.contact.is_made(),
             tries,
             dares: false,
@@ -245,7 +242,9 @@ impl Lane {
         self.traffic.settled(&debit.charge, (usage.input.count(), output), now);
         if debit.output > 0 {
             self.outputs.learn(output, now.since(debit.at));
-            self.unbounded.make();
+        }
+        if debit.bounded == Bounded::Assumed && !self.is_told_tokens() {
+            self.absent.accept();
         }
         self.close(&debit);
         self.charged(&debit.charge, usage)
@@ -256,6 +255,7 @@ impl Lane {
         let now = self.time.advance(now);
         let output = self.outputs.mean(debit.output);
         self.account(&debit, output, None, now);
+        self.traffic.over(&debit.charge.assumed, now);
         self.close(&debit);
     }
 
@@ -270,6 +270,7 @@ impl Lane {
             since: debit.at,
             output,
             usage,
+            absent: debit.absent.map(|number| self.absent.charged(number, debit.charge.bound)),
         };
         for bank in &mut self.banks {
             bank.account(&settled, debit.left_behind, now, self.grace.nanos());
@@ -287,6 +288,9 @@ impl Lane {
         }
         if let Some((hold, tried)) = self.hold.as_mut().zip(debit.tries) {
             hold.tried(tried);
+        }
+        if let Some(number) = debit.absent {
+            self.absent.ends(number);
         }
         self.open.remove(debit);
         self.slots.give_back(debit.at);
@@ -328,23 +332,11 @@ impl Lane {
         });
         over.max()
     }
-
-    /// Lets one request with a guessed output bound go at a time, where the bound is reserved.
-    fn unbounded_turn(&self, offer: &Offer, now: Moment) -> Option<Wait> {
-        let known = offer.bounded != Bounded::Guessed || !self.leading.reserves_bound();
-        if known || !self.banks.iter().any(|bank| bank.kind.is_of_tokens()) {
-            return None;
-        }
-        let (allowed, at) = self.unbounded.allowance(1, now);
-        let quota = QuotaKind::FirstContact;
-        (self.open.guessed >= allowed).then_some(Wait { at, quota })
-    }
 }
 
 impl Open {
     fn add(&mut self, debit: &Debit) {
         self.count += 1;
-        self.guessed += u64::from(debit.bounded == Bounded::Guessed);
         self.slack = self.slack.saturating_add(u64::from(debit.slack));
         self.untold = self.untold.saturating_add(u64::from(debit.slack));
         self.charge = self.charge.plus(&debit.charge);
@@ -352,7 +344,6 @@ impl Open {
 
     fn remove(&mut self, debit: &Debit) {
         self.count = self.count.saturating_sub(1);
-        self.guessed = self.guessed.saturating_sub(u64::from(debit.bounded == Bounded::Guessed));
         self.slack = self.slack.saturating_sub(u64::from(debit.slack));
         self.charge = self.charge.minus(&debit.charge);
     }
@@ -370,4 +361,4 @@ const PROMPT: u64 = 2_000_000;
 /// So many requests are under way before the first answer where no limit is known.
 const FIRST_REQUESTS: u64 = 4;
 /// Where one is, so small a part of it.
-const FIRST_PART: u64 = 20;
+pub(super) const FIRST_PART: u64 = 20;

@@ -140,7 +140,7 @@ impl Lane {
             quotas,
             outputs: self.outputs.clone(),
             met: self.contact.is_made(),
-            absent_max: self.told_absent,
+            absent_max: self.absent_max(),
             estimates: self.estimates,
             grace_ns: self.grace.nanos(),
             hold: self
@@ -179,10 +179,7 @@ impl Lane {
             self.recall_quota(quota, kept, now);
         }
         self.outputs = learned.outputs.clone().sane();
-        if self.outputs.is_known() {
-            self.unbounded.make();
-        }
-        self.told_absent = learned.absent_max;
+        self.absent.recall(learned.absent_max);
         self.estimates.recall(&learned.estimates);
         self.leading = self.most_likely_charging();
         let held = learned.hold.map(|(kind, ms)| (kind, kept.plus(from_millis(ms))));

@@ -24,6 +24,7 @@
 //! 5. No operation costs more with more requests under way.
 //! 6. Times that run backwards count as the latest time seen.
 
+mod absent;
 mod answer;
 mod arithmetic;
 mod bank;
@@ -53,6 +54,7 @@ mod score;
 mod settings;
 mod slots;
 mod traffic;
+mod trial;
 mod under_way;
 mod view;
 mod words;

@@ -3,11 +3,11 @@
 use tokio::time::Instant;
 
 use super::bank::Bank;
-use super::charge::Charge;
+use super::charge::{Assumed, Charge};
 use super::debit::Bounded;
 use super::doubt::Room;
 use super::estimate::Prompt;
-use super::lane::Lane;
+use super::lane::{FIRST_PART, Lane};
 use super::meter::NEVER;
 use super::moment::{Moment, nanos};
 use super::outputs::MODEST;
@@ -21,6 +21,7 @@ pub(super) struct Offer {
     pub(super) charge: Charge,
     /// What is charged even if an absent output bound costs nothing.
     pub(super) certain: Charge,
+    /// What its output cannot exceed.
     pub(super) bound: Option<u64>,
     pub(super) bounded: Bounded,
     pub(super) prompt: Prompt,
@@ -31,11 +32,13 @@ impl Lane {
     /// but never so large that the request could not fit an untouched quota.
     pub(super) fn offer(&self, demand: &Demand) -> Offer {
         let stated = demand.output_bound.map(Tokens::count);
-        let known = stated.or(self.settings.absent_max).or(self.told_absent);
-        let (assumed, bounded) = match (known, self.outputs.usual()) {
-            (Some(bound), _) => (bound, Bounded::Known),
-            (None, Some(usual)) => (usual, Bounded::Learned),
-            (None, None) => (MODEST, Bounded::Guessed),
+        let known = stated.or(self.settings.absent_max);
+        let least = self.least_token_limit();
+        let usual = self.outputs.usual().unwrap_or(MODEST);
+        let guess = least.map_or(usual, |least| least / FIRST_PART);
+        let (assumed, bounded) = match known {
+            Some(known) => (known, Bounded::Known),
+            None => self.assumed(usual, guess),
         };
         let prompt = Prompt::of(demand);
         let certain = Charge {
@@ -43,12 +46,16 @@ impl Lane {
             estimate: self.estimates.estimate(prompt),
             bound: stated.unwrap_or(0),
             images: demand.images,
+            assumed: Assumed::default(),
         };
         let mut charge = Charge { bound: assumed, ..certain };
         if stated.is_none()
-            && let Some(least) = self.least_token_limit()
+            && let Some(least) = least
         {
             charge.bound = assumed.min(least.saturating_sub(certain.estimate));
+        }
+        if bounded != Bounded::Known {
+            charge.assumed = Assumed { count: 1, bound: charge.bound };
         }
         Offer { charge, certain, bound: known, bounded, prompt }
     }
@@ -116,7 +123,7 @@ impl Lane {
         debits.find(|(_, limit, debit)| debit > limit)
     }
 
-    fn least_token_limit(&self) -> Option<u64> {
+    pub(super) fn least_token_limit(&self) -> Option<u64> {
         let token_banks = self.banks.iter().filter(|bank| bank.kind.is_of_tokens());
         token_banks.filter(|bank| !bank.kind.is_slice()).map(Bank::limit).min()
     }

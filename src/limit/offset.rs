@@ -62,6 +62,11 @@ impl Offset {
         Found { gap, by }
     }
 
+    /// Returns at least and at most so much more than our meter says is left.
+    pub(super) fn held(&self) -> Span {
+        self.held
+    }
+
     /// Takes in that up to `tokens` of what our meter counts may not be used at the provider, or may be
     /// counted twice here.
     pub(super) fn widen(&mut self, tokens: f64) {

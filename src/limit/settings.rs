@@ -80,7 +80,7 @@ pub struct LaneSettings {
     pub charging: Option<Charging>,
     /// How it estimates prompts; `None` is inferred.
     pub estimator: Option<Estimator>,
-    /// What it charges for an absent output bound; `None`: what outputs were so far is reserved.
+    /// What it charges for an absent output bound; `None`: that is learned.
     pub absent_max: Option<u64>,
 }
 

@@ -366,16 +366,16 @@ fn a_refusal_tells_what_an_absent_bound_is_charged_although_less_would_have_fit(
     let begin = Instant::now();
     let mut lane = Lane::new(LaneSettings::default(), begin);
     let told = |left| QuotaHint { limit: 60_000, remaining: Some(left), ..QuotaHint::default() };
-    let mut debits: Vec<Debit> = (0..2)
-        .map(|_| {
-            let mut debit =
-                lane.try_reserve(&demand(20, None), Spare::default(), begin).expect("the first");
-            lane.sent(&mut debit, begin);
+    let mut debits: Vec<Debit> = [begin, begin + 5 * SECOND]
+        .map(|at| {
+            let debit = lane.try_reserve(&demand(20, None), Spare::default(), at);
+            let mut debit = debit.expect("one, and another where it takes long");
+            lane.sent(&mut debit, at);
             debit
         })
-        .collect();
+        .into();
     let refused = debits.pop();
-    let now = begin + SECOND;
+    let now = begin + 6 * SECOND;
     for mut debit in debits {
         let hint =
             Hint { requests: Some(told(400)), tokens: Some(told(43_596)), ..Hint::default() };
@@ -393,7 +393,8 @@ fn a_refusal_tells_what_an_absent_bound_is_charged_although_less_would_have_fit(
     let hint = Hint { requests, tokens, refusal: Some(refusal), ..Hint::default() };
     lane.observe(&mut refused, &hint, now);
     lane.refused(refused, now);
-    assert_eq!(lane.reserved(&demand(20, None)).tokens, 16_404);
+    let reserved = lane.reserved(&demand(20, None)).tokens;
+    assert!((16_404..=16_424).contains(&reserved), "{reserved}: with or beside the prompt");
 }
 
 #[test]

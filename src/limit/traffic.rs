@@ -11,7 +11,7 @@
 //! 1. At most [`PLACES`] marks are kept, and none spans more than a share of its age while there is
 //!    room.
 
-use super::charge::Charge;
+use super::charge::{Assumed, Charge};
 use super::moment::Moment;
 use super::settings::Charging;
 
@@ -49,6 +49,10 @@ pub(super) struct Totals {
     undone: Charge,
     /// The larger of estimate and bound of that.
     undone_larger: u64,
+    /// Requests without a bound that were sent.
+    pub(super) assumed: Assumed,
+    /// Those of them that are over.
+    pub(super) over: Assumed,
 }
 
 /// What the totals were when the first and the last of some events had happened.
@@ -92,15 +96,23 @@ impl Traffic {
             raised: used.saturating_sub(reserved),
             output,
             input_refunded: charge.estimate.saturating_sub(input),
+            over: charge.assumed,
             ..Totals::default()
         });
+        self.note(now);
+    }
+
+    /// Notes that these requests without a bound are over, and nobody knows what they used.
+    pub(super) fn over(&mut self, assumed: &Assumed, now: Moment) {
+        self.total = self.total.plus(&Totals { over: *assumed, ..Totals::default() });
         self.note(now);
     }
 
     /// Notes that so much of a request that was sent is taken back.
     pub(super) fn undone(&mut self, charge: &Charge, now: Moment) {
         let undone_larger = charge.tokens(Charging::Max);
-        let undone = Totals { undone: *charge, undone_larger, ..Totals::default() };
+        let over = charge.assumed;
+        let undone = Totals { undone: *charge, undone_larger, over, ..Totals::default() };
         self.total = self.total.plus(&undone);
         self.note(now);
     }
@@ -197,11 +209,16 @@ impl Totals {
             larger: charge.tokens(Charging::Max),
             both: charge.tokens(Charging::Refund),
             estimate: charge.estimate,
+            assumed: charge.assumed,
             ..Self::default()
         }
     }
 
     fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        let assumed = |a: &Assumed, b: &Assumed| Assumed {
+            count: join(a.count, b.count),
+            bound: join(a.bound, b.bound),
+        };
         Self {
             requests: join(self.requests, other.requests),
             larger: join(self.larger, other.larger),
@@ -216,8 +233,11 @@ impl Totals {
                 estimate: join(self.undone.estimate, other.undone.estimate),
                 bound: join(self.undone.bound, other.undone.bound),
                 images: join(self.undone.images, other.undone.images),
+                assumed: Assumed::default(),
             },
             undone_larger: join(self.undone_larger, other.undone_larger),
+            assumed: assumed(&self.assumed, &other.assumed),
+            over: assumed(&self.over, &other.over),
         }
     }
 }
@@ -236,7 +256,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn charge(estimate: u64, bound: u64) -> Charge {
-        Charge { requests: 1, estimate, bound, images: 0 }
+        Charge { requests: 1, estimate, bound, ..Charge::default() }
     }
 
     #[test]

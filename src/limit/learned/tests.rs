@@ -151,7 +151,7 @@ fn what_answers_taught_beside_limits_is_kept() {
     lane.refused(debit, begin);
     let next = again(&mut lane, begin, clean(Duration::ZERO), begin);
     assert_eq!(next.outputs, lane.outputs);
-    assert_eq!(next.told_absent, lane.told_absent);
+    assert_eq!(next.absent_max(), lane.absent_max());
     assert_eq!(next.grace.nanos(), lane.grace.nanos());
 }
 

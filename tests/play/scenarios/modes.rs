@@ -5,12 +5,19 @@ use sluicegate::simulate::engine::{Charging, Counting, Enforcement};
 
 use super::super::scenario::Judged;
 use super::{
-    CHARGINGS, COUNTINGS, Scenario, Size, at_most, judged_by_counting, single, usual, words,
+    CHARGINGS, COUNTINGS, Flow, Scenario, Size, at_most, judged_by_counting, single, usual, words,
 };
 
 pub(super) fn scenarios(size: Size) -> Vec<Scenario> {
-    [tokens_bound(size), nothing_told(size), every_mode(size), unenforced(size), no_headers(size)]
-        .concat()
+    [
+        tokens_bound(size),
+        nothing_told(size),
+        every_mode(size),
+        absent_bounds(size),
+        unenforced(size),
+        no_headers(size),
+    ]
+    .concat()
 }
 
 /// S1: one key, short of tokens, bounds far above what is used.
@@ -42,6 +49,35 @@ pub(crate) fn every_mode(size: Size) -> Vec<Scenario> {
     };
     let of = |counting| CHARGINGS.into_iter().map(move |charging| cell(counting, charging));
     COUNTINGS.into_iter().flat_map(of).collect()
+}
+
+/// S9 and S10 for requests that do not say how much they want at most: a quarter of them, or all.
+pub(crate) fn absent_bounds(size: Size) -> Vec<Scenario> {
+    let modes = [
+        (Counting::Bucket, Charging::Max),
+        (Counting::Bucket, Charging::Refund),
+        (Counting::Bucket, Charging::Later),
+        (Counting::Sliding, Charging::Refund),
+    ];
+    let cell = |(counting, charging): (Counting, Charging), (quarters, part): (u32, &str)| {
+        let limits = usual(size, counting, charging);
+        let cell = format!("{}, {part} absent", words(counting, charging));
+        let scenario = single("S10", cell, limits, size);
+        // Who never corrects anything charges the most that the model can write.
+        let [stated, absent] =
+            if charging == Charging::Max { [1_000.0, 4_096.0] } else { [210.0, 210.0] };
+        let each = stated + (absent - stated) * f64::from(quarters) / 4.0;
+        let requests = size.requests(size.tokens, each);
+        let without = requests * u64::from(quarters) / 4;
+        let flows = vec![
+            Flow::chats("app", requests - without),
+            Flow { bound: None, ..Flow::chats("absent", without) },
+        ];
+        let scenario = scenario.with_flows(flows);
+        Scenario { judged: at_most(1.03, 2.0), ..scenario }
+    };
+    let parts = [(1, "a quarter"), (4, "all")];
+    modes.into_iter().flat_map(|mode| parts.map(|part| cell(mode, part))).collect()
 }
 
 /// S10 once more without enforcement: what is sent is counted by the checker.
