@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use tokio::time::Instant;
 
 use super::errand::Errand;
@@ -84,7 +85,7 @@ impl Proxy {
     async fn home_of_named(&self, visit: &Visit, errand: &Errand) -> Result<Option<Home>, Failure> {
         let now = self.inner.clock.since_epoch(Instant::now());
         let mut home: Option<Home> = None;
-        for id in named(visit, errand) {
+        for id in named(&visit.head.uri, errand) {
             let Some(found) = self.home_of(visit, &id, now).await else { continue };
             match &home {
                 None => home = Some(found),
@@ -165,9 +166,14 @@ impl Home {
 }
 
 /// Returns what may be ids in a request, each once.
-fn named(visit: &Visit, errand: &Errand) -> Vec<String> {
-    let uri = &visit.head.uri;
-    let mut all: Vec<String> = ids_of_target(uri.path(), uri.query()).map(str::to_owned).collect();
+///
+/// What is not remembered has to be looked up in the file: the path of a call is that of its endpoint and names
+/// nothing, so that calls cost no look-up for it.
+fn named(uri: &Uri, errand: &Errand) -> Vec<String> {
+    let mut all: Vec<String> = match errand.call() {
+        Some(_) => Vec::new(),
+        None => ids_of_target(uri.path(), uri.query()).map(str::to_owned).collect(),
+    };
     IdScan::of_request().feed(errand.looked_at(), |id| {
         if all.len() < MOST_NAMED && !all.iter().any(|known| known == id) {
             all.push(id.to_owned());
@@ -179,3 +185,30 @@ fn named(visit: &Visit, errand: &Errand) -> Vec<String> {
 /// So many ids of a request are looked up: a vector store is made of at most 2,000 files at a time
 /// (OpenAI's OpenAPI specification 2.3.0, read 2026-08-21).
 const MOST_NAMED: usize = 2_048;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::call::{Call, Endpoint};
+    use crate::proxy::errand::Opaque;
+
+    #[test]
+    fn a_call_names_what_its_body_names_and_a_path_what_it_has() {
+        let call = |body: &'static str| {
+            let call = Call::parse(Endpoint::Responses, Bytes::from_static(body.as_bytes()));
+            Errand::Metered(Box::new(call.expect("a call")))
+        };
+        let ids = |uri: &str, errand: &Errand| named(&uri.parse().expect("a path"), errand);
+        let plain = call(r#"{"model":"gpt-4o","input":"Hi"}"#);
+        for path in ["/v1/responses", "/v1/responses/compact", "/openai/v1/responses?api-version=1"]
+        {
+            assert!(ids(path, &plain).is_empty(), "{path} would be looked up");
+        }
+        let next = call(r#"{"model":"gpt-4o","input":"Hi","previous_response_id":"resp_1"}"#);
+        assert_eq!(ids("/v1/responses", &next), ["resp_1"]);
+        let file = Errand::Opaque(Opaque::bare());
+        assert_eq!(ids("/v1/files/file-1", &file), ["file-1"]);
+    }
+}
