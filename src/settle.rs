@@ -21,12 +21,14 @@ use http::{HeaderMap, Uri};
 use tokio::time::Instant;
 
 use crate::admit::InFlight;
+use crate::call::Endpoint;
 use crate::catalog::{self, ModelFacts};
 use crate::count::{Demand, Method};
 use crate::limit::{Hint, QuotaKind, QuotaLevel};
 use crate::telemetry::{Metrics, RequestLine, Series};
 use crate::units::{
-    AccountName, KeyLabel, ModelName, Party, PicoUsd, RequestId, UpstreamName, Usage,
+    AccountName, KeyLabel, ModelName, Party, PicoUsd, Receipt, RequestId, Served, UpstreamName,
+    Usage,
 };
 use crate::upstream::{Change, Finding};
 
@@ -66,6 +68,10 @@ pub struct Record {
     pub is_diverted: bool,
     /// What is known of the model that is sent.
     pub facts: ModelFacts,
+    /// As what its answer says that it was served; empty until it is settled.
+    pub served: Served,
+    /// The endpoint; `None` for paths that pass through and for websockets.
+    pub endpoint: Option<Endpoint>,
     /// What the request was expected to cost.
     pub demand: Demand,
     /// When it arrived.
@@ -243,14 +249,17 @@ impl Unsettled {
         }
     }
 
-    /// Replaces the estimate by `usage`, everywhere: as the answer reported it, or as it was counted.
-    pub fn settle(mut self, usage: &Usage, method: Method, ending: Ending) {
+    /// Replaces the estimate by what `receipt` says, everywhere: as the answer reported it, or as it was
+    /// counted.
+    pub fn settle(mut self, receipt: &Receipt, method: Method, ending: Ending) {
         let now = Instant::now();
+        let usage = self.record.completed(receipt.usage);
         if let Some(in_flight) = self.in_flight.take() {
-            in_flight.settle(usage, now);
+            in_flight.settle(&usage, now);
         }
-        self.book(usage);
-        self.close((usage, method), ending, now);
+        self.record.served = receipt.served.clone();
+        self.book(&usage);
+        self.close((&usage, method), ending, now);
     }
 
     /// Leaves the estimate debited, because what was used will never be known or is the estimate
@@ -289,6 +298,7 @@ impl Unsettled {
         let demand = &self.record.demand;
         let output = demand.output_bound.unwrap_or_default();
         let usage = Usage { input: demand.input, output, ..Usage::default() };
+        let usage = self.record.completed(usage);
         self.book(&usage);
         Some(usage)
     }
@@ -319,6 +329,16 @@ impl Unsettled {
 }
 
 impl Record {
+    /// Adds to what an answer tells what is known from its request: what was to be read aloud, and how many
+    /// images were to be made.
+    fn completed(&self, usage: Usage) -> Usage {
+        let spoken = match self.endpoint {
+            Some(Endpoint::Speech) => self.demand.characters,
+            _ => 0,
+        };
+        Usage { spoken, images: self.demand.images, ..usage }
+    }
+
     /// Returns what `usage` costs at the catalog's prices; nothing where a price is unknown.
     pub fn cost(&self, usage: &Usage) -> PicoUsd {
         catalog::price(&self.facts, usage).unwrap_or_default()

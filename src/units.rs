@@ -2,8 +2,8 @@
 //!
 //! # What this module owns
 //!
-//! Counts ([`Tokens`], [`Requests`]), money ([`PicoUsd`]), what a response reports
-//! ([`Usage`]), how urgent a request is ([`Class`]), names that must not be mixed up ([`AccountName`], [`ModelName`], ...) and
+//! Counts ([`Tokens`], [`Requests`]), money ([`PicoUsd`]), what an answer tells of its cost
+//! ([`Receipt`]), how urgent a request is ([`Class`]), names that must not be mixed up ([`AccountName`], [`ModelName`], ...) and
 //! [`Secret`], a text that cannot be printed by accident.
 //!
 //! # What this module does not do
@@ -19,10 +19,12 @@ mod class;
 mod name;
 mod quantity;
 mod secret;
+mod usage;
 
 pub use self::class::{Class, Party};
 pub use self::name::{
-    AccountName, AppName, KeyLabel, ModelName, Name, RequestId, UpstreamName, kind,
+    AccountName, AppName, KeyLabel, ModelName, Name, RequestId, TierName, UpstreamName, kind,
 };
-pub use self::quantity::{PicoUsd, Requests, Tokens, Usage};
+pub use self::quantity::{PicoUsd, Requests, Tokens};
 pub use self::secret::Secret;
+pub use self::usage::{Receipt, Served, Usage};

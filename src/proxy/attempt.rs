@@ -26,6 +26,7 @@ use crate::relay::{
     self, Body, Metering, Read, RelayError, Unpacking, Watched, is_binary, is_event_stream,
 };
 use crate::settle::Unsettled;
+use crate::units::Receipt;
 use crate::upstream::{
     self, AccountId, Answer, Came, Change, Finding, Reading, Verdict, classify, hint, outgoing,
     returning,
@@ -252,7 +253,7 @@ impl Proxy {
         if whole.is_unpacked {
             unpack(&mut head.headers);
         }
-        if let Some(usage) = whole.charged {
+        if let Some(Receipt { usage, .. }) = whole.charged {
             let cost = catalog::price(&facts, &usage).unwrap_or_default();
             charge(&mut head.headers, &usage, cost);
         }

@@ -18,7 +18,7 @@ use crate::call::{Call, Endpoint};
 use crate::count::{Demand, Method as Counted};
 use crate::relay::{Answered, Body, answered, join};
 use crate::settle::{Ending, Unsettled};
-use crate::units::{ModelName, Tokens, Usage};
+use crate::units::{ModelName, Receipt, Tokens};
 
 /// A websocket that a client wants.
 #[derive(Debug)]
@@ -175,7 +175,7 @@ impl Session {
             asked.keep(unanswered);
         }
         if let Some(socket) = state.socket.take() {
-            socket.settle(&Usage::NONE, Counted::Exact, ending);
+            socket.settle(&Receipt::default(), Counted::Exact, ending);
         }
     }
 
@@ -253,7 +253,7 @@ impl Session {
 
     /// Settles the oldest that is open by what its answer tells; by `ending` where that tells nothing.
     fn settle(&self, response: &RawValue, ending: Ending) {
-        let Answered { usage, ids } = answered(response.get().as_bytes());
+        let Answered { usage, served, ids } = answered(response.get().as_bytes());
         let mut state = self.state();
         let Some(asked) = state.next_answered() else { return };
         match (usage, ending) {
@@ -261,7 +261,7 @@ impl Session {
                 self.proxy.inner.counter.remember_answer(&ids, usage.total());
                 state.history = usage.total().count();
                 state.fresh = 0;
-                asked.settle(&usage, Counted::Exact, Ending::Reported);
+                asked.settle(&Receipt { usage, served }, Counted::Exact, Ending::Reported);
             }
             (None, Ending::Refused) => asked.refused(),
             (None, ending) => asked.keep(ending),

@@ -19,7 +19,7 @@ use crate::config::Plan;
 use crate::count::Prefix;
 use crate::limit::QuotaLevel;
 use crate::settle::Record;
-use crate::units::{AccountName, AppName, ModelName, Party, RequestId};
+use crate::units::{AccountName, AppName, ModelName, Party, RequestId, Served};
 use crate::upstream::ClientKey;
 
 /// A request on its way, from its arrival to its end.
@@ -74,6 +74,8 @@ impl Proxy {
             sent_model: "".into(),
             is_diverted: false,
             facts: self.inner.catalog.facts(""),
+            served: Served::default(),
+            endpoint: None,
             demand: ONE_REQUEST,
             arrived,
             queued: Duration::ZERO,

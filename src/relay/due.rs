@@ -2,7 +2,7 @@
 
 use crate::count::Method;
 use crate::settle::{Ending, Unsettled};
-use crate::units::{Tokens, Usage};
+use crate::units::{Receipt, Tokens};
 
 /// The request that an answer settles, once.
 #[derive(Debug)]
@@ -25,12 +25,12 @@ impl Due {
         }
     }
 
-    /// Replaces the estimate by `usage`, which is known by `method`.
-    pub(super) fn settle(self, usage: &Usage, method: Method, ending: Ending) {
+    /// Replaces the estimate by what `receipt` says, which is known by `method`.
+    pub(super) fn settle(self, receipt: &Receipt, method: Method, ending: Ending) {
         match self {
-            Self::Request(unsettled) => unsettled.settle(usage, method, ending),
+            Self::Request(unsettled) => unsettled.settle(receipt, method, ending),
             #[cfg(test)]
-            Self::Watched(watch) => watch.settle(Some((*usage, method)), ending),
+            Self::Watched(watch) => watch.settle(Some((receipt.usage, method)), ending),
         }
     }
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::catalog::Encoding;
 use crate::count::Counter;
-use crate::units::Tokens;
+use crate::units::{Served, Tokens};
 
 /// How many raw bytes are held before the texts are taken out of them.
 const RAW_LIMIT: usize = 1 << 20;
@@ -49,11 +49,11 @@ impl Heard {
         self.raw.is_empty() && self.texts.is_empty()
     }
 
-    /// Counts all output that was heard. May take as long as a megabyte of text takes to count:
-    /// not fit for an async thread.
-    pub(super) fn count(mut self, counter: &Counter, encoding: Encoding) -> Tokens {
+    /// Counts all output that was heard; returns it with what was told of how it was served. May take as long as a
+    /// megabyte of text takes to count: not fit for an async thread.
+    pub(super) fn count(mut self, counter: &Counter, encoding: Encoding) -> (Tokens, Served) {
         self.texts.read_events(&self.raw);
-        self.texts.count(counter, encoding)
+        (self.texts.count(counter, encoding), self.texts.served)
     }
 
     /// Takes the texts out of the events that are complete.
@@ -82,6 +82,7 @@ struct Texts {
     channels: BTreeMap<Channel, String>,
     held: usize,
     estimated: u64,
+    served: Served,
 }
 
 /// One text of an answer.
@@ -131,6 +132,7 @@ impl Texts {
 
     /// Reads an answer, or an event of one, of any endpoint.
     fn read(&mut self, answer: &Value) {
+        self.note_served(answer);
         for choice in elements(answer, "choices") {
             self.read_choice(choice);
         }
@@ -144,6 +146,17 @@ impl Texts {
         // What was heard in a sound.
         if answer.get("type").is_none() {
             self.add(Channel::ONLY, answer.get("text"));
+        }
+    }
+
+    /// Notes what an event tells of how the answer is served; of responses and messages within.
+    fn note_served(&mut self, event: &Value) {
+        for event in
+            [Some(event), event.get("response"), event.get("message")].into_iter().flatten()
+        {
+            let told = |name| event.get(name).and_then(Value::as_str);
+            self.served.note("model", told("model"));
+            self.served.note("service_tier", told("service_tier"));
         }
     }
 

@@ -2,13 +2,13 @@
 //!
 //! # What this module owns
 //!
-//! Two ways of looking: [`members`] visits the members of one object, and [`usage_member`] finds
-//! the one member that the relay is after by its bytes, so that megabytes before it (embeddings) or
+//! Two ways of looking: [`members`] visits the members of one object, and [`last_member`] finds
+//! a member that the relay is after by its bytes, so that megabytes before it (embeddings) or
 //! a hundred events a second (streams) are not parsed.
 //!
 //! # What this module does not do
 //!
-//! [`usage_member`] does not validate: it is exact for valid JSON and finds something or nothing in
+//! [`last_member`] does not validate: it is exact for valid JSON and finds something or nothing in
 //! other text. A key spelled with escapes (`"us\u0061ge"`) is not found by it.
 //!
 //! # Invariants
@@ -27,11 +27,17 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Finds the key that tells of usage, quotes included.
-pub(super) static USAGE_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
+pub(super) static USAGE_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(USAGE));
 
-static USAGE_KEY_FROM_END: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(KEY));
+static USAGE_KEY_FROM_END: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(USAGE));
+/// Finds the key that tells of the model.
+pub(super) static MODEL_KEY: LazyLock<FinderRev<'static>> =
+    LazyLock::new(|| FinderRev::new(b"\"model\""));
+/// Finds the key that tells of the service tier.
+pub(super) static TIER_KEY: LazyLock<FinderRev<'static>> =
+    LazyLock::new(|| FinderRev::new(b"\"service_tier\""));
 
-const KEY: &[u8] = b"\"usage\"";
+const USAGE: &[u8] = b"\"usage\"";
 
 /// Calls `visit` with every member of the object that `json` is, in order; a key that comes twice
 /// is visited twice.
@@ -91,18 +97,35 @@ impl Member {
     }
 }
 
+/// Tells whether some key `usage` in `json`, at any depth, has an object as its value: else there
+/// is no need to parse.
+pub(super) fn may_report_usage(json: &[u8]) -> bool {
+    USAGE_KEY
+        .find_iter(json)
+        .filter_map(|key| value_of_key(json, key, USAGE.len()))
+        .any(|value| json.get(value) == Some(&b'{'))
+}
+
 /// Finds the last member `usage` of the object that `json` is; of nested objects none counts.
 ///
-/// It searches from the end and tells the depth from how much is closed behind a place: cheap
-/// where the member stands near the end, as every known provider has it.
+/// Cheap where the member stands near the end, as every known provider has it.
 pub(super) fn usage_member(json: &[u8]) -> Option<Member> {
+    last_member(json, &USAGE_KEY_FROM_END, 0)
+}
+
+/// Finds the last member with this key of the object that `json` is, if it stands at `from` or behind; of
+/// nested objects none counts.
+///
+/// It searches from the end and tells the depth from how much is closed behind a place.
+pub(super) fn last_member(json: &[u8], key: &FinderRev<'_>, from: usize) -> Option<Member> {
     let mut search_end = json.len();
     let mut counted_from = json.len();
     let mut closed_behind = 0_i64;
+    let length = key.needle().len();
     loop {
-        let key = USAGE_KEY_FROM_END.rfind(json.get(..search_end)?)?;
+        let key = from + key.rfind(json.get(from..search_end)?)?;
         search_end = key;
-        let Some(value) = value_of_key(json, key) else { continue };
+        let Some(value) = value_of_key(json, key, length) else { continue };
         closed_behind += closed(json.get(key..counted_from)?);
         counted_from = key;
         if closed_behind == 1 {
@@ -111,16 +134,16 @@ pub(super) fn usage_member(json: &[u8]) -> Option<Member> {
     }
 }
 
-/// Returns where the value begins if the text `"usage"` at `key` is a key, not a string or the end
-/// of one.
+/// Returns where the value begins if the quoted text of `length` bytes at `key` is a key, not a string or
+/// the end of one.
 ///
 /// Inside a string every quote stands behind a backslash, so a quote without one opens a string
 /// here, and a string before a colon is a key.
-pub(super) fn value_of_key(json: &[u8], key: usize) -> Option<usize> {
+fn value_of_key(json: &[u8], key: usize, length: usize) -> Option<usize> {
     if json.get(..key)?.last() == Some(&b'\\') {
         return None;
     }
-    let behind = json.get(key + KEY.len()..)?.trim_ascii_start();
+    let behind = json.get(key + length..)?.trim_ascii_start();
     let [b':', value @ ..] = behind else { return None };
     Some(json.len() - value.trim_ascii_start().len())
 }

@@ -6,14 +6,14 @@ use tokio::runtime::Handle;
 use super::due::Due;
 use super::heard::{Heard, count_body};
 use super::sse::Reader;
-use super::usage::{Answered, answered, usage_of_body};
+use super::usage::{Answered, answered_body};
 use super::{Metering, Unpacking};
 use crate::call::{Product, StreamUsage};
 use crate::config::Disconnect;
 use crate::count::Method;
 use crate::packing::{UnpackError, Unpacker};
 use crate::settle::Ending;
-use crate::units::{Tokens, Usage};
+use crate::units::{Receipt, Served, Tokens, Usage};
 
 /// An answer under way, with the request that it settles.
 ///
@@ -170,10 +170,10 @@ impl Meter {
             return ReadWhole::unread(body);
         };
         if metering.unpacking == Unpacking::Needless
-            && let Some(usage) = metering.reported(&body)
+            && let Ok(receipt) = metering.reported(&body)
         {
-            self.due.settle(&usage, Method::Exact, Ending::Reported);
-            return ReadWhole { charged: Some(usage), ..ReadWhole::unread(body) };
+            self.due.settle(&receipt, Method::Exact, Ending::Reported);
+            return ReadWhole { charged: Some(receipt), ..ReadWhole::unread(body) };
         }
         let (due, packed) = (self.due, body.clone());
         let read = tokio::task::spawn_blocking(|| read_whole(due, metering, packed));
@@ -198,27 +198,31 @@ impl Meter {
         }
         let Some(usage) = reader.usage() else {
             let text = if heard.is_empty() { Text::None } else { Text::Heard(heard) };
-            Count { due: self.due, metering, text, ending }.settle_aside();
+            let served = Served::default();
+            Count { due: self.due, metering, text, served, ending }.settle_aside();
             return;
         };
         // What was reported at the last is the whole usage, if nothing was missing behind it.
         let is_whole = reader.is_final() || ending == Ending::Counted;
         metering.counter.remember_answer(reader.ids(), usage.total());
-        self.due.settle(&usage, Method::Exact, if is_whole { Ending::Reported } else { ending });
+        let receipt = Receipt { usage, served: reader.served() };
+        self.due.settle(&receipt, Method::Exact, if is_whole { Ending::Reported } else { ending });
     }
 }
 
 impl Metering {
-    /// Returns the usage that a whole answer tells; remembers what others may go on with.
-    fn reported(&self, body: &[u8]) -> Option<Usage> {
-        if !self.endpoint.is_gone_on_with() {
-            return usage_of_body(self.endpoint, body);
-        }
-        let Answered { usage, ids } = answered(body);
-        if let Some(usage) = &usage {
+    /// Returns what a whole answer tells of its cost; remembers what others may go on with.
+    ///
+    /// # Errors
+    ///
+    /// Returns as what it was served, where it does not tell what it used.
+    fn reported(&self, body: &[u8]) -> Result<Receipt, Served> {
+        let Answered { usage, served, ids } = answered_body(self.endpoint, body);
+        let Some(usage) = usage else { return Err(served) };
+        if !ids.is_empty() {
             self.counter.remember_answer(&ids, usage.total());
         }
-        usage
+        Ok(Receipt { usage, served })
     }
 }
 
@@ -230,7 +234,7 @@ pub(super) struct ReadWhole {
     /// Whether that was unpacked.
     pub(super) is_unpacked: bool,
     /// What the request was settled with.
-    pub(super) charged: Option<Usage>,
+    pub(super) charged: Option<Receipt>,
 }
 
 impl ReadWhole {
@@ -244,11 +248,11 @@ impl ReadWhole {
 fn read_passed(due: Due, metering: Metering, body: Bytes) {
     let told = metering.reported(&body);
     match (told, Handle::try_current()) {
-        (Some(usage), _) => due.settle(&usage, Method::Exact, Ending::Reported),
-        (None, Ok(runtime)) => {
+        (Ok(receipt), _) => due.settle(&receipt, Method::Exact, Ending::Reported),
+        (Err(_), Ok(runtime)) => {
             drop(runtime.spawn_blocking(|| read_whole(due, metering, body)));
         }
-        (None, Err(_)) => due.keep(Ending::Counted),
+        (Err(_), Err(_)) => due.keep(Ending::Counted),
     }
 }
 
@@ -267,12 +271,12 @@ fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
     let is_unpacked = matches!(metering.unpacking, Unpacking::Through(_));
     let data = if is_unpacked { plain.clone() } else { body };
     let reported = metering.reported(&plain);
-    let usage = match reported {
-        Some(usage) => {
-            due.settle(&usage, Method::Exact, Ending::Reported);
-            usage
+    let receipt = match reported {
+        Ok(receipt) => {
+            due.settle(&receipt, Method::Exact, Ending::Reported);
+            receipt
         }
-        None => {
+        Err(served) => {
             let text = match metering.endpoint.product() {
                 Product::Text => Text::Body(plain),
                 // Models that do not tell know no tokens, but for those of their input.
@@ -280,10 +284,10 @@ fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
                     Text::None
                 }
             };
-            Count { due, metering, text, ending: Ending::Counted }.settle()
+            Count { due, metering, text, served, ending: Ending::Counted }.settle()
         }
     };
-    ReadWhole { data, is_unpacked, charged: Some(usage) }
+    ReadWhole { data, is_unpacked, charged: Some(receipt) }
 }
 
 /// The most that a piece of a stream may unpack to.
@@ -297,6 +301,8 @@ struct Count {
     due: Due,
     metering: Metering,
     text: Text,
+    /// What is known of that already.
+    served: Served,
     ending: Ending,
 }
 
@@ -322,15 +328,16 @@ impl Count {
         }
     }
 
-    fn settle(self) -> Usage {
+    fn settle(self) -> Receipt {
         let Metering { counter, encoding, .. } = &self.metering;
-        let output = match self.text {
-            Text::None => Tokens::ZERO,
+        let (output, served) = match self.text {
+            Text::None => (Tokens::ZERO, self.served),
             Text::Heard(heard) => heard.count(counter, *encoding),
-            Text::Body(body) => count_body(&body, counter, *encoding),
+            Text::Body(body) => (count_body(&body, counter, *encoding), self.served),
         };
         let usage = Usage { input: self.due.input(), output, ..Usage::default() };
-        self.due.settle(&usage, Method::Approximate, self.ending);
-        usage
+        let receipt = Receipt { usage, served };
+        self.due.settle(&receipt, Method::Approximate, self.ending);
+        receipt
     }
 }

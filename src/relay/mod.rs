@@ -45,7 +45,7 @@ use self::live::Live;
 use self::meter::Meter;
 pub use self::pinning::{Owner, Pinner, Watched};
 pub use self::socket::join;
-pub use self::usage::{Answered, answered, usage_of_body};
+pub use self::usage::{Answered, answered, answered_body};
 pub use self::whole::{Read, Whole, read, whole};
 use crate::call::{Endpoint, StreamUsage};
 use crate::catalog::Encoding;

@@ -33,9 +33,9 @@ use self::boundary::Boundary;
 use self::event::{Edit, Event};
 use self::output::Output;
 use crate::call::StreamUsage;
-use crate::relay::json::USAGE_KEY;
+use crate::relay::json::{USAGE_KEY, may_report_usage};
 use crate::relay::usage::{EventKind, EventUsage, usage_of_event};
-use crate::units::Usage;
+use crate::units::{Served, Usage};
 
 /// The largest event that is looked at, in bytes.
 pub const MAX_EVENT: usize = 8 << 20;
@@ -75,6 +75,11 @@ impl Reader {
     /// is that of the output so far.
     pub fn usage(&self) -> Option<Usage> {
         self.seen.as_ref().map(|seen| seen.usage)
+    }
+
+    /// Returns as what the answer was served, as far as the events told that reported usage.
+    pub fn served(&self) -> Served {
+        self.seen.as_ref().map(|seen| seen.served.clone()).unwrap_or_default()
     }
 
     /// Returns the ids of the answer, which the event told that ended it.
@@ -188,7 +193,7 @@ impl Reader {
         let event = Event::new(event, self.at_start);
         let Some(data) = event.data() else { return Edit::Keep };
         let json = event.text(&data);
-        if event::may_report_usage(json)
+        if may_report_usage(json)
             && let Some(seen) = usage_of_event(json)
         {
             let seen = seen.after(self.seen.as_deref());

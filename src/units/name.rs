@@ -22,6 +22,8 @@ pub type AppName = Name<kind::App>;
 pub type KeyLabel = Name<kind::Key>;
 /// The name of a model, as the client wrote it.
 pub type ModelName = Name<kind::Model>;
+/// The name of a service tier, as the provider writes it.
+pub type TierName = Name<kind::Tier>;
 /// The name of an upstream: a provider as configured.
 pub type UpstreamName = Name<kind::Upstream>;
 /// The id which the proxy gives a request, in answers and in logs.
@@ -44,6 +46,9 @@ pub mod kind {
     /// Marks [`RequestId`](super::RequestId).
     #[derive(Debug)]
     pub enum Request {}
+    /// Marks [`TierName`](super::TierName).
+    #[derive(Debug)]
+    pub enum Tier {}
     /// Marks [`UpstreamName`](super::UpstreamName).
     #[derive(Debug)]
     pub enum Upstream {}

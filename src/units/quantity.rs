@@ -3,7 +3,6 @@
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
-use std::time::Duration;
 
 /// A number of tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,51 +132,5 @@ impl fmt::Display for PicoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micro = self.0.saturating_add(500_000) / 1_000_000;
         write!(f, "{}.{:06}", micro / 1_000_000, micro % 1_000_000)
-    }
-}
-
-/// What a response reports that it used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// All input tokens, cached ones included.
-    pub input: Tokens,
-    /// The part of `input` that came from the provider's prompt cache.
-    pub cached: Tokens,
-    /// All output tokens, hidden reasoning included.
-    pub output: Tokens,
-    /// The part of `output` that was reasoning.
-    pub reasoning: Tokens,
-    /// The part of `input` that was written into the provider's prompt cache.
-    pub cache_write: Tokens,
-    /// The part of `input` that was sound.
-    pub input_audio: Tokens,
-    /// The part of `input` that was images.
-    pub input_image: Tokens,
-    /// The part of `output` that was sound.
-    pub output_audio: Tokens,
-    /// The part of `output` that was images.
-    pub output_image: Tokens,
-    /// How much sound was heard, where that is what is paid.
-    pub heard: Duration,
-}
-
-impl Usage {
-    /// Nothing was used.
-    pub const NONE: Self = Self {
-        input: Tokens::ZERO,
-        cached: Tokens::ZERO,
-        output: Tokens::ZERO,
-        reasoning: Tokens::ZERO,
-        cache_write: Tokens::ZERO,
-        input_audio: Tokens::ZERO,
-        input_image: Tokens::ZERO,
-        output_audio: Tokens::ZERO,
-        output_image: Tokens::ZERO,
-        heard: Duration::ZERO,
-    };
-
-    /// Returns input and output together.
-    pub fn total(&self) -> Tokens {
-        self.input + self.output
     }
 }

@@ -103,3 +103,18 @@ fn a_line_that_never_ends_is_not_held_for_ever() {
         assert!(heard.raw.len() <= RAW_LIMIT, "{} raw bytes", heard.raw.len());
     }
 }
+
+#[test]
+fn a_stream_that_is_cut_has_told_as_what_it_is_served() {
+    let chat =
+        r#"{"model":"m","service_tier":"flex","choices":[{"index":0,"delta":{"content":"a"}}]}"#;
+    let response = r#"{"type":"response.created","response":{"model":"m","service_tier":"flex"}}"#;
+    for event in [chat, response] {
+        let mut texts = Texts::default();
+        texts.read_events(format!("data: {event}\n\n").as_bytes());
+        let told = |name: Option<&str>| name.map(str::to_owned);
+        let model = told(texts.served.model.as_ref().map(|model| model.as_str()));
+        let tier = told(texts.served.tier.as_ref().map(|tier| tier.as_str()));
+        assert_eq!((model.as_deref(), tier.as_deref()), (Some("m"), Some("flex")), "{event}");
+    }
+}

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
-use crate::relay::json::{USAGE_KEY, usage_member, value_of_key};
+use crate::relay::json::usage_member;
 
 /// What becomes of an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,13 +134,4 @@ struct Line {
     text: Range<usize>,
     /// Behind the line's end.
     end: usize,
-}
-
-/// Tells whether some key `usage` in `json`, at any depth, has an object as its value: else there
-/// is no need to parse.
-pub(super) fn may_report_usage(json: &[u8]) -> bool {
-    USAGE_KEY
-        .find_iter(json)
-        .filter_map(|key| value_of_key(json, key))
-        .any(|value| json.get(value) == Some(&b'{'))
 }
