@@ -68,7 +68,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Effects,    module: "ledger",    may_import: &["limit"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "upstream",  may_import: &["units", "count", "limit", "config"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "admit",     may_import: &["units", "count", "limit", "config", "line", "upstream"], must_not_say: NO_PRINT },
-    Rule { layer: Effects,    module: "settle",    may_import: &["units", "catalog", "count", "limit", "upstream", "admit", "telemetry"], must_not_say: NO_PRINT },
+    Rule { layer: Effects,    module: "settle",    may_import: &["units", "catalog", "call", "count", "limit", "upstream", "admit", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "relay",     may_import: &["units", "catalog", "call", "packing", "count", "config", "ledger", "upstream", "settle"], must_not_say: NO_PRINT },
     Rule { layer: Spine,      module: "proxy",     may_import: &["units", "clock", "catalog", "packing", "call", "count", "limit", "config", "auth", "line", "ledger", "upstream", "admit", "settle", "relay", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "admin",     may_import: &["units", "limit", "admit", "telemetry"], must_not_say: NO_PRINT },
