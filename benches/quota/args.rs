@@ -6,7 +6,7 @@ use crate::play::scenario::Scenario;
 use crate::play::scenarios::Size;
 use crate::sockets::Extent;
 
-/// The seeds by which figures were tuned.
+/// The seeds by which figures were tuned; more of them where `--seeds` asks for more.
 const SEEN: [u64; 5] = [1, 2, 3, 4, 5];
 /// The seeds that were not looked at while tuning.
 const UNSEEN: [u64; 5] = [101, 102, 103, 104, 105];
@@ -100,12 +100,12 @@ impl Args {
         Size { windows, ..Size::USUAL }
     }
 
-    /// Returns the seeds: the given number of those for tuning, or all ten.
+    /// Returns the seeds: the given number of those for tuning, at most a hundred, or all ten.
     pub(crate) fn seeds(&self) -> Vec<u64> {
         let most = self.seeds.unwrap_or(usize::MAX);
         match (self.unseen, self.seeds) {
             (true, _) => UNSEEN.into_iter().take(most).collect(),
-            (false, Some(_)) => SEEN.into_iter().take(most).collect(),
+            (false, Some(_)) => (SEEN[0]..UNSEEN[0]).take(most).collect(),
             (false, None) => SEEN.into_iter().chain(UNSEEN).collect(),
         }
     }

@@ -52,6 +52,8 @@ pub(super) struct Due {
     pub(super) all: u64,
     /// What those under way will have been charged at least.
     pub(super) least: u64,
+    /// What they are expected to have been charged.
+    pub(super) mean: u64,
 }
 
 /// What several requests are charged.
@@ -153,10 +155,10 @@ impl UnderWay {
                 let others = others.iter().map(|(group, aged)| group.due(aged, within));
                 let others = others.fold(Sum::default(), |sum, group| sum.plus(&group));
                 let all = others.plus(&one.0.due(&one.1, within));
-                let least = whole(others.least);
+                let (least, mean) = (whole(others.least), whole(others.mean));
                 let others = whole(others.mean + others.deviation()).min(self.most);
                 let all = whole(all.mean + all.deviation()).min(self.most.saturating_add(own));
-                Due { until, others, all: all.max(others), least }
+                Due { until, others, all: all.max(others), least, mean: mean.min(others) }
             });
             // All has ended: nothing more falls due.
             last = (within >= course.end()).then_some(due);

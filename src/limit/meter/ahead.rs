@@ -114,7 +114,7 @@ impl Bucket {
             let refill = self.per_nano() * float(time);
             lowest = lowest.min(full + refill - float(wanted.due(due)));
             time = due.until;
-            full = full.min(cap - self.per_nano() * float(time) + float(due.least));
+            full = full.min(cap - self.per_nano() * float(time) + float(due.mean));
         }
         lowest
     }
