@@ -36,7 +36,7 @@ pub(super) struct Absent {
     /// How many such are under way.
     blind_open: u64,
     turn: Contact,
-    /// So much is little beside the quota.
+    /// So much fits the quota several times.
     little: u64,
 }
 
@@ -95,14 +95,16 @@ impl Absent {
         match (self.is_known(charging), known.told) {
             (true, 0) => usual,
             (true, _) => known.most,
+            (false, 1..) if known.most <= self.little => known.most,
             (false, _) => guess.max(usual).clamp(known.least, known.most),
         }
     }
 
-    /// Returns how many may be under way before it is known: where it is little, as many as were answered.
+    /// Returns how many may be under way before it is known: where it fits several times, twice as
+    /// many as were answered.
     pub(super) fn at_once(&self, charging: Charging) -> u64 {
         let known = self.of(charging);
-        if known.most <= self.little { u64::from(known.told).max(1) } else { 1 }
+        if known.most <= self.little { (2 * u64::from(known.told)).max(1) } else { 1 }
     }
 
     /// Returns whether it is known as well as it will be.
@@ -130,7 +132,7 @@ impl Absent {
         self.turn.allowance(first, now)
     }
 
-    /// Takes in what is little beside the quota.
+    /// Takes in what fits the quota several times.
     pub(super) fn measure(&mut self, little: u64) {
         self.little = little;
     }

@@ -12,7 +12,7 @@ use super::bank::{Bank, bit, lane_bit};
 use super::debit::{Bounded, Debit, Sent};
 use super::hint::Hint;
 use super::hypothesis::{Circumstances, Hypothesis};
-use super::lane::{FIRST_PART, Lane, Wait};
+use super::lane::{Lane, Wait};
 use super::meter::{Span, float};
 use super::moment::Moment;
 use super::offer::Offer;
@@ -66,7 +66,7 @@ impl Lane {
         if counted.surely.count == 0 || around.refused {
             return;
         }
-        self.absent.measure(self.least_token_limit().unwrap_or(0) / FIRST_PART);
+        self.absent.measure(self.least_token_limit().unwrap_or(0) / SEVERAL);
         if debit.absent.is_some()
             && let Some(used) = used(hint)
         {
@@ -144,6 +144,9 @@ impl Lane {
         })
     }
 }
+
+/// So many have to fit for more than one to go while it is not known what each is charged.
+const SEVERAL: u64 = 4;
 
 /// Returns what had been used, own charge and all, when a request came: it cannot have been charged more.
 fn used(hint: &Hint) -> Option<u64> {

@@ -51,11 +51,11 @@ fn what_stays_wide_holds_nobody_up_for_long() {
 }
 
 #[test]
-fn what_is_little_lets_as_many_go_as_were_answered() {
+fn what_fits_several_times_lets_twice_as_many_go_as_were_answered() {
     let mut absent = learned(&[told(0, 5_000); 3]);
     assert_eq!(absent.at_once(Charging::Refund), 1);
     absent.measure(5_000);
-    assert_eq!(absent.at_once(Charging::Refund), 3);
+    assert_eq!(absent.at_once(Charging::Refund), 6);
 }
 
 #[test]
