@@ -5,6 +5,7 @@ use std::time::Duration;
 use sluicegate::limit::LaneSettings;
 use sluicegate::simulate::engine::{Charging, Counting, Limits};
 
+use super::modes::unenforced;
 use super::{Account, Flow, Scenario, Size, at_most, single, usual, words};
 
 pub(super) fn scenarios(size: Size) -> Vec<Scenario> {
@@ -108,7 +109,9 @@ fn long_streams(size: Size) -> Vec<Scenario> {
             per_token: Duration::from_millis(50),
             ..Flow::chats("app", size.requests(size.tokens, 1_267.0))
         };
-        Scenario { judged: at_most(1.03, 1.0), ..scenario.with_flows(vec![long]) }
+        Scenario { judged: at_most(1.02, 1.0), ..scenario.with_flows(vec![long]) }
     };
-    vec![cell(Counting::Bucket)]
+    let enforced = vec![cell(Counting::Bucket)];
+    let unenforced = unenforced(enforced.clone());
+    [enforced, unenforced].concat()
 }
