@@ -143,7 +143,8 @@ mod tests {
 
     /// `amount` falls due between `from` and `to` seconds from now; one more asks for nothing.
     fn due(amount: u64, from: u64, to: u64) -> Dues {
-        let all = Due { until: to * SECOND, others: amount, all: amount, least: amount };
+        let all =
+            Due { until: to * SECOND, others: amount, all: amount, least: amount, mean: amount };
         let mut dues = [all; _];
         dues[0] = Due::default();
         dues[1] = Due { until: from * SECOND, ..Due::default() };
@@ -179,6 +180,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_expected_to_fall_due_earlier_leaves_room_to_refill() {
+        let full = used(Counting::Bucket, 0);
+        let mut dues = due(900, 30, 60);
+        dues.iter_mut().skip(1).for_each(|due| due.least = 0);
+        let with_mean = |mean: u64| {
+            let mut dues = dues;
+            dues[1] = Due { until: 30 * SECOND, others: mean, all: mean, least: 0, mean };
+            wait(&full, 0, &dues)
+        };
+        assert_eq!(with_mean(300), Some(0), "300 of 900 early, for which 300 come back");
+        assert_eq!(with_mean(299), None, "it would be full, and 601 fall due");
+    }
+
+    #[test]
     fn what_falls_due_behind_the_window_finds_another_one() {
         let sliding = used(Counting::Sliding, 500);
         assert_eq!(wait(&sliding, 50, &due(50, 30, 40)), Some(0));
@@ -199,7 +214,7 @@ mod tests {
     fn at_the_beginning_of_time_nothing_is_gone() {
         for counting in [Counting::Sliding, Counting::Fixed] {
             let meter = Meter::new(counting, 600, MINUTE, Moment(0));
-            let dues = [Due { until: 0, others: 600, all: 600, least: 600 }; _];
+            let dues = [Due { until: 0, others: 600, all: 600, least: 600, mean: 600 }; _];
             let wanted = Wanted { now: 1, output: 0, spare: 0 };
             assert_eq!(meter.when_due(&wanted, &dues, Moment(0), 0), NEVER, "{counting:?}");
         }
