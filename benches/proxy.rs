@@ -17,6 +17,8 @@ use tokio::runtime::Runtime;
 
 #[path = "proxy/bare.rs"]
 mod bare;
+#[path = "proxy/crowd.rs"]
+mod crowd;
 #[path = "proxy/load.rs"]
 mod load;
 #[path = "proxy/process.rs"]
@@ -63,6 +65,12 @@ async fn compare() -> ExitCode {
             for target in &targets {
                 report.measured(work, target.name(), measure(target, work).await);
             }
+        }
+    }
+    // New processes: what earlier streams left would be used again.
+    for target in &process::targets(&upstream) {
+        if let Some(bytes) = crowd::growth(target).await {
+            report.held(target.name(), bytes);
         }
     }
     print!("{report}");

@@ -122,7 +122,7 @@ fn bodies(work: Work, count: usize) -> Arc<Vec<Bytes>> {
     })
 }
 
-async fn connect(address: &str) -> SendRequest<Full<Bytes>> {
+pub(super) async fn connect(address: &str) -> SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(address).await.expect("the target listens");
     stream.set_nodelay(true).expect("a TCP socket");
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a handshake");

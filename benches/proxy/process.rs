@@ -40,6 +40,11 @@ impl Target {
     pub(crate) fn cpu(&self) -> Duration {
         self.process.as_ref().map(Process::cpu).unwrap_or_default()
     }
+
+    /// Returns what its processes hold in memory; `None` if nothing stands in between.
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+        self.process.as_ref().map(Process::resident_bytes)
+    }
 }
 
 /// Starts the provider.
@@ -198,18 +203,30 @@ impl Process {
 
     /// Returns the CPU time that it and its children have used.
     fn cpu(&self) -> Duration {
+        let ticks: u64 = self.family().iter().map(|stat| stat.ticks).sum();
+        // The kernel counts in hundredths of a second, whatever its timer does (proc(5)).
+        Duration::from_millis(10 * ticks)
+    }
+
+    /// Returns what it and its children hold in memory.
+    fn resident_bytes(&self) -> u64 {
+        self.family().iter().map(Stat::resident_bytes).sum()
+    }
+
+    /// Returns what the kernel says of it and its children.
+    fn family(&self) -> Vec<Stat> {
         let own = self.child.id();
         let all = fs::read_dir("/proc").expect("a /proc folder").filter_map(|entry| {
             let text = fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
-            let stat = Stat::parse(&text)?;
-            (stat.id == own || stat.parent == own).then_some(stat.ticks)
+            Stat::parse(&text).filter(|stat| stat.id == own || stat.parent == own)
         });
-        // The kernel counts in hundredths of a second, whatever its timer does (proc(5)).
-        Duration::from_millis(10 * all.sum::<u64>())
+        all.collect()
     }
+}
 
+impl Stat {
     fn resident_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id));
         let status = status.expect("the status of a running process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes =

@@ -20,6 +20,19 @@ pub(crate) fn streamed() -> Bytes {
     request(&[sentence_of(140, &mut Dice(2))], true)
 }
 
+/// Returns a request for a stream that has one event and stays open.
+pub(crate) fn held() -> Bytes {
+    json!({
+        "model": "gpt-4o-mini", "stream": true, "max_tokens": 64, "user": HELD,
+        "messages": [{ "role": "user", "content": sentence_of(140, &mut Dice(3)) }],
+    })
+    .to_string()
+    .into()
+}
+
+/// Tells the provider that a stream is to stay open.
+pub(crate) const HELD: &str = "held-open";
+
 /// Returns a conversation of about 100 KB in 25 messages, another one for each `seed`.
 pub(crate) fn large(seed: u64) -> Bytes {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);

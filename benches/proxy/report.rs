@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::crowd::STREAMS;
 use super::load::Work;
 use super::process::Start;
 
@@ -39,6 +40,8 @@ pub(crate) struct Report {
     starts: Vec<Start>,
     targets: Vec<&'static str>,
     samples: BTreeMap<Row, Vec<Sample>>,
+    /// Bytes of memory for each open stream.
+    held: BTreeMap<&'static str, usize>,
 }
 
 /// Aims of CPU per request or event, as ratios to the bare proxy, and of single figures.
@@ -46,6 +49,8 @@ const AIMS: [(Work, f64); 3] = [(Work::Small, 1.4), (Work::LargeSeen, 2.0), (Wor
 const MOST_MICROS_UNSEEN: f64 = 7_000.0;
 const MOST_MILLIS_TO_FIRST_ANSWER: f64 = 100.0;
 const MOST_MEGABYTES_IDLE: f64 = 20.0;
+const MOST_BYTES_HELD: f64 = 65_536.0;
+const MOST_HELD_TO_BARE: f64 = 1.5;
 
 const BARE: &str = "bare hyper proxy";
 const OURS: &str = "sluicegate";
@@ -60,6 +65,10 @@ impl Report {
             self.targets.push(target);
         }
         self.samples.entry((work, target)).or_default().push(sample);
+    }
+
+    pub(crate) fn held(&mut self, target: &'static str, bytes: usize) {
+        self.held.insert(target, bytes);
     }
 
     /// Returns the aims that were missed, in words.
@@ -83,7 +92,14 @@ impl Report {
             " ms",
         );
         hold("resident when idle", self.idle_megabytes(), MOST_MEGABYTES_IDLE, " MB");
+        let (ours, bare) = (self.bytes_held(OURS), self.bytes_held(BARE));
+        hold("memory of an open stream", ours, MOST_BYTES_HELD, " bytes");
+        hold("memory of an open stream to the bare proxy's", ours / bare, MOST_HELD_TO_BARE, "");
         missed
+    }
+
+    fn bytes_held(&self, target: &str) -> f64 {
+        self.held.get(target).map_or(f64::NAN, |bytes| count(*bytes))
     }
 
     fn middle(&self, work: Work, target: &'static str, of: impl Fn(&Sample) -> f64) -> f64 {
@@ -133,6 +149,10 @@ impl fmt::Display for Report {
             let half = self.middle(Work::Streams, target, |sample| sample.held_micros(0.5));
             let most = self.middle(Work::Streams, target, |sample| sample.held_micros(0.99));
             writeln!(f, "| {target} | {half:.0} | {most:.0} |")?;
+        }
+        writeln!(f, "\n| {STREAMS} open streams | bytes of memory each |\n|---|---|")?;
+        for (target, bytes) in &self.held {
+            writeln!(f, "| {target} | {bytes} |")?;
         }
         writeln!(f, "\nFirst answer {:.1} ms after the start.", self.first_millis())?;
         writeln!(f, "{:.1} MB resident when idle, before the first count.", self.idle_megabytes())

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -16,6 +16,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+
+use super::prompts;
 
 /// Events of one stream, and the time between two of them.
 pub(crate) const EVENTS: usize = 200;
@@ -59,7 +61,7 @@ async fn answer(
     let response = if says("\"stream\":true") {
         response
             .header("content-type", "text/event-stream")
-            .body(events(says("\"include_usage\":true")))
+            .body(events(says("\"include_usage\":true"), says(prompts::HELD)))
     } else {
         response
             .header("content-type", "application/json")
@@ -75,8 +77,12 @@ struct Ahead {
     usage: bool,
 }
 
-/// Returns a paced stream of [`EVENTS`] events and its end.
-fn events(usage: bool) -> UnsyncBoxBody<Bytes, Infallible> {
+/// Returns a paced stream of [`EVENTS`] events and its end; one that is `held` has one event and no end.
+fn events(usage: bool, held: bool) -> UnsyncBoxBody<Bytes, Infallible> {
+    if held {
+        let first = stream::once(async move { Ok(Frame::data(Bytes::from(event(usage)))) });
+        return StreamBody::new(first.chain(stream::pending())).boxed_unsync();
+    }
     static STREAMS: AtomicU32 = AtomicU32::new(0);
     // Streams that begin together do not send together: what queues behind others is not the
     // time that an event is held.

@@ -34,4 +34,5 @@ mod wire_bytes;
 mod wire_h2;
 mod wire_http;
 mod wire_large;
+mod wire_memory;
 mod wire_packed;

@@ -69,14 +69,13 @@ impl Program {
         self.listen.parse().expect("an address")
     }
 
-    /// Returns a figure of the system's about the program, such as `VmHWM`, the most memory that it had
-    /// so far, in kB.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns a figure of the system's about the program, in kB.
     pub(crate) fn kilobytes(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("the system tells");
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let number = line.expect(name).split_ascii_whitespace().next().expect("a number");
-        number.parse().expect("a number")
+        kilobytes(self.id(), name)
     }
 
     fn terminate(&self) {
@@ -91,6 +90,15 @@ impl Drop for Program {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Returns a figure of the system's about a process, such as `VmHWM`, the most memory that it had so far, in
+/// kB.
+pub(crate) fn kilobytes(id: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the system tells");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let number = line.expect(name).split_ascii_whitespace().next().expect("a number");
+    number.parse().expect("a number")
 }
 
 fn rest(mut stream: TcpStream) -> String {
