@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::exit::{CliError, Exit};
 use super::serve::Stop;
-use crate::simulate::{Args, Provider};
+use crate::simulate::{Args, Dialect, Provider};
 
 /// Runs a simulated provider until the process is told to stop.
 pub(super) async fn run(args: &Args) -> Result<Exit, CliError> {
     let config = args.config()?;
     let mut stop = Stop::listen().map_err(CliError::Signals)?;
-    let address = config.listen;
+    let (address, dialect) = (config.listen, config.dialect);
     let keys = config.rules.organisations.iter().flat_map(|owner| &owner.keys);
     // The keys of a simulated provider are no secrets.
     let key = keys.map(|key| key.secret.to_string()).next().unwrap_or_default();
@@ -21,7 +21,12 @@ pub(super) async fn run(args: &Args) -> Result<Exit, CliError> {
     })?;
     let at = provider.addr();
     eprintln!("simulated provider listening on http://{at}");
-    eprintln!("  OPENAI_BASE_URL=http://{at}/v1 OPENAI_API_KEY={key}");
+    match dialect {
+        Dialect::Anthropic => {
+            eprintln!("  ANTHROPIC_BASE_URL=http://{at} ANTHROPIC_API_KEY={key}");
+        }
+        Dialect::OpenAi => eprintln!("  OPENAI_BASE_URL=http://{at}/v1 OPENAI_API_KEY={key}"),
+    }
     eprintln!("  statistics: http://{at}/sim/stats");
     stop.told().await;
     // Those who still wait for an answer have a moment to get it; then it is too late, and no

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::config::Config;
+use super::dialect::Dialect;
 use super::raw::{BadSetting, Raw, RawKey, RawOrganisation, Switch, Time, USUAL_KEY};
 use super::raw_limits::{
     RawCharging, RawCounting, RawEstimator, RawLimits, RawRefundAt, RawRefusals, RawSlices,
 };
 
-/// Simulates a provider: OpenAI's wire, with real limits, headers and errors.
+/// Simulates a provider: OpenAI's wire or another's, with real limits, headers and errors.
 ///
 /// Flags win over the file; limits given as flags hold for every organisation that has none of its
 /// own in the file.
@@ -21,6 +22,9 @@ pub struct Args {
     /// Where to listen [default: 127.0.0.1:8490].
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Whose paths, headers, errors and habits [default: openai].
+    #[arg(long, value_enum)]
+    dialect: Option<Dialect>,
     /// A TOML file with organisations, limits, latency, output and faults.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -30,13 +34,13 @@ pub struct Args {
     /// A key whose requests wait inside the simulator and are never refused.
     #[arg(long, value_name = "KEY")]
     oracle_key: Option<String>,
-    /// The only models there are; may be repeated, `*` stands for any text [default: OpenAI's].
+    /// The only models there are; may be repeated, `*` stands for any text [default: the vendor's].
     #[arg(long = "model", value_name = "NAME")]
     models: Vec<String>,
     /// Whether limits are enforced, or only counted and shown [default: on].
     #[arg(long, value_enum)]
     enforce: Option<Switch>,
-    /// Sends no x-ratelimit headers.
+    /// Tells nothing of quotas by headers.
     #[arg(long)]
     no_headers: bool,
     /// Seeds lengths, texts, faults and the traffic of others.
@@ -188,6 +192,7 @@ impl Args {
         raw.clone().check()?;
         set(&mut raw.listen, self.listen.as_ref());
         raw.listen.get_or_insert(USUAL_ADDR);
+        set(&mut raw.dialect, self.dialect.as_ref());
         raw.organisations.extend(self.organisations.iter().cloned());
         set(&mut raw.oracle_key, self.oracle_key.as_ref());
         set(&mut raw.enforce, self.enforce.as_ref());

@@ -171,7 +171,7 @@ fn answer_line(
         }
         Err(error) => {
             edit(shared, id, |batch| batch.failed += 1);
-            (error.status.as_u16(), error.body())
+            (error.status.as_u16(), error.envelope())
         }
     };
     let number = shared.arrival();

@@ -44,17 +44,27 @@ impl PromptCache {
     /// them all.
     pub(super) fn read(&self, organisation: &str, fronts: &[Front], now: Instant) -> u64 {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut longest = 0;
-        for front in fronts.iter().filter(|front| front.tokens >= SHORTEST) {
-            let mut hasher = DefaultHasher::new();
-            (organisation, front.digest).hash(&mut hasher);
-            let last = used.put(hasher.finish(), now);
-            let is_kept = |last: Instant| now.saturating_duration_since(last) < KEPT;
-            if last.is_some_and(is_kept) {
-                longest = longest.max(front.tokens / STEP * STEP);
-            }
-        }
-        longest
+        let read = |front: &Front| {
+            let last = used.put(place(organisation, front), now);
+            last.is_some_and(|last| is_kept(last, now)).then_some(front.tokens)
+        };
+        fronts.iter().filter(long_enough).filter_map(read).max().unwrap_or(0)
+    }
+
+    /// Returns how many tokens of a prompt with `fronts` are cached for `organisation`.
+    pub(super) fn known(&self, organisation: &str, fronts: &[Front], now: Instant) -> u64 {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |front: &&Front| {
+            let last = used.peek(&place(organisation, front));
+            last.is_some_and(|last| is_kept(*last, now))
+        };
+        let known = fronts.iter().filter(long_enough).filter(known);
+        known.map(|front| front.tokens).max().unwrap_or(0)
+    }
+
+    /// Returns how many tokens of a prompt with `fronts` are cached from then on.
+    pub(super) fn kept_of(fronts: &[Front]) -> u64 {
+        fronts.iter().filter(long_enough).map(|front| front.tokens).max().unwrap_or(0)
     }
 
     /// Forgets everything.
@@ -69,6 +79,25 @@ const STEP: u64 = 128;
 /// How long a front is kept after its last use.
 const KEPT: Duration = Duration::from_secs(300);
 
+/// Returns the whole steps of so many tokens, in which OpenAI tells what was cached.
+pub(super) const fn in_steps(tokens: u64) -> u64 {
+    tokens / STEP * STEP
+}
+
+fn place(organisation: &str, front: &Front) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (organisation, front.digest).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn is_kept(last: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(last) < KEPT
+}
+
+fn long_enough(front: &&Front) -> bool {
+    front.tokens >= SHORTEST
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,8 +110,10 @@ mod tests {
     fn the_longest_front_that_was_sent_before_is_cached() {
         let (cache, now) = (PromptCache::new(), Instant::now());
         assert_eq!(cache.read("a", &fronts(&[900, 1_500, 2_000]), now), 0);
-        assert_eq!(cache.read("a", &fronts(&[900, 1_500, 2_100]), now), 1_408);
-        assert_eq!(cache.read("a", &fronts(&[900, 1_500, 2_100]), now), 2_048);
+        assert_eq!(cache.read("a", &fronts(&[900, 1_500, 2_100]), now), 1_500);
+        assert_eq!(cache.known("a", &fronts(&[900, 1_500, 2_100]), now), 2_100);
+        assert_eq!(cache.read("a", &fronts(&[900, 1_500, 2_100]), now), 2_100);
+        assert_eq!((in_steps(1_500), in_steps(127)), (1_408, 0));
         assert_eq!(cache.read("a", &fronts(&[900]), now), 0, "it is too short");
         assert_eq!(cache.read("b", &fronts(&[900, 1_500]), now), 0, "it is another's");
     }
@@ -92,8 +123,8 @@ mod tests {
         let (cache, now) = (PromptCache::new(), Instant::now());
         let second = Duration::from_secs(1);
         assert_eq!(cache.read("a", &fronts(&[1_500]), now), 0);
-        assert_eq!(cache.read("a", &fronts(&[1_500]), now + KEPT - second), 1_408);
-        assert_eq!(cache.read("a", &fronts(&[1_500]), now + 2 * KEPT - 2 * second), 1_408);
+        assert_eq!(cache.read("a", &fronts(&[1_500]), now + KEPT - second), 1_500);
+        assert_eq!(cache.read("a", &fronts(&[1_500]), now + 2 * KEPT - 2 * second), 1_500);
         assert_eq!(cache.read("a", &fronts(&[1_500]), now + 4 * KEPT), 0);
         cache.clear();
         assert_eq!(cache.read("a", &fronts(&[1_500]), now + 4 * KEPT), 0);

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::dialect::Dialect;
 use super::engine::{Key, LimitRule, Limits, Organisation, Rules};
 
 /// Everything that can be set of a simulated provider.
@@ -10,6 +11,8 @@ use super::engine::{Key, LimitRule, Limits, Organisation, Rules};
 pub struct Config {
     /// Where it listens; port 0: any free port.
     pub listen: SocketAddr,
+    /// Whose words it speaks.
+    pub dialect: Dialect,
     /// Who may ask, and for how much. `rules.epoch` is set when the provider starts.
     pub rules: Rules,
     /// How long answers are.
@@ -18,7 +21,7 @@ pub struct Config {
     pub latency: Latency,
     /// What goes wrong.
     pub faults: Faults,
-    /// Whether answers carry `x-ratelimit-*`.
+    /// Whether answers tell what is left of quotas.
     pub headers: RateHeaders,
     /// Seeds lengths, texts, faults and the traffic of others.
     pub seed: u64,
@@ -59,7 +62,7 @@ pub struct Faults {
     pub cut: f64,
 }
 
-/// Whether answers carry `x-ratelimit-*`.
+/// Whether answers tell what is left of quotas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RateHeaders {
     /// They do.
@@ -90,6 +93,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            dialect: Dialect::default(),
             rules: Rules::default(),
             outputs: Outputs { mean: 150.0, sigma: 0.6 },
             latency: Latency {

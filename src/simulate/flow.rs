@@ -19,7 +19,7 @@ use super::objects;
 use super::plan::{Fault, Plan};
 use super::shared::{Admitted, Shared};
 use super::talk::{Body, Talk, broken, share_of, whole};
-use super::wire::{self, Ask, Draft, Endpoint, WireError, add, add_rate_limits};
+use super::wire::{self, Ask, Draft, Endpoint, Identity, Told, WireError, add_rate_limits};
 
 /// Answers a request of `key` for `endpoint`.
 ///
@@ -42,11 +42,14 @@ pub(super) async fn answer(
     if let Err(error) = objects::check(&files::lock(shared), &ask.body, &owner) {
         return Ok(refused(shared, &error, arrival));
     }
+    if endpoint == Endpoint::MessageTokens {
+        return Ok(counted(shared, &ask, arrival));
+    }
     let plan = shared.planner.plan(&ask, arrival);
     let created = shared.date();
     let draft = Draft::new(&ask, &plan.lengths, &shared.reader.counts, (arrival, created));
     let cost = Cost {
-        prompt: if endpoint.charges_prompt() { ask.prompt.tokens } else { 0 },
+        prompt: shared.charged(&ask, caller),
         characters: ask.prompt.characters,
         bound: ask.bound,
         generations: ask.generations,
@@ -61,25 +64,36 @@ pub(super) async fn answer(
                 files::lock(shared).objects.keep(owner, &object);
             }
             shared.remember(&ask, &draft);
-            let cached = shared.cache.read(&admitted.organisation, &ask.fronts, Instant::now());
-            write(shared, Ask { cached, ..ask }, draft, &plan, (admitted, arrival)).await
+            let ask = shared.cached(ask, &admitted.organisation);
+            write(shared, ask, draft, &plan, (admitted, arrival)).await
         }
         Err(refusal) => {
-            let error = WireError::refusal(refusal, key, &ask.model, shared.headers);
+            let error = WireError::refusal(refusal, key, &ask.model);
             Ok(refused(shared, &error, arrival))
         }
     }
 }
 
+/// Counts a prompt, which takes nothing of what limits messages.
+fn counted(shared: &Shared, ask: &Ask, arrival: u64) -> Response<Body> {
+    if !shared.has_model(&ask.model) {
+        return refused(shared, &WireError::no_model(&ask.model), arrival);
+    }
+    let mut response = json(StatusCode::OK, &wire::counted(ask));
+    add_identity(shared, response.headers_mut(), arrival);
+    response
+}
+
 /// Turns an error into an answer.
 pub(super) fn refused(shared: &Shared, error: &WireError, arrival: u64) -> Response<Body> {
-    let mut response = json(error.status, &error.body());
+    let Told { status, body } = error.told(shared.dialect, &id_of(arrival));
+    let mut response = json(status, &body);
     let headers = response.headers_mut();
     if shared.headers == RateHeaders::Shown {
-        add_rate_limits(headers, &error.shown);
+        add_rate_limits(headers, shared.dialect, &error.shown);
     }
-    error.add_retry_after(headers);
-    add_identity(headers, arrival, Duration::ZERO);
+    error.add_retry_after(shared.dialect, headers);
+    add_identity(shared, headers, arrival);
     response
 }
 
@@ -96,11 +110,14 @@ fn of_kind(kind: &'static str, bytes: Bytes) -> Response<Body> {
     response
 }
 
-/// Adds the headers every answer has.
-pub(super) fn add_identity(headers: &mut HeaderMap, arrival: u64, processing: Duration) {
-    add(headers, "x-request-id", &format!("req_{:016x}{arrival:08x}", wire::mix(arrival)));
-    add(headers, "openai-processing-ms", &processing.as_millis().to_string());
-    add(headers, "openai-version", "2020-10-01");
+/// Adds the headers of an answer that took no time and no quota.
+pub(super) fn add_identity(shared: &Shared, headers: &mut HeaderMap, arrival: u64) {
+    let (id, processing) = (id_of(arrival), Duration::ZERO);
+    Identity { id: &id, organisation: None, processing }.add_to(headers, shared.dialect);
+}
+
+fn id_of(arrival: u64) -> String {
+    format!("req_{:016x}{arrival:08x}", wire::mix(arrival))
 }
 
 /// Reads a body, away from the async threads where it is large.
@@ -133,18 +150,22 @@ async fn write(
     let dress = |mut response: Response<Body>| {
         let headers = response.headers_mut();
         if shared.headers == RateHeaders::Shown {
-            add_rate_limits(headers, &shown);
+            add_rate_limits(headers, shared.dialect, &shown);
         }
-        add(headers, "openai-organization", &organisation);
-        add_identity(headers, arrival, begin.elapsed());
+        let (id, processing) = (id_of(arrival), begin.elapsed());
+        let identity = Identity { id: &id, organisation: Some(&organisation), processing };
+        identity.add_to(headers, shared.dialect);
         response
+    };
+    let fail = |error: &WireError| {
+        let Told { status, body } = error.told(shared.dialect, &id_of(arrival));
+        dress(json(status, &body))
     };
     let cut = match plan.fault {
         Some(Fault::ServerError { overloaded }) => {
             sleep_until(begin + plan.pace.first).await;
             work.done(Outcome::Failed);
-            let error = WireError::server_error(overloaded);
-            return Ok(dress(json(error.status, &error.body())));
+            return Ok(fail(&WireError::server_error(overloaded)));
         }
         Some(Fault::Reset) => {
             work.done(Outcome::Failed);
@@ -166,7 +187,7 @@ async fn write(
         Ok(value) => value,
         Err(error) => {
             work.done(Outcome::Failed);
-            return Ok(dress(json(error.status, &error.body())));
+            return Ok(fail(&error));
         }
     };
     let (pieces, draft) = (draft.len(), Arc::new(draft));

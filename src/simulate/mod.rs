@@ -1,9 +1,9 @@
-//! The simulated provider: OpenAI's wire with real limits, for demos, tests and dry runs.
+//! The simulated provider: the wire of OpenAI and others with real limits, for demos, tests and dry runs.
 //!
 //! # What this module owns
 //!
 //! [`engine`], the provider as a state machine in simulated time; [`Provider`], the same behind
-//! sockets: chat completions, completions, responses, embeddings, moderations, images, sound and videos
+//! sockets: chat completions, messages, completions, responses, embeddings, moderations, images, sound and videos
 //! with JSON, forms and event streams, models, files, batches and what else lies at a provider, websockets of
 //! responses and realtime conversations, `GET /sim/stats` and `POST /sim/reset`;
 //! [`HeadStyle`], the heads of answers for those who play with the engine without sockets.
@@ -25,6 +25,7 @@ mod args;
 mod batches;
 mod cache;
 mod config;
+mod dialect;
 pub mod engine;
 mod files;
 mod flow;
@@ -45,6 +46,7 @@ mod wire;
 
 pub use self::args::{Args, SimulateError};
 pub use self::config::{Config, Faults, Latency, Outputs, RateHeaders};
+pub use self::dialect::Dialect;
 pub use self::head::{Head, HeadStyle};
 pub use self::provider::Provider;
 pub use self::raw::BadSetting;

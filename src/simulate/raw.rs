@@ -8,6 +8,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::config::{Config, Faults, Latency, Outputs, RateHeaders};
+use super::dialect::Dialect;
 use super::engine::{Enforcement, Key, KeyState, LimitRule, Limits, Organisation, Rules};
 use super::raw_limits::RawLimits;
 
@@ -16,6 +17,7 @@ use super::raw_limits::RawLimits;
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
     pub listen: Option<SocketAddr>,
+    pub dialect: Option<Dialect>,
     pub seed: Option<u64>,
     pub models: Option<Vec<String>>,
     pub oracle_key: Option<String>,
@@ -132,6 +134,7 @@ impl Raw {
     /// The first value that makes no sense.
     pub(super) fn check(self) -> Result<Config, BadSetting> {
         let defaults = Config::default();
+        let dialect = self.dialect.unwrap_or_default();
         let limits = self.limits.check("limits", &usual_limits())?;
         let organisations = organisations(&self.organisations, &limits, &self.limits)?;
         let rules = Rules {
@@ -141,13 +144,14 @@ impl Raw {
                 Some(Switch::Off) => Enforcement::Off,
                 _ => Enforcement::On,
             },
-            models: self
-                .models
-                .unwrap_or_else(|| USUAL_MODELS.iter().map(|name| (*name).to_owned()).collect()),
+            models: self.models.unwrap_or_else(|| {
+                dialect.usual_models().iter().map(|&name| name.into()).collect()
+            }),
             ..Rules::default()
         };
         Ok(Config {
             listen: self.listen.unwrap_or(defaults.listen),
+            dialect,
             rules,
             outputs: outputs(&self.output, defaults.outputs)?,
             latency: latency(&self.latency, defaults.latency)?,
@@ -203,21 +207,6 @@ fn organisations(
     }
     Ok(organisations)
 }
-
-/// The models that exist where nobody lists any: OpenAI's families (its models page, read
-/// 2026-11), so that a mistyped name is answered with 404 as there.
-const USUAL_MODELS: [&str; 10] = [
-    "gpt-*",
-    "chatgpt-*",
-    "codex-*",
-    "o1*",
-    "o3*",
-    "o4*",
-    "text-embedding-*",
-    "davinci-002",
-    "babbage-002",
-    "ft:*",
-];
 
 /// The key that works where no organisation is configured.
 pub(super) const USUAL_KEY: &str = "sk-sim-1";

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use super::dialect::Dialect;
 use super::engine::Caller;
 use super::files;
 use super::flow::{add_identity, answer, json as json_answer, refused};
@@ -52,11 +54,11 @@ pub(super) async fn serve(
     let caller = match shared.caller(&key) {
         Ok(caller) => caller,
         Err(refusal) => {
-            let error = WireError::refusal(refusal, &key, "", shared.headers);
+            let error = WireError::refusal(refusal, &key, "");
             return Ok(refused(&shared, &error, shared.arrival()));
         }
     };
-    let endpoint = Endpoint::at(path);
+    let endpoint = Endpoint::at(path).filter(|endpoint| shared.dialect.has(*endpoint));
     let takes_files = endpoint.is_none_or(Endpoint::takes_forms);
     let most = if takes_files { LARGEST_FILE } else { LARGEST_JSON };
     let bytes = match Limited::new(body, most).collect().await {
@@ -68,12 +70,7 @@ pub(super) async fn serve(
         Err(_) => return Err(io::ErrorKind::ConnectionAborted.into()),
     };
     if let Some(endpoint) = endpoint {
-        if head.method != Method::POST {
-            let message = "Not allowed to use this method on this path. Use POST.";
-            let error = WireError {
-                status: StatusCode::METHOD_NOT_ALLOWED,
-                ..WireError::bad_request(message, None)
-            };
+        if let Some(error) = unfit(endpoint, &head) {
             return Ok(refused(&shared, &error, shared.arrival()));
         }
         let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -82,8 +79,19 @@ pub(super) async fn serve(
     }
     let asked = Asked { method: &head.method, path, query: head.uri.query(), bytes };
     let mut response = other(&shared, &asked, &caller, &head.headers);
-    add_identity(response.headers_mut(), shared.arrival(), std::time::Duration::ZERO);
+    add_identity(&shared, response.headers_mut(), shared.arrival());
     Ok(response)
+}
+
+/// Returns what is wrong with the head of a request for `endpoint`, if anything is.
+fn unfit(endpoint: Endpoint, head: &Parts) -> Option<WireError> {
+    if head.method != Method::POST {
+        let message = "Not allowed to use this method on this path. Use POST.";
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        return Some(WireError { status, ..WireError::bad_request(message, None) });
+    }
+    let is_undated = endpoint.is_anthropics() && !head.headers.contains_key("anthropic-version");
+    is_undated.then(|| WireError::bad_request("anthropic-version: header is required", None))
 }
 
 /// The largest body of a request that generates something, in bytes.
@@ -123,27 +131,42 @@ fn other(
 
 fn models(shared: &Shared) -> Value {
     let mut names = shared.named_models();
-    let usual = USUAL_MODELS.iter().filter(|name| shared.has_model(name));
+    let usual = shared.dialect.listed_models().iter().filter(|name| shared.has_model(name));
     names.extend(usual.map(|name| (*name).to_owned()));
     names.sort_unstable();
     names.dedup();
-    let list: Vec<Value> = names.iter().map(|name| model_object(name)).collect();
-    json!({"object": "list", "data": list})
+    let list = names.iter().map(|name| model_object(shared.dialect, name));
+    let list: Vec<Value> = list.collect();
+    match shared.dialect {
+        Dialect::Anthropic => json!({
+            "data": list,
+            "has_more": false,
+            "first_id": names.first(),
+            "last_id": names.last(),
+        }),
+        _ => json!({"object": "list", "data": list}),
+    }
 }
 
 fn model(shared: &Shared, name: &str) -> Result<Response<Body>, WireError> {
     if shared.has_model(name) {
-        return Ok(json_answer(StatusCode::OK, &model_object(name)));
+        return Ok(json_answer(StatusCode::OK, &model_object(shared.dialect, name)));
     }
     Err(WireError::no_model(name))
 }
 
-fn model_object(name: &str) -> Value {
-    json!({"id": name, "object": "model", "created": 1_715_367_049, "owned_by": "system"})
+fn model_object(dialect: Dialect, name: &str) -> Value {
+    match dialect {
+        // <https://docs.claude.com/en/api/models-list>, read 2026-11-21.
+        Dialect::Anthropic => json!({
+            "type": "model",
+            "id": name,
+            "display_name": name,
+            "created_at": "2025-05-14T00:00:00Z",
+        }),
+        _ => json!({"id": name, "object": "model", "created": 1_715_367_049, "owned_by": "system"}),
+    }
 }
-
-/// Listed where they exist.
-const USUAL_MODELS: [&str; 4] = ["gpt-4o", "gpt-4o-mini", "gpt-4.1-mini", "text-embedding-3-small"];
 
 fn too_large(most: usize) -> WireError {
     WireError::bad_request(format!("The request body is larger than {most} bytes."), None)
@@ -155,6 +178,7 @@ fn key_of(headers: &HeaderMap) -> String {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
-    let api_key = || headers.get("api-key").and_then(|value| value.to_str().ok());
-    bearer.or_else(api_key).unwrap_or_default().to_owned()
+    let named = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let keys = [bearer, named("api-key"), named("x-api-key")];
+    keys.into_iter().flatten().next().unwrap_or_default().to_owned()
 }

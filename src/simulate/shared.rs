@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use crate::catalog::Catalog;
 use crate::clock::WallClock;
 
-use super::cache::PromptCache;
+use super::cache::{PromptCache, in_steps};
 use super::config::{Config, RateHeaders};
+use super::dialect::Dialect;
 use super::engine::{Admission, Caller, Cost, Engine, Outcome, Refusal, Shown, Stats, Ticket};
 use super::files::Files;
 use super::plan::Planner;
@@ -26,6 +27,7 @@ use super::wire::{Ask, Draft, Endpoint, Measure, Pace, Reader, TextCounts, WireE
 pub(super) struct Shared {
     pub planner: Planner,
     pub reader: Reader,
+    pub dialect: Dialect,
     pub headers: RateHeaders,
     pub files: Mutex<Files>,
     pub cache: PromptCache,
@@ -88,6 +90,7 @@ impl Shared {
         Self {
             planner: Planner { seed: config.seed, outputs, latency, faults },
             reader: Reader { catalog: Catalog::embedded(), counts: TextCounts::new() },
+            dialect: config.dialect,
             headers: config.headers,
             files: Mutex::new(Files::default()),
             cache: PromptCache::new(),
@@ -145,6 +148,29 @@ impl Shared {
                 Ok(self.work(admission))
             }
         }
+    }
+
+    /// Returns what limits count of a prompt: at Anthropic not what is cached
+    /// (<https://docs.claude.com/en/api/rate-limits>, read 2026-11-21).
+    pub(super) fn charged(&self, ask: &Ask, caller: &Caller) -> u64 {
+        match caller {
+            _ if !ask.endpoint.charges_prompt() => 0,
+            Caller::Organisation(name) if ask.endpoint.is_anthropics() => {
+                let cached = self.cache.known(name, &ask.fronts, Instant::now());
+                ask.prompt.tokens.saturating_sub(cached)
+            }
+            _ => ask.prompt.tokens,
+        }
+    }
+
+    /// Puts the prompt into the cache of `organisation`, and notes in `ask` what was there.
+    pub(super) fn cached(&self, ask: Ask, organisation: &str) -> Ask {
+        let cached = self.cache.read(organisation, &ask.fronts, Instant::now());
+        if !ask.endpoint.is_anthropics() {
+            return Ask { cached: in_steps(cached), ..ask };
+        }
+        let kept = PromptCache::kept_of(&ask.fronts);
+        Ask { cached, cache_written: kept.saturating_sub(cached), ..ask }
     }
 
     /// Returns what has happened.

@@ -116,7 +116,7 @@ async fn respond(
         Ok(admitted) => write(socket, speaker, admitted).await,
         Err(error) => {
             let status = error.status.as_u16();
-            let mut told = error.body();
+            let mut told = error.envelope();
             wire::put(&mut told, "type", "error");
             wire::put(&mut told, "status", status);
             say(socket, &told).await
@@ -168,7 +168,7 @@ async fn admit(shared: &Arc<Shared>, speaker: &Speaker, event: Value) -> Result<
             shared.remember(&ask, &draft);
             Ok(Going { ask, draft, pace: plan.pace, admitted })
         }
-        Err(refusal) => Err(WireError::refusal(refusal, &speaker.key, &ask.model, shared.headers)),
+        Err(refusal) => Err(WireError::refusal(refusal, &speaker.key, &ask.model)),
     }
 }
 

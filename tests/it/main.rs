@@ -14,6 +14,7 @@ mod house;
 mod identity;
 mod keep_alive;
 mod listing;
+mod messages;
 mod path;
 mod path_edge;
 mod path_process;

@@ -65,7 +65,7 @@ impl Provider {
         let inner = Inner {
             engine: RefCell::new(Engine::new(scenario.rules(seed))),
             diary: RefCell::new(Diary::new(requests)),
-            style: HeadStyle { quotas: scenario.headers },
+            style: HeadStyle { dialect: scenario.speaks, quotas: scenario.headers },
             begin: Instant::now(),
         };
         Self { inner: Rc::new(inner) }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sluicegate::config::Dialect;
+use sluicegate::config;
 use sluicegate::limit::LaneSettings;
-use sluicegate::simulate::RateHeaders;
 use sluicegate::simulate::engine::{
-    Charging, Enforcement, Estimator, Key, LimitRule, Limits, Organisation, RefundAt, Rules,
+    Enforcement, Estimator, Key, LimitRule, Limits, Organisation, RefundAt, Rules,
 };
+use sluicegate::simulate::{Dialect, RateHeaders};
 use sluicegate::units::Class;
 
 use super::dice::Dice;
@@ -23,6 +23,8 @@ pub(crate) struct Scenario {
     pub(crate) accounts: Vec<Account>,
     /// Who sends what.
     pub(crate) flows: Vec<Flow>,
+    /// In whose words the provider speaks.
+    pub(crate) speaks: Dialect,
     /// Whether answers show quotas.
     pub(crate) headers: RateHeaders,
     /// Whether limits are enforced.
@@ -188,11 +190,12 @@ impl Scenario {
         }
     }
 
-    /// Returns how the provider speaks of limits: where input and output are limited apart, as the one that does
-    /// so. Only its headers are read in that way; how it counts and charges nobody tells sluicegate.
-    pub(crate) fn dialect(&self) -> Dialect {
-        let is_apart = |account: &Account| account.limits.charging == Charging::Split;
-        if self.accounts.iter().any(is_apart) { Dialect::Anthropic } else { Dialect::OpenAi }
+    /// Returns how sluicegate reads what the provider says of limits.
+    pub(crate) fn dialect(&self) -> config::Dialect {
+        match self.speaks {
+            Dialect::OpenAi => config::Dialect::OpenAi,
+            Dialect::Anthropic => config::Dialect::Anthropic,
+        }
     }
 
     /// Returns the same with other traffic.

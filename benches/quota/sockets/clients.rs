@@ -87,6 +87,7 @@ fn provider_config(scenario: &Scenario, seed: u64) -> Config {
     let part = scenario.window().as_secs_f64() / 60.0;
     let faults = scenario.faults;
     Config {
+        dialect: scenario.speaks,
         rules: scenario.rules(seed),
         outputs: OUTPUTS,
         latency: Latency {

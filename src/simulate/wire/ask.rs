@@ -8,7 +8,7 @@ use crate::simulate::cache::Front;
 use super::endpoint::Endpoint;
 use super::error::WireError;
 use super::gauge::{Gauge, Measure, TextCounts, items};
-use super::{audio, embeddings, images};
+use super::{anthropic, audio, embeddings, images};
 
 /// What comes with a form beside its texts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub(in crate::simulate) struct Ask {
     pub fronts: Vec<Front>,
     /// How many tokens of the prompt came from the cache.
     pub cached: u64,
+    /// How many were put there, where that is told.
+    pub cache_written: u64,
     pub shape: Shape,
     /// The body itself, for what answers repeat.
     pub body: Value,
@@ -94,6 +96,7 @@ impl Reader {
             }
             Endpoint::Embeddings => measure_inputs(&mut gauge, &body)?,
             Endpoint::Moderations => measure_judged(&mut gauge, &body)?,
+            _ if endpoint.is_anthropics() => anthropic::measure(&mut gauge, &body)?,
             _ => measure_media(&mut gauge, endpoint, (&body, &attached))?,
         };
         let bound = bound(endpoint, &body, &facts)?;
@@ -114,6 +117,7 @@ impl Reader {
             prompt: gauge.measure(),
             fronts: gauge.fronts(),
             cached: 0,
+            cache_written: 0,
             shape,
             model,
             body,
@@ -319,6 +323,7 @@ fn bound(endpoint: Endpoint, body: &Value, facts: &ModelFacts) -> Result<Option<
         Endpoint::Chat => &["max_completion_tokens", "max_tokens"],
         Endpoint::Completions => &["max_tokens"],
         Endpoint::Responses => &["max_output_tokens"],
+        Endpoint::Messages => return anthropic::bound(body).map(Some),
         _ => &[],
     };
     for name in names {
@@ -373,16 +378,17 @@ fn generations(endpoint: Endpoint, body: &Value) -> Result<(u64, u64), WireError
 const MOST_CHOICES: u64 = 128;
 
 fn fits_window(ask: &Ask, facts: &ModelFacts) -> Result<(), WireError> {
-    let Some(window) = facts.context_window.map(|tokens| tokens.count()) else {
+    let window = facts.context_window.filter(|_| !ask.endpoint.generates_nothing());
+    let Some(window) = window.map(|tokens| tokens.count()) else {
         return Ok(());
     };
     let prompt = ask.prompt.tokens;
-    if ask.endpoint.generates_nothing() {
-        return Ok(());
-    }
-    let bound = if ask.endpoint == Endpoint::Completions { ask.bound.unwrap_or(0) } else { 0 };
+    let bound = ask.bound.filter(|_| ask.endpoint == Endpoint::Completions).unwrap_or(0);
     if prompt.saturating_add(bound) <= window {
         return Ok(());
+    }
+    if ask.endpoint == Endpoint::Messages {
+        return Err(anthropic::too_long(prompt, window));
     }
     Err(WireError::too_long(format!(
         "This model's maximum context length is {window} tokens. However, your messages resulted \

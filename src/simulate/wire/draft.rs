@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::catalog::Encoding;
 
+use super::anthropic;
 use super::ask::{Ask, Shape};
 use super::gauge::TextCounts;
 use super::tools;
@@ -23,6 +24,8 @@ pub(in crate::simulate) struct Draft {
     pub choices: Vec<Choice>,
     /// Tokens of generations that are not shown (`best_of`).
     pub hidden: u64,
+    /// What was thought before, where that is told.
+    pub thought: Option<Text>,
 }
 
 /// One choice of an answer.
@@ -73,17 +76,23 @@ impl Draft {
                 }
             }
         });
+        let choices: Vec<Choice> = choices.collect();
+        let hidden = lengths.iter().skip(shown).map(|(length, _)| length).sum();
+        let spoken = choices.iter().map(|choice| choice.text.tokens()).sum();
+        let thought = anthropic::thought(ask, spoken);
         Self {
             id: format!("{:016x}{:08x}", mix(seed ^ number), number),
             created,
-            choices: choices.collect(),
-            hidden: lengths.iter().skip(shown).map(|(length, _)| length).sum(),
+            choices,
+            hidden,
+            thought,
         }
     }
 
     /// Returns the output tokens of the whole answer.
     pub(in crate::simulate) fn tokens(&self) -> u64 {
-        self.choices.iter().map(|choice| choice.text.tokens()).sum::<u64>() + self.hidden
+        let thought = self.thought.as_ref().map_or(0, Text::tokens);
+        self.choices.iter().map(|choice| choice.text.tokens()).sum::<u64>() + self.hidden + thought
     }
 
     /// Returns the output tokens when `pieces` pieces of every choice are written.

@@ -17,6 +17,8 @@ pub(in crate::simulate) enum Endpoint {
     Transcriptions,
     Translations,
     Videos,
+    Messages,
+    MessageTokens,
 }
 
 impl Endpoint {
@@ -37,6 +39,8 @@ impl Endpoint {
             "/audio/transcriptions" => Some(Self::Transcriptions),
             "/audio/translations" => Some(Self::Translations),
             "/videos" => Some(Self::Videos),
+            "/messages" => Some(Self::Messages),
+            "/messages/count_tokens" => Some(Self::MessageTokens),
             _ => None,
         }
     }
@@ -66,12 +70,25 @@ impl Endpoint {
                 | Self::ImageGenerations
                 | Self::ImageEdits
                 | Self::Transcriptions
+                | Self::Messages
         )
     }
 
     /// Tells whether it generates nothing that has tokens.
     pub(super) const fn generates_nothing(self) -> bool {
-        matches!(self, Self::Embeddings | Self::Moderations | Self::InputTokens | Self::Videos)
+        matches!(
+            self,
+            Self::Embeddings
+                | Self::Moderations
+                | Self::InputTokens
+                | Self::Videos
+                | Self::MessageTokens
+        )
+    }
+
+    /// Tells whether it is one of Anthropic's.
+    pub(in crate::simulate) const fn is_anthropics(self) -> bool {
+        matches!(self, Self::Messages | Self::MessageTokens)
     }
 
     /// Tells whether its prompt is what is charged.

@@ -64,12 +64,14 @@ pub(in crate::simulate) struct Gauge<'a> {
     encoding: Encoding,
     measure: Measure,
     fronts: Vec<Front>,
+    /// Whether only what is marked is cached.
+    by_marks: bool,
 }
 
 impl<'a> Gauge<'a> {
     /// Creates a gauge for one prompt.
     pub(in crate::simulate) fn new(counts: &'a TextCounts, encoding: Encoding) -> Self {
-        Self { counts, encoding, measure: Measure::default(), fronts: Vec::new() }
+        Self { counts, encoding, measure: Measure::default(), fronts: Vec::new(), by_marks: false }
     }
 
     /// Returns what was measured.
@@ -87,6 +89,18 @@ impl<'a> Gauge<'a> {
         self.measure.tokens += self.counts.count(text, self.encoding);
         self.measure.characters += text.chars().count() as u64;
         self.digest(text.as_bytes());
+        if !self.by_marks {
+            self.mark();
+        }
+    }
+
+    /// From now on a front ends only where [`mark`](Self::mark) says so.
+    pub(super) fn goes_by_marks(&mut self) {
+        self.by_marks = true;
+    }
+
+    /// Ends a front here.
+    pub(super) fn mark(&mut self) {
         let Measure { tokens, digest, .. } = self.measure;
         self.fronts.push(Front { digest, tokens });
     }

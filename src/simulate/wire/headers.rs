@@ -1,25 +1,56 @@
-//! Rate-limit headers and Go durations.
+//! Headers: who answered whom, what is left of quotas, and Go durations.
 
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::simulate::engine::{Metric, Shown, header_of};
+use crate::simulate::dialect::Dialect;
+use crate::simulate::engine::{Shown, header_of};
 
-/// Adds what is left of every quota shown.
-///
-/// Requests and tokens are told as OpenAI does. Input and output apart are limited by one provider only,
-/// Anthropic, so where they are, all quotas are told in its way.
-pub(in crate::simulate) fn add_rate_limits(headers: &mut HeaderMap, shown: &[Shown]) {
-    let one = if are_apart(shown) { add_as_anthropic } else { add_as_openai };
-    shown.iter().for_each(|quota| one(headers, quota));
+/// What tells an answer from others, and whose it is.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::simulate) struct Identity<'a> {
+    /// The request's id.
+    pub id: &'a str,
+    /// Whose quota it took, if anybody's.
+    pub organisation: Option<&'a str>,
+    /// How long it was worked on until then.
+    pub processing: Duration,
 }
 
-/// Tells whether input and output are limited apart.
-pub(super) fn are_apart(shown: &[Shown]) -> bool {
-    let apart =
-        |quota: &Shown| matches!(quota.metric, Metric::InputPerMinute | Metric::OutputPerMinute);
-    shown.iter().any(apart)
+impl Identity<'_> {
+    /// Adds the headers that every answer has.
+    pub(in crate::simulate) fn add_to(self, headers: &mut HeaderMap, dialect: Dialect) {
+        let organisation = match dialect {
+            Dialect::OpenAi => {
+                add(headers, "x-request-id", self.id);
+                let millis = self.processing.as_millis().to_string();
+                add(headers, "openai-processing-ms", &millis);
+                add(headers, "openai-version", "2020-10-01");
+                "openai-organization"
+            }
+            Dialect::Anthropic => {
+                add(headers, "request-id", self.id);
+                "anthropic-organization-id"
+            }
+        };
+        if let Some(name) = self.organisation {
+            add(headers, organisation, name);
+        }
+    }
+}
+
+/// Adds what is left of every quota shown.
+pub(in crate::simulate) fn add_rate_limits(
+    headers: &mut HeaderMap,
+    dialect: Dialect,
+    shown: &[Shown],
+) {
+    let one = match dialect {
+        Dialect::OpenAi => add_as_openai,
+        Dialect::Anthropic => add_as_anthropic,
+    };
+    shown.iter().for_each(|quota| one(headers, quota));
 }
 
 /// Adds `x-ratelimit-{limit,remaining,reset}-*`, the reset as Go writes durations
@@ -84,6 +115,8 @@ pub(in crate::simulate) fn whole_millis_up(wait: Duration) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use crate::simulate::engine::Metric;
+
     use super::*;
 
     #[test]
@@ -98,7 +131,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let requests = quota(Metric::RequestsPerMinute, 38_501, 1_755_780_060_000);
         let output = quota(Metric::OutputPerMinute, 38_501, 1_755_780_060_001);
-        add_rate_limits(&mut headers, &[requests, output]);
+        add_rate_limits(&mut headers, Dialect::Anthropic, &[requests, output]);
         #[rustfmt::skip] // One header a line.
         let expected = [
             ("anthropic-ratelimit-requests-limit",          "40000"),

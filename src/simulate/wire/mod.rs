@@ -1,15 +1,16 @@
-//! OpenAI's wire: what requests ask, and what answers look like.
+//! The wire: what requests ask, and what answers look like.
 //!
 //! # What this module owns
 //!
 //! Reading bodies ([`Reader`]), measuring prompts by the published formulas, writing texts of an
 //! exactly known number of tokens, and the JSON objects, event streams, headers and errors that
-//! OpenAI's SDKs parse.
+//! the SDKs of each [`Dialect`](super::Dialect) parse.
 //!
 //! # What this module does not do
 //!
 //! It holds no connection and no limit, and reads no clock.
 
+mod anthropic;
 mod ask;
 mod audio;
 mod chat;
@@ -24,19 +25,22 @@ mod images;
 mod moderations;
 mod responses;
 mod script;
+mod told;
 mod tools;
 mod words;
 
 use serde_json::Value;
 
+pub(super) use self::anthropic::counted;
 pub(super) use self::ask::{Ask, Attached, Reader};
 pub(super) use self::audio::raw;
 pub(super) use self::draft::{Draft, Ending, Pace};
 pub(super) use self::endpoint::Endpoint;
 pub(super) use self::error::WireError;
 pub(super) use self::gauge::{Measure, TextCounts, tokens_of_item};
-pub(super) use self::headers::{add, add_rate_limits};
+pub(super) use self::headers::{Identity, add, add_rate_limits};
 pub(super) use self::script::{Script, put};
+pub(super) use self::told::Told;
 pub(super) use self::words::mix;
 
 /// Returns the answer to `ask` as one object.
@@ -56,6 +60,8 @@ pub(super) fn object(ask: &Ask, draft: &Draft) -> Result<Value, WireError> {
             Ok(audio::object(ask, draft))
         }
         Endpoint::Videos => Ok(moderations::video(ask, draft)),
+        Endpoint::Messages => Ok(anthropic::object(ask, draft)),
+        Endpoint::MessageTokens => Ok(anthropic::counted(ask)),
     }
 }
 
@@ -66,6 +72,7 @@ pub(super) fn script(ask: &Ask, draft: Draft) -> Script {
         Endpoint::Responses => responses::script(ask, draft),
         Endpoint::ImageGenerations | Endpoint::ImageEdits => images::script(ask, draft),
         Endpoint::Speech | Endpoint::Transcriptions => audio::script(ask, draft),
+        Endpoint::Messages => anthropic::script(ask, draft),
         _ => chat::script(ask, draft),
     }
 }

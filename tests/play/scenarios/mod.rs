@@ -11,8 +11,8 @@ mod troubles;
 
 use std::time::Duration;
 
-use sluicegate::simulate::RateHeaders;
 use sluicegate::simulate::engine::{Charging, Counting, Enforcement, Limits};
+use sluicegate::simulate::{Dialect, RateHeaders};
 
 use super::scenario::{Account, Faults, Flow, Judged, Scenario};
 
@@ -60,11 +60,15 @@ pub(crate) fn all(size: Size) -> Vec<Scenario> {
 /// Returns a cell of one account and one app that fills it, with nothing special.
 fn single(name: &'static str, cell: impl Into<String>, limits: Limits, size: Size) -> Scenario {
     let requests = requests(&limits, size);
+    // Where input and output are limited apart, headers tell it in the words of the one who does so; how it counts
+    // and charges nobody tells sluicegate.
+    let apart = limits.charging == Charging::Split;
     Scenario {
         name,
         cell: cell.into(),
         accounts: vec![Account::told("sk-main", limits)],
         flows: vec![Flow::chats("app", requests)],
+        speaks: if apart { Dialect::Anthropic } else { Dialect::OpenAi },
         headers: RateHeaders::Shown,
         enforcement: Enforcement::On,
         faults: Faults::default(),

@@ -15,8 +15,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sluicegate::admit::{Admission, Entered, Refusal};
-use sluicegate::simulate::HeadStyle;
 use sluicegate::simulate::engine::Engine;
+use sluicegate::simulate::{Dialect, HeadStyle};
 use sluicegate::units::Class;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
@@ -66,7 +66,7 @@ fn follow(kind: Kind, seed: u64, wait: Duration, returns: Returns) -> Option<(Ca
         let accounts = lanes.map(|(number, lane)| account_with(number, 1, lane.clone()));
         let admission = Admission::start(&upstream_of(accounts.collect()), &line());
         let admission = admission.expect("keys that fit into headers");
-        let style = HeadStyle { quotas: case.shown };
+        let style = HeadStyle { dialect: Dialect::OpenAi, quotas: case.shown };
         let provider = Rc::new(Provider::new(Engine::new(case.rules(seed)), style));
         let client = |dice: &mut Dice, number: u64| Client {
             admission: admission.clone(),
