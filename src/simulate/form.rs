@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::multipart;
 use super::wire::{Attached, Endpoint, WireError};
@@ -25,6 +26,9 @@ pub(super) fn body(
     let mut attached = Attached::default();
     for part in parts {
         let name = part.name.strip_suffix("[]").unwrap_or(&part.name);
+        if part.file_name.is_some() {
+            attached.digest = xxh3_64_with_seed(&part.content, attached.digest);
+        }
         match (part.file_name, name) {
             (Some(_), "file") => attached.sound += part.content.len() as u64,
             (Some(_), "image" | "mask" | "input_reference") => attached.images += 1,

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::catalog::{Catalog, ModelFacts};
 use crate::simulate::cache::Front;
 
+use super::calls::Choice;
 use super::endpoint::Endpoint;
 use super::error::WireError;
 use super::gauge::{Gauge, Measure, TextCounts, items};
@@ -17,6 +18,8 @@ pub(in crate::simulate) struct Attached {
     pub sound: u64,
     /// How many images.
     pub images: u64,
+    /// What the files have in them, as a number.
+    pub digest: u64,
 }
 
 /// A request that was understood.
@@ -161,11 +164,15 @@ fn measure_chat(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError>
     // `functions` is what tools were called before 2023-11; SDKs still send it.
     let functions: Vec<&Value> = tools.chain(items(body.get("functions"))).collect();
     let system = messages.iter().any(|message| message.get("role") == Some(&"system".into()));
-    let choice = body.get("tool_choice");
-    gauge.functions(&functions, choice, system);
+    let asked = body.get("tool_choice");
+    gauge.functions(&functions, asked, system);
     let format = body.get("response_format").unwrap_or(&Value::Null);
     let schema = format.get("json_schema").and_then(|format| format.get("schema"));
-    Ok(shape(gauge, &functions, choice, (format, schema)))
+    if let Some(schema) = schema {
+        gauge.schema(schema);
+    }
+    let said = body.get("messages").unwrap_or(&Value::Null);
+    Ok(Choice { functions: &functions, asked, said }.shape(format, schema))
 }
 
 fn measure_response(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
@@ -177,41 +184,14 @@ fn measure_response(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireEr
     gauge.input_items(input, instructions);
     let is_function = |tool: &&Value| tool.get("type").and_then(Value::as_str) == Some("function");
     let functions: Vec<&Value> = items(body.get("tools")).iter().filter(is_function).collect();
-    let choice = body.get("tool_choice");
-    gauge.functions(&functions, choice, instructions.is_some());
+    let asked = body.get("tool_choice");
+    gauge.functions(&functions, asked, instructions.is_some());
     let format = body.get("text").and_then(|text| text.get("format")).unwrap_or(&Value::Null);
-    Ok(shape(gauge, &functions, choice, (format, format.get("schema"))))
-}
-
-fn shape(
-    gauge: &mut Gauge<'_>,
-    functions: &[&Value],
-    choice: Option<&Value>,
-    (format, schema): (&Value, Option<&Value>),
-) -> Shape {
-    let named = choice.filter(|choice| choice.is_object());
-    let named = named.and_then(|choice| choice.get("function").unwrap_or(choice).get("name"));
-    let required = choice.and_then(Value::as_str) == Some("required");
-    let name_of = |function: &Value| function.get("name").cloned().unwrap_or_default();
-    let called = match named {
-        Some(name) => functions.iter().find(|function| name_of(function) == *name),
-        None => functions.first().filter(|_| required),
-    };
+    let schema = format.get("schema");
     if let Some(schema) = schema {
         gauge.schema(schema);
     }
-    if let Some(function) = called {
-        let name = function.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let schema = function.get("parameters").cloned().unwrap_or_default();
-        return Shape::Call { name, schema, named: named.is_some() };
-    }
-    let kind = format.get("type").and_then(Value::as_str);
-    if matches!(kind, Some("json_object" | "json_schema")) {
-        return Shape::Json(schema.cloned().unwrap_or_else(
-            || serde_json::json!({"type": "object", "properties": {"answer": {"type": "string"}}}),
-        ));
-    }
-    Shape::Text
+    Ok(Choice { functions: &functions, asked, said: input }.shape(format, schema))
 }
 
 fn measure_prompts(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
@@ -305,6 +285,7 @@ fn measure_media(
         gauge.tokens((attached.images + items(body.get("images")).len() as u64) * images::IMAGE_IN);
     }
     gauge.tokens(audio::tokens_of(attached.sound));
+    gauge.digest(&attached.digest.to_le_bytes());
     let is_text = endpoint.listens() || endpoint == Endpoint::Videos;
     Ok(if is_text { Shape::Text } else { Shape::Bytes })
 }

@@ -71,7 +71,7 @@ impl Draft {
                 }
                 Shape::Bytes => Choice { text: bytes(seed, *length), ending: *ending },
                 Shape::Json(schema) | Shape::Call { schema, .. } => {
-                    let value = tools::example(schema, seed, 0).to_string();
+                    let value = tools::example(schema, seed).to_string();
                     given(&value, ask.bound, counts)
                 }
             }

@@ -13,6 +13,7 @@
 mod anthropic;
 mod ask;
 mod audio;
+mod calls;
 mod chat;
 mod completions;
 mod draft;

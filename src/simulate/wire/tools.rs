@@ -27,42 +27,65 @@ pub(in crate::simulate) fn render(functions: &[&Value]) -> String {
 }
 
 /// Returns a value that fits `schema`, with words drawn by `seed`.
-pub(in crate::simulate) fn example(schema: &Value, seed: u64, depth: u32) -> Value {
-    if let Some(first) = items(schema.get("enum")).first() {
-        return first.clone();
-    }
-    if let Some(value) = schema.get("const") {
-        return value.clone();
-    }
-    let any_of = schema.get("anyOf").or_else(|| schema.get("oneOf"));
-    if let Some(first) = items(any_of).first() {
-        return example(first, seed, depth + 1);
-    }
-    let kind = schema.get("type");
-    let kind = kind.and_then(Value::as_str).or_else(|| items(kind).first()?.as_str());
-    match kind {
-        _ if depth > DEEPEST => Value::Null,
-        Some("string") => Value::from(format!("value {}", seed % 1000)),
-        Some("integer") => Value::from(bound_of(schema).unwrap_or(seed % 100)),
-        Some("number") => Value::from(bound_of(schema).unwrap_or(seed % 100)),
-        Some("boolean") => Value::from(seed.is_multiple_of(2)),
-        Some("array") => {
-            let one = schema.get("items").map(|items| example(items, seed, depth + 1));
-            Value::Array(one.into_iter().collect())
+pub(in crate::simulate) fn example(schema: &Value, seed: u64) -> Value {
+    Example { root: schema, seed, left: MOST_VALUES }.of(schema, 0)
+}
+
+/// An example of a schema in the making.
+struct Example<'a> {
+    /// What references start from.
+    root: &'a Value,
+    seed: u64,
+    /// How many more values it may have: what refers to itself twice would never end.
+    left: u32,
+}
+
+impl Example<'_> {
+    fn of(&mut self, schema: &Value, depth: u32) -> Value {
+        if depth > DEEPEST || self.left == 0 {
+            return Value::Null;
         }
-        Some("null") => Value::Null,
-        _ => {
-            let fields = schema.get("properties").and_then(Value::as_object);
-            let fields = fields.into_iter().flatten();
-            let fields =
-                fields.map(|(key, schema)| (key.clone(), example(schema, seed, depth + 1)));
-            Value::Object(fields.collect::<Map<_, _>>())
+        self.left -= 1;
+        if let Some(path) = schema.get("$ref").and_then(Value::as_str) {
+            let meant = path.strip_prefix('#').and_then(|path| self.root.pointer(path));
+            return meant.map_or(Value::Null, |meant| self.of(meant, depth + 1));
+        }
+        if let Some(first) = items(schema.get("enum")).first() {
+            return first.clone();
+        }
+        if let Some(value) = schema.get("const") {
+            return value.clone();
+        }
+        let one_of = ["anyOf", "oneOf", "allOf"].iter().find_map(|name| schema.get(name));
+        if let Some(first) = items(one_of).first() {
+            return self.of(first, depth + 1);
+        }
+        let kind = schema.get("type");
+        let kind = kind.and_then(Value::as_str).or_else(|| items(kind).first()?.as_str());
+        let number = bound_of(schema).unwrap_or(self.seed % 100);
+        match kind {
+            Some("string") => Value::from(format!("value {}", self.seed % 1000)),
+            Some("integer" | "number") => Value::from(number),
+            Some("boolean") => Value::from(self.seed.is_multiple_of(2)),
+            Some("array") => {
+                let one = schema.get("items").map(|items| self.of(items, depth + 1));
+                Value::Array(one.into_iter().collect())
+            }
+            Some("null") => Value::Null,
+            _ => {
+                let fields = schema.get("properties").and_then(Value::as_object);
+                let fields = fields.into_iter().flatten();
+                let fields = fields.map(|(key, schema)| (key.clone(), self.of(schema, depth + 1)));
+                Value::Object(fields.collect::<Map<_, _>>())
+            }
         }
     }
 }
 
 /// The deepest nesting of an example; schemas may refer to themselves.
 const DEEPEST: u32 = 16;
+/// The most values of an example.
+const MOST_VALUES: u32 = 1_000;
 
 fn bound_of(schema: &Value) -> Option<u64> {
     schema.get("minimum").and_then(Value::as_f64).map(|least| {
@@ -125,4 +148,30 @@ fn filled<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
 fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
     // Writing into a `String` cannot fail.
     let _: std::fmt::Result = text.write_fmt(line);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_example_follows_references_and_ends_where_they_turn_in_circles() {
+        let schema = json!({
+            "properties": {
+                "kind": {"$ref": "#/$defs/Kind"},
+                "nodes": {"type": "array", "items": {"allOf": [{"$ref": "#/$defs/Node"}]}},
+                "lost": {"$ref": "#/$defs/Nowhere"},
+            },
+            "$defs": {
+                "Kind": {"enum": ["leaf"], "type": "string"},
+                "Node": {"properties": {"next": {"$ref": "#/$defs/Node"}, "other": {"$ref": "#/$defs/Node"}}},
+            },
+        });
+        let example = example(&schema, 7);
+        assert_eq!((&example["kind"], &example["lost"]), (&json!("leaf"), &Value::Null));
+        assert!(example.pointer("/nodes/0/next/next").is_some_and(Value::is_object), "{example}");
+        assert!(example.to_string().len() < 50_000);
+    }
 }
