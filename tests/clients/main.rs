@@ -1,147 +1,175 @@
-//! Real SDKs hear the same through the proxy as from the provider itself.
+//! Real clients hear the same through the proxy as from the provider itself.
 //!
-//! Each SDK plays the cases of `cases.json` three times, each time against a fresh simulated
-//! provider of the same seed: directly, through a proxy that holds the provider's key, and
-//! through one that passes the client's own key on. The three whole transcripts are compared.
+//! Each plays its cases three times, each time against a fresh simulated provider of the same
+//! seed: directly, through a proxy that holds the provider's key, and through one that passes the
+//! client's own key on. The three whole transcripts are compared, with the headers where the client shows
+//! them. The SDKs of `OpenAI` play those of `cases.json`, all others what their scripts have.
 //!
-//! `tests/run clients` installs the SDKs and names them to this binary; `cargo test` alone leaves
-//! it out.
+//! `tests/run clients` installs the clients and names their folder to this binary; `cargo test`
+//! alone leaves it out.
 
 #![expect(clippy::expect_used, reason = "a test binary: helpers outside test functions fail so")]
 
-use std::env;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use serde_json::Value;
 
+mod client;
+mod headers;
 mod process;
 mod transcript;
 
+use client::{Client, Runtime, cases};
+use headers::without_more_quotas;
 use process::{Provider, Proxy};
-use transcript::{differences, missing, settled};
+use transcript::{differences, missing, unplayed};
 
 #[test]
 fn openai_python_1_hears_the_same_through_the_proxy() {
-    hears_the_same(&Sdk::python("CLIENT_PYTHON_1"));
+    sdk_hears_the_same(openai_python(1));
 }
 
 #[test]
 fn openai_python_2_hears_the_same_through_the_proxy() {
-    hears_the_same(&Sdk::python("CLIENT_PYTHON_2"));
+    sdk_hears_the_same(openai_python(2));
 }
 
 #[test]
 fn openai_python_3_hears_the_same_through_the_proxy() {
-    hears_the_same(&Sdk::python("CLIENT_PYTHON_3"));
+    sdk_hears_the_same(openai_python(3));
+}
+
+#[test]
+fn openai_node_4_hears_the_same_through_the_proxy() {
+    sdk_hears_the_same(openai_node(4));
 }
 
 #[test]
 fn openai_node_6_hears_the_same_through_the_proxy() {
-    hears_the_same(&Sdk::node("CLIENT_NODE_6", "CLIENT_NODE_6_SDK"));
+    sdk_hears_the_same(openai_node(6));
 }
 
 #[test]
 fn openai_node_7_hears_the_same_through_the_proxy() {
-    hears_the_same(&Sdk::node("CLIENT_NODE_7", "CLIENT_NODE_7_SDK"));
+    sdk_hears_the_same(openai_node(7));
+}
+
+#[test]
+fn curl_hears_the_same_through_the_proxy() {
+    hears_the_same(&Client::python("curl", "play_curl.py"));
+}
+
+#[test]
+fn llm_hears_the_same_through_the_proxy() {
+    hears_the_same(&Client::python("llm", "play_llm.py"));
+}
+
+#[test]
+fn langchain_hears_the_same_through_the_proxy() {
+    hears_the_same(&Client::python("langchain", "play_langchain.py"));
+}
+
+#[test]
+fn pydantic_ai_hears_the_same_through_the_proxy() {
+    hears_the_same(&Client::python("pydantic-ai", "play_pydantic_ai.py"));
+}
+
+#[test]
+fn instructor_hears_the_same_through_the_proxy() {
+    hears_the_same(&Client::python("instructor", "play_instructor.py"));
+}
+
+#[test]
+fn vercels_ai_sdk_hears_the_same_through_the_proxy() {
+    hears_the_same(&Client::node(Runtime::Pinned, "ai-sdk", "play_ai_sdk.cjs"));
 }
 
 #[test]
 fn openai_python_1_skips_what_keeps_its_streams_alive() {
-    skips_what_keeps_streams_alive(&Sdk::python("CLIENT_PYTHON_1"));
+    skips_what_keeps_streams_alive(openai_python(1));
 }
 
 #[test]
 fn openai_python_2_skips_what_keeps_its_streams_alive() {
-    skips_what_keeps_streams_alive(&Sdk::python("CLIENT_PYTHON_2"));
+    skips_what_keeps_streams_alive(openai_python(2));
 }
 
 #[test]
 fn openai_python_3_skips_what_keeps_its_streams_alive() {
-    skips_what_keeps_streams_alive(&Sdk::python("CLIENT_PYTHON_3"));
+    skips_what_keeps_streams_alive(openai_python(3));
+}
+
+#[test]
+fn openai_node_4_skips_what_keeps_its_streams_alive() {
+    skips_what_keeps_streams_alive(openai_node(4));
 }
 
 #[test]
 fn openai_node_6_skips_what_keeps_its_streams_alive() {
-    skips_what_keeps_streams_alive(&Sdk::node("CLIENT_NODE_6", "CLIENT_NODE_6_SDK"));
+    skips_what_keeps_streams_alive(openai_node(6));
 }
 
 #[test]
 fn openai_node_7_skips_what_keeps_its_streams_alive() {
-    skips_what_keeps_streams_alive(&Sdk::node("CLIENT_NODE_7", "CLIENT_NODE_7_SDK"));
+    skips_what_keeps_streams_alive(openai_node(7));
 }
 
-/// An SDK in an environment of its own, and the script that plays the cases with it.
-struct Sdk {
-    program: PathBuf,
-    arguments: Vec<PathBuf>,
+fn openai_python(major: u8) -> Client {
+    Client::python(&format!("openai-python-{major}"), "play.py")
 }
 
-impl Sdk {
-    fn python(interpreter: &str) -> Self {
-        let script = here().join("python/play.py");
-        Self { program: named(interpreter), arguments: vec![script, cases_path()] }
-    }
-
-    fn node(interpreter: &str, sdk: &str) -> Self {
-        let script = here().join("node/play.cjs");
-        Self { program: named(interpreter), arguments: vec![script, cases_path(), named(sdk)] }
-    }
-
-    /// Plays all cases against `base_url` and returns what the SDK heard.
-    fn play(&self, base_url: &str, key: &str) -> Vec<Value> {
-        let output = Command::new(&self.program)
-            .args(&self.arguments)
-            .env_remove("OPENAI_ORG_ID")
-            .env_remove("OPENAI_PROJECT_ID")
-            .env("OPENAI_BASE_URL", base_url)
-            .env("OPENAI_API_KEY", key)
-            .env("NO_PROXY", "127.0.0.1")
-            .output()
-            .expect("the interpreter starts");
-        let words = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{} against {base_url}:\n{words}", self.program.display());
-        let heard: Vec<Value> = serde_json::from_slice(&output.stdout).expect("a JSON transcript");
-        heard.into_iter().map(settled).collect()
-    }
+fn openai_node(major: u8) -> Client {
+    let runtime = if major < 7 { Runtime::Installed } else { Runtime::Pinned };
+    Client::node(runtime, &format!("openai-node-{major}"), "play.cjs")
 }
 
-fn hears_the_same(sdk: &Sdk) {
-    let direct = {
-        let provider = Provider::start();
-        sdk.play(&provider.base_url(), provider.key())
-    };
-    let missing = missing(&direct, &cases());
+fn sdk_hears_the_same(sdk: Client) {
+    let direct = hears_the_same(&sdk.with_cases("cases.json"));
+    let cases = cases("cases.json");
+    let unplayed = unplayed(&direct, &cases);
+    assert!(unplayed.is_empty(), "not played in three ways: {unplayed:?}");
+}
+
+/// Returns what the client heard of the provider itself.
+fn hears_the_same(client: &Client) -> Vec<Value> {
+    let direct = direct(client);
+    let missing = missing(&direct);
     assert!(missing.is_empty(), "of the provider itself:\n{}", missing.join("\n"));
 
     let with_key_of_proxy = {
         let provider = Provider::start();
         let proxy = Proxy::start(&provider, Some(provider.key()));
-        sdk.play(&proxy.base_url(), "what-the-client-says-does-not-matter")
+        client.play(&proxy.base_url(), "what-the-client-says-does-not-matter")
     };
     // A proxy that holds a key uses that one, whatever key the client says.
     let any_key = |heard: &[Value]| -> Vec<Value> {
         heard.iter().filter(|one| !one["case"].to_string().contains("wrong key")).cloned().collect()
     };
-    let found = differences(&any_key(&direct), &any_key(&with_key_of_proxy));
+    let found = compared(&any_key(&direct), any_key(&with_key_of_proxy));
     assert!(found.is_empty(), "through a proxy with a key:\n{}", found.join("\n"));
 
     let with_key_of_client = {
         let provider = Provider::start();
         let proxy = Proxy::start(&provider, None);
-        sdk.play(&proxy.base_url(), provider.key())
+        client.play(&proxy.base_url(), provider.key())
     };
-    let found = differences(&direct, &with_key_of_client);
+    let found = compared(&direct, with_key_of_client);
     assert!(found.is_empty(), "through a proxy without a key:\n{}", found.join("\n"));
+    direct
+}
+
+fn compared(direct: &[Value], proxied: Vec<Value>) -> Vec<String> {
+    differences(direct, &without_more_quotas(direct, proxied))
+}
+
+fn direct(client: &Client) -> Vec<Value> {
+    let provider = Provider::start();
+    client.play(&provider.base_url(), provider.key())
 }
 
 /// Plays through a proxy with a single slot, so that all that is asked at once waits, and streams
 /// wait among comments.
-fn skips_what_keeps_streams_alive(sdk: &Sdk) {
-    let direct = {
-        let provider = Provider::start();
-        sdk.play(&provider.base_url(), provider.key())
-    };
+fn skips_what_keeps_streams_alive(sdk: Client) {
+    let sdk = sdk.with_cases("cases.json");
+    let direct = direct(&sdk);
     let provider = Provider::answering_after("20ms");
     let proxy = Proxy::configured(&provider, None, ONE_AT_A_TIME);
     let waited = sdk.play(&proxy.base_url(), provider.key());
@@ -153,7 +181,7 @@ fn skips_what_keeps_streams_alive(sdk: &Sdk) {
     };
     let split = |heard: Vec<Value>| heard.into_iter().partition::<Vec<Value>, _>(is_late);
     let ((failed, direct), (failed_late, waited)) = (split(direct), split(waited));
-    let found = differences(&direct, &waited);
+    let found = compared(&direct, waited);
     assert!(found.is_empty(), "among comments:\n{}", found.join("\n"));
     assert_eq!(failed.len(), 2, "{failed:?}");
     for (early, late) in failed.iter().zip(&failed_late) {
@@ -179,26 +207,3 @@ models = "*"
 shared = true
 concurrency = 1
 "#;
-
-fn cases() -> Vec<Value> {
-    let text = std::fs::read(cases_path()).expect("the cases can be read");
-    serde_json::from_slice(&text).expect("the cases are JSON")
-}
-
-fn cases_path() -> PathBuf {
-    here().join("cases.json")
-}
-
-fn here() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
-}
-
-/// Returns the path that `tests/run` names under `variable`.
-fn named(variable: &str) -> PathBuf {
-    let path = env::var_os(variable);
-    assert!(
-        path.is_some(),
-        "{variable} is not set: run `tests/run clients`, which installs the SDKs"
-    );
-    path.map(PathBuf::from).expect("asserted above")
-}

@@ -41,8 +41,17 @@ impl Provider {
 }
 
 /// The models that the cases ask for.
-const MODELS: [&str; 4] =
-    ["gpt-4o", "gpt-4o-mini", "gpt-3.5-turbo-instruct", "text-embedding-3-small"];
+const MODELS: [&str; 9] = [
+    "gpt-4o",
+    "gpt-4o-mini",
+    "gpt-3.5-turbo-instruct",
+    "text-embedding-3-small",
+    "omni-moderation-latest",
+    "gpt-4o-mini-tts",
+    "gpt-4o-mini-transcribe",
+    "whisper-1",
+    "gpt-image-1",
+];
 
 /// A proxy in front of a provider, with a data folder that nobody else knows.
 pub(crate) struct Proxy {

@@ -1,8 +1,10 @@
-//! Compares what two runs of an SDK heard, and tells what a transcript lacks.
+//! Compares what two runs of a client heard, and tells what a transcript lacks.
 
 use serde_json::Value;
 
-/// Values that differ between two runs against the same provider: ids and times.
+use crate::headers;
+
+/// Values that differ between two runs against the same provider: ids, times, and where it is.
 const VARYING: &[&str] = &[
     "id",
     "item_id",
@@ -10,11 +12,25 @@ const VARYING: &[&str] = &[
     "call_id",
     "request_id",
     "_request_id",
+    "input_file_id",
+    "output_file_id",
+    "error_file_id",
     "created",
     "created_at",
+    "in_progress_at",
+    "finalizing_at",
     "completed_at",
     "expires_at",
     "obfuscation",
+    "conversation_id",
+    "provider_response_id",
+    "run_id",
+    "timestamp",
+    "tool_call_id",
+    "toolCallId",
+    "itemId",
+    "responseId",
+    "provider_url",
 ];
 
 /// Replaces ids and times by the fact that they are there.
@@ -24,7 +40,11 @@ pub(crate) fn settled(heard: Value) -> Value {
         Value::Object(fields) => {
             let settle = |(name, value): (String, Value)| {
                 let varies = VARYING.contains(&name.as_str()) && !value.is_null();
-                let value = if varies { Value::from("(some)") } else { settled(value) };
+                let value = match value {
+                    Value::Object(fields) if name == "headers" => headers::settled(fields),
+                    _ if varies => Value::from("(some)"),
+                    value => settled(value),
+                };
                 (name, value)
             };
             fields.into_iter().map(settle).collect()
@@ -59,29 +79,32 @@ fn compare(path: &str, here: &Value, there: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Returns what the `cases` expect and `heard` does not have.
-pub(crate) fn missing(heard: &[Value], cases: &[Value]) -> Vec<String> {
+/// Returns what the answers in `heard` were expected to have and do not.
+pub(crate) fn missing(heard: &[Value]) -> Vec<String> {
     let mut missing = Vec::new();
-    for case in cases {
-        let name = case["name"].as_str().expect("a case has a name");
-        let suffix = format!(" {name}");
-        let mut played = 0;
-        for one in
-            heard.iter().filter(|one| one["case"].as_str().is_some_and(|c| c.ends_with(&suffix)))
-        {
-            played += 1;
-            for expected in case["expects"].as_array().expect("a case expects") {
-                let expected = expected.as_str().expect("an expectation is a word");
-                if !has(&one["said"], expected) {
-                    missing.push(format!("{} has no {expected}: {}", one["case"], one["said"]));
-                }
+    for one in heard {
+        for expected in one["expects"].as_array().expect("a case expects") {
+            let expected = expected.as_str().expect("an expectation is a word");
+            if !has(&one["said"], expected) {
+                missing.push(format!("{} has no {expected}: {}", one["case"], one["said"]));
             }
         }
-        if played < 2 {
-            missing.push(format!("`{name}` was played {played} times"));
-        }
+    }
+    if heard.is_empty() {
+        missing.push("nothing was played".to_owned());
     }
     missing
+}
+
+/// Returns the names of the `cases` that were not played one after the other, with headers and at
+/// once.
+pub(crate) fn unplayed<'a>(heard: &[Value], cases: &'a [Value]) -> Vec<&'a str> {
+    let names = cases.iter().map(|case| case["name"].as_str().expect("a case has a name"));
+    let times = |name: &str| {
+        let played = heard.iter().filter_map(|one| one["case"].as_str()?.split_once(' '));
+        played.filter(|(_, played)| *played == name).count()
+    };
+    names.filter(|name| times(name) != 3).collect()
 }
 
 fn has(said: &Value, expected: &str) -> bool {
@@ -90,10 +113,15 @@ fn has(said: &Value, expected: &str) -> bool {
             matches!(name, "content" | "text" | "delta")
                 && value.as_str().is_some_and(|t| !t.is_empty())
         }),
-        "usage" => any(said, &|name, value| name == "usage" && adds_up(value)),
+        "usage" => any(said, &|name, value| is_usage(name) && adds_up(value)),
         "tool call" => {
-            any(said, &|name, value| name == "name" && value == "get_weather")
-                && any(said, &|name, value| name == "arguments" && value != "")
+            any(said, &|name, value| is_name_of_tool(name) && value == "get_weather")
+                && any(said, &|name, value| are_arguments(name) && value.to_string().len() > 2)
+        }
+        "parcel" => {
+            any(said, &|name, value| name == "city" && value.is_string())
+                && any(said, &|name, value| name == "days_late" && value.is_number())
+                && any(said, &|name, value| name == "damaged" && value.is_boolean())
         }
         "embedding" => any(said, &|name, value| {
             name == "embedding"
@@ -102,6 +130,12 @@ fn has(said: &Value, expected: &str) -> bool {
         "items" => any(said, &|name, value| {
             name == "data" && value.as_array().is_some_and(|v| !v.is_empty())
         }),
+        "judgement" => any(said, &|name, value| name == "flagged" && value.is_boolean()),
+        "failure" => said["code"] == 1 && said["words"].as_str().is_some_and(|w| !w.is_empty()),
+        "bytes" => any(said, &|name, value| name == "bytes" && value.as_u64() > Some(0)),
+        "image" => any(said, &|name, value| {
+            name == "b64_json" && value.as_str().is_some_and(|image| image.len() > 100)
+        }),
         refusal => {
             let status =
                 refusal.strip_prefix("error ").and_then(|status| status.parse::<u16>().ok());
@@ -109,6 +143,20 @@ fn has(said: &Value, expected: &str) -> bool {
             said["status"] == status && said["message"].as_str().is_some_and(|m| !m.is_empty())
         }
     }
+}
+
+// What libraries call what OpenAI calls `usage`, `name` and `arguments`.
+
+fn is_usage(name: &str) -> bool {
+    matches!(name, "usage" | "usage_metadata" | "totalUsage")
+}
+
+fn is_name_of_tool(name: &str) -> bool {
+    matches!(name, "name" | "tool_name" | "toolName")
+}
+
+fn are_arguments(name: &str) -> bool {
+    matches!(name, "arguments" | "args" | "input")
 }
 
 /// Tells whether a usage has tokens, and its total is their sum.
@@ -162,18 +210,25 @@ mod tests {
 
     #[test]
     fn an_answer_without_what_its_case_expects_is_told() {
-        let cases = [json!({ "name": "chat", "expects": ["text", "usage"] })];
-        let full = json!({ "content": "x", "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 } });
-        let wrong_sum = json!({ "content": "x", "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 3 } });
-        let played = |said: &Value| {
-            [
-                json!({ "case": "sync chat", "said": said }),
-                json!({ "case": "async chat", "said": said }),
-            ]
+        let played = |said: Value| {
+            missing(&[json!({ "case": "sync chat", "expects": ["text", "usage"], "said": said })])
         };
-        assert!(missing(&played(&full), &cases).is_empty());
-        assert_eq!(missing(&played(&wrong_sum), &cases).len(), 2, "the total is not the sum");
-        assert_eq!(missing(&played(&json!({})), &cases).len(), 4, "no text and no usage");
-        assert_eq!(missing(&[], &cases), ["`chat` was played 0 times"]);
+        let answer = |total: u64| {
+            let usage =
+                json!({ "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": total });
+            json!({ "content": "x", "usage": usage })
+        };
+        assert!(played(answer(2)).is_empty());
+        assert_eq!(played(answer(3)).len(), 1, "the total is not the sum");
+        assert_eq!(played(json!({})).len(), 2, "no text and no usage");
+        assert_eq!(missing(&[]), ["nothing was played"]);
+    }
+
+    #[test]
+    fn a_case_that_was_not_played_in_three_ways_is_told() {
+        let cases = [json!({ "name": "chat" }), json!({ "name": "chat stream" })];
+        let heard = ["sync chat", "raw chat", "async chat", "sync chat stream"];
+        let heard = heard.map(|case| json!({ "case": case }));
+        assert_eq!(unplayed(&heard, &cases), ["chat stream"]);
     }
 }

@@ -1,12 +1,14 @@
-"""Plays every case with openai-python, blocking and async, and prints what came back as JSON.
+"""Plays every case with openai-python, blocking, async and with its headers, and prints what came back as JSON.
 
 Usage: play.py CASES, with OPENAI_BASE_URL and OPENAI_API_KEY as the SDK itself reads them.
 """
 
 import asyncio
 import functools
+import hashlib
 import json
 import sys
+import time
 
 import openai
 
@@ -16,20 +18,34 @@ OPTIONS = {"max_retries": 0, "timeout": 60.0}
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         cases = json.load(file)
-    transcript = [play(case) for case in cases]
-    transcript.append(files())
+    transcript = [play("sync", case, answered) for case in cases]
+    transcript.extend(play("raw", case, answered_with_headers) for case in cases)
+    transcript.append({"case": "sync files", "expects": [], "said": files()})
+    transcript.append({"case": "sync batch", "expects": ["text", "usage"], "said": batch()})
     transcript.extend(asyncio.run(play_async(cases)))
     json.dump(transcript, sys.stdout)
 
 
-def play(case):
-    client = openai.OpenAI(**options(case))
+def play(manner, case, answer):
     try:
-        answer = call(client, case)
-        said = [plain(part) for part in answer] if streams(case) else plain(answer)
+        said = answer(openai.OpenAI(**options(case)), case)
     except openai.APIError as error:
-        said = refusal(error)
-    return {"case": f"sync {case['name']}", "said": said}
+        said = {"said": refusal(error)}
+        if manner == "raw":
+            said["headers"] = dict(error.response.headers)
+    return {"case": f"{manner} {case['name']}", "expects": case["expects"], **said}
+
+
+def answered(client, case):
+    answer = call(client, case)
+    return {"said": [plain(part) for part in answer] if streams(case) else plain(answer)}
+
+
+def answered_with_headers(client, case):
+    raw = call(client, case, "with_raw_response")
+    answer = raw.parse()
+    said = [plain(part) for part in answer] if streams(case) else plain(answer)
+    return {"said": said, "headers": dict(raw.headers)}
 
 
 async def play_async(cases):
@@ -44,7 +60,7 @@ async def play_one_async(case):
         said = [plain(part) async for part in answer] if streams(case) else plain(answer)
     except openai.APIError as error:
         said = refusal(error)
-    return {"case": f"async {case['name']}", "said": said}
+    return {"case": f"async {case['name']}", "expects": case["expects"], "said": said}
 
 
 def files():
@@ -55,8 +71,32 @@ def files():
     listed = [file.filename for file in client.files.list() if file.id == made.id]
     content = client.files.content(made.id).text
     deleted = client.files.delete(made.id)
-    said = [plain(made), plain(found), listed, content == line, plain(deleted)]
-    return {"case": "sync files", "said": said}
+    return [plain(made), plain(found), listed, content == line, plain(deleted)]
+
+
+def batch():
+    client = openai.OpenAI(**OPTIONS)
+    body = {"max_tokens": 9, "messages": [{"role": "user", "content": "One line of many."}]}
+    lines = [
+        {"custom_id": f"line {n}", "method": "POST", "url": "/v1/chat/completions", "body": {**body, "model": model}}
+        for n, model in enumerate(["gpt-4o-mini", "no-such-model", "gpt-4o"])
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    file = client.files.create(file=("lines.jsonl", text.encode()), purpose="batch")
+    begun = client.batches.create(
+        input_file_id=file.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        metadata={"of": "the tests"},
+    )
+    done = begun
+    while done.status in ("validating", "in_progress", "finalizing"):
+        time.sleep(0.01)
+        done = client.batches.retrieve(begun.id)
+    parts = [done.output_file_id, done.error_file_id]
+    answers = [json.loads(line) for part in parts for line in client.files.content(part).text.splitlines()]
+    listed = [plain(one) for one in client.batches.list(limit=5) if one.id == begun.id]
+    return [plain(file), plain(begun), plain(done), answers, listed, plain(client.files.retrieve(parts[0]))]
 
 
 def options(case):
@@ -67,13 +107,25 @@ def streams(case):
     return case.get("arguments", {}).get("stream", False)
 
 
-def call(client, case):
-    method = functools.reduce(getattr, case["call"].split("."), client)
-    answer = method(*case.get("positional", []), **case.get("arguments", {}))
-    return answer
+def call(client, case, *wrapper):
+    *resource, name = case["call"].split(".")
+    method = functools.reduce(getattr, [*resource, *wrapper, name], client)
+    arguments = {name: sent(value) for name, value in case.get("arguments", {}).items()}
+    return method(*case.get("positional", []), **arguments)
+
+
+def sent(value):
+    """Returns a file where a case asks for one: its name, and how many bytes it has."""
+    if isinstance(value, dict) and "file" in value:
+        return value["file"], bytes(n * 7 % 251 for n in range(value["bytes"]))
+    return value
 
 
 def plain(answer):
+    if isinstance(answer, str):
+        return {"text": answer}
+    if hasattr(answer, "content"):
+        return {"bytes": len(answer.content), "sha256": hashlib.sha256(answer.content).hexdigest()}
     plain = answer.model_dump(mode="json")
     if getattr(answer, "_request_id", None):
         plain["request_id"] = answer._request_id
