@@ -14,22 +14,24 @@
 //! 1. Every request that was sent is settled once, and leaves one log line.
 //! 2. What the buckets are told is what is counted.
 
+mod ending;
+mod record;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Uri};
+use http::HeaderMap;
 use tokio::time::Instant;
 
+pub use self::ending::Ending;
+pub use self::record::{Known, NOTHING, Record, Settlement};
 use crate::admit::InFlight;
 use crate::call::Endpoint;
-use crate::catalog::{self, ModelFacts};
+use crate::catalog::{Cost, Kind, Missing, ModelFacts, PriceList};
 use crate::count::{Demand, Method};
-use crate::limit::{Hint, QuotaKind, QuotaLevel};
-use crate::telemetry::{Metrics, RequestLine, Series};
-use crate::units::{
-    AccountName, KeyLabel, ModelName, Party, PicoUsd, Receipt, RequestId, Served, UpstreamName,
-    Usage,
-};
+use crate::limit::{Hint, QuotaLevel};
+use crate::telemetry::{Metrics, Series};
+use crate::units::{ModelName, Receipt, Usage};
 use crate::upstream::{Change, Finding};
 
 /// A request under way whose true cost is not yet known.
@@ -50,48 +52,6 @@ pub struct Unsettled {
     head_waits: bool,
 }
 
-/// What is known of a request besides its debit.
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// The id under which the client is answered.
-    pub id: RequestId,
-    /// On whose behalf it was sent.
-    pub party: Party,
-    /// What was asked for.
-    pub uri: Uri,
-    /// The model as the client names it; empty for paths that have none.
-    pub model: ModelName,
-    /// The model as the upstream is asked for it.
-    pub sent_model: ModelName,
-    /// Whether it goes under another name, or elsewhere because it could not be served where it would
-    /// have gone.
-    pub is_diverted: bool,
-    /// What is known of the model that is sent.
-    pub facts: ModelFacts,
-    /// As what its answer says that it was served; empty until it is settled.
-    pub served: Served,
-    /// The endpoint; `None` for paths that pass through and for websockets.
-    pub endpoint: Option<Endpoint>,
-    /// What the request was expected to cost.
-    pub demand: Demand,
-    /// When it arrived.
-    pub arrived: Instant,
-    /// How long it waited in line.
-    pub queued: Duration,
-    /// The quota that it waited for.
-    pub waited_for: Option<QuotaKind>,
-    /// How long it would have waited, where nobody is held.
-    pub would_wait: Option<Duration>,
-    /// The upstream that it was sent to.
-    pub upstream: Option<UpstreamName>,
-    /// The account that it was sent for.
-    pub account: Option<AccountName>,
-    /// The label of the key that it was sent with.
-    pub key: Option<KeyLabel>,
-    /// The status that the client gets.
-    pub status: u16,
-}
-
 /// Where settled requests are counted.
 #[derive(Debug, Clone)]
 pub struct Books {
@@ -99,43 +59,8 @@ pub struct Books {
     pub metrics: Metrics,
     /// Those of the request's party and model.
     pub series: Arc<Series>,
-}
-
-/// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The whole answer came, and told its usage.
-    Reported,
-    /// The whole answer came without usage; it was counted.
-    Counted,
-    /// The provider refused or failed the request; nothing was used.
-    Refused,
-    /// The client hung up in the middle.
-    ClientGone,
-    /// The provider could not be reached, or broke off before its answer.
-    Unreachable,
-    /// The provider did not answer in time.
-    TimedOut,
-    /// The provider broke off in the middle.
-    UpstreamCut,
-    /// Nobody knows.
-    Lost,
-}
-
-impl Ending {
-    /// Returns the word for logs.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Reported => "reported",
-            Self::Counted => "counted",
-            Self::Refused => "refused",
-            Self::ClientGone => "client_gone",
-            Self::Unreachable => "upstream_unreachable",
-            Self::TimedOut => "upstream_timeout",
-            Self::UpstreamCut => "upstream_cut",
-            Self::Lost => "lost",
-        }
-    }
+    /// What things cost.
+    pub prices: Arc<PriceList>,
 }
 
 impl Unsettled {
@@ -250,16 +175,17 @@ impl Unsettled {
     }
 
     /// Replaces the estimate by what `receipt` says, everywhere: as the answer reported it, or as it was
-    /// counted.
-    pub fn settle(mut self, receipt: &Receipt, method: Method, ending: Ending) {
+    /// counted. Returns what it was settled with.
+    pub fn settle(mut self, receipt: &Receipt, method: Method, ending: Ending) -> Settlement {
         let now = Instant::now();
         let usage = self.record.completed(receipt.usage);
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.settle(&usage, now);
         }
         self.record.served = receipt.served.clone();
-        self.book(&usage);
-        self.close((&usage, method), ending, now);
+        let settlement = self.book(usage);
+        self.close((&settlement, method), ending, now);
+        settlement
     }
 
     /// Leaves the estimate debited, because what was used will never be known or is the estimate
@@ -286,32 +212,37 @@ impl Unsettled {
 
     /// Closes what is still in flight at its estimate; nothing where it was closed before.
     fn keep_estimate(&mut self, ending: Ending) {
-        if let Some(usage) = self.book_estimate() {
-            self.close((&usage, Method::Assumed), ending, Instant::now());
+        if let Some(settlement) = self.book_estimate() {
+            self.close((&settlement, Method::Assumed), ending, Instant::now());
         }
     }
 
     /// Books the estimate as used, once; the debit keeps it.
-    fn book_estimate(&mut self) -> Option<Usage> {
+    fn book_estimate(&mut self) -> Option<Settlement> {
         // What is dropped in flight keeps its whole debit.
         drop(self.in_flight.take()?);
         let demand = &self.record.demand;
         let output = demand.output_bound.unwrap_or_default();
         let usage = Usage { input: demand.input, output, ..Usage::default() };
-        let usage = self.record.completed(usage);
-        self.book(&usage);
-        Some(usage)
+        Some(self.book(self.record.completed(usage)))
     }
 
-    fn book(&self, usage: &Usage) {
+    fn book(&self, usage: Usage) -> Settlement {
+        let cost = match self.record.endpoint {
+            // It is paid by the second, and nobody tells how many it has.
+            Some(Endpoint::Videos) => Cost::Unknown(Missing::Count(Kind::Second)),
+            _ => self.books.prices.cost(&self.record.bought(&usage)),
+        };
+        let settlement = Settlement { usage, cost };
         let (series, counted) = (&self.books.series, self.record.demand.input);
-        self.books.metrics.settled(series, counted, usage, self.record.cost(usage));
+        self.books.metrics.settled(series, counted, &usage, cost.known());
         if let (Some(upstream), Some(account)) = (&self.record.upstream, &self.record.account) {
-            self.books.metrics.paid(upstream, account, usage);
+            self.books.metrics.paid(upstream, account, &usage);
             if self.record.is_diverted {
                 self.books.metrics.diverted(&self.record.model, upstream, &self.record.sent_model);
             }
         }
+        settlement
     }
 
     fn close(&self, used: Known<'_>, ending: Ending, now: Instant) {
@@ -328,61 +259,12 @@ impl Unsettled {
     }
 }
 
-impl Record {
-    /// Adds to what an answer tells what is known from its request: what was to be read aloud, and how many
-    /// images were to be made.
-    fn completed(&self, usage: Usage) -> Usage {
-        let spoken = match self.endpoint {
-            Some(Endpoint::Speech) => self.demand.characters,
-            _ => 0,
-        };
-        Usage { spoken, images: self.demand.images, ..usage }
-    }
-
-    /// Returns what `usage` costs at the catalog's prices; nothing where a price is unknown.
-    pub fn cost(&self, usage: &Usage) -> PicoUsd {
-        catalog::price(&self.facts, usage).unwrap_or_default()
-    }
-
-    /// Writes the log line of the request, which is answered with `status`.
-    pub fn log(&self, status: u16, (usage, method): Known<'_>, ending: &'static str, now: Instant) {
-        RequestLine {
-            id: &self.id,
-            app: &self.party.app,
-            class: self.party.class,
-            path: self.uri.path(),
-            model: &self.model,
-            sent_model: Some(&self.sent_model).filter(|_| self.is_diverted),
-            status,
-            queued: self.queued,
-            waited_for: self.waited_for,
-            would_wait: self.would_wait,
-            input: usage.input,
-            cached: usage.cached,
-            output: usage.output,
-            counted: method.label(),
-            upstream: self.upstream.as_ref(),
-            account: self.account.as_ref(),
-            key: self.key.as_ref(),
-            ending,
-            total: now.saturating_duration_since(self.arrived),
-        }
-        .write();
-    }
-}
-
 impl Drop for Unsettled {
     fn drop(&mut self) {
         // Before the head is there, only a client that hangs up makes its request be dropped.
         self.keep_estimate(if self.head_waits { Ending::ClientGone } else { Ending::Lost });
     }
 }
-
-/// What was used, and how that is known.
-pub type Known<'u> = (&'u Usage, Method);
-
-/// What was used of what was not served.
-pub const NOTHING: Known<'static> = (&Usage::NONE, Method::Exact);
 
 /// Stands in the log for the status of an answer that nobody waits for, as nginx writes it.
 pub const CLIENT_GONE: u16 = 499;

@@ -28,7 +28,10 @@ mod splice;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+use serde::Deserialize;
 
 use crate::units::{ModelName, Tokens};
 
@@ -127,6 +130,30 @@ impl Call {
     /// Tells whether the client sent the body packed.
     pub const fn is_packed(&self) -> bool {
         self.packed.is_some()
+    }
+
+    /// Returns the form of the images that it asks for, as prices name it: quality and size, such as
+    /// `high/1024x1024`, or the size alone; `None` where it names no size, or makes none.
+    pub fn image_form(&self) -> Option<Box<str>> {
+        /// What of the body tells the form.
+        #[derive(Deserialize)]
+        struct Form<'a> {
+            #[serde(borrow)]
+            size: Option<Cow<'a, str>>,
+            #[serde(borrow)]
+            quality: Option<Cow<'a, str>>,
+        }
+        /// Longer words name no form.
+        const LONGEST: usize = 32;
+        if self.endpoint.product() != Product::Images && self.endpoint != Endpoint::ImageVariations
+        {
+            return None;
+        }
+        let Form { size, quality } = serde_json::from_slice(&self.body).ok()?;
+        let size = size.filter(|size| size.len() <= LONGEST)?;
+        let quality = quality.filter(|quality| quality.len() <= LONGEST);
+        let form = quality.map_or_else(|| size.to_string(), |quality| format!("{quality}/{size}"));
+        Some(form.into_boxed_str())
     }
 
     /// Returns how many bytes it holds.

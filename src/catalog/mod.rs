@@ -3,7 +3,8 @@
 //! # What this module owns
 //!
 //! The table of models in `config/catalog.json`, embedded in the program, and the rules by which a
-//! name that is not in it finds its nearest relative. The table states its date and its sources.
+//! name that is not in it finds its nearest relative. The table states its date and its sources, those of
+//! prices for each of them. [`PriceList`] tells what a request costs, as a [`Bill`] of lines.
 //!
 //! # What this module does not do
 //!
@@ -11,18 +12,29 @@
 //!
 //! # Invariants
 //!
-//! 1. Prices are whole pico-dollars a token: no sum ever drifts.
+//! 1. Money is counted in integers: no sum ever drifts. What has no price makes a cost unknown, never zero.
 //! 2. Only a dated or renamed edition of a model inherits its prices and windows; any other relative
 //!    inherits no more than the encoding.
 
+mod bill;
 mod image;
+mod list;
+mod names;
+mod prices;
+mod rate;
 mod table;
 
 use std::collections::HashMap;
 
-use crate::units::{PicoUsd, Tokens, Usage};
+use crate::units::Tokens;
 
+pub use self::bill::{Bill, Cost, Line, Missing};
 pub use self::image::{Detail, ImageRule, Limit, PatchLimits};
+pub use self::list::{Bought, PriceList, PriceOrigin};
+pub use self::prices::{Place, PriceError, Prices};
+pub use self::rate::{Count, Kind, Rate, Tier};
+
+pub use self::table::PriceSource;
 
 use self::table::Table;
 
@@ -51,12 +63,6 @@ pub struct ModelFacts {
     pub context_window: Option<Tokens>,
     /// The most output of one generation, where known.
     pub max_output: Option<Tokens>,
-    /// Price of one input token, where known.
-    pub input_price: Option<PicoUsd>,
-    /// Price of one cached input token; the input price where absent.
-    pub cached_price: Option<PicoUsd>,
-    /// Price of one output token, where known.
-    pub output_price: Option<PicoUsd>,
 }
 
 impl ModelFacts {
@@ -68,29 +74,7 @@ impl ModelFacts {
         image: None,
         context_window: None,
         max_output: None,
-        input_price: None,
-        cached_price: None,
-        output_price: None,
     };
-}
-
-/// Returns what `usage` of a model costs, or `None` where a price it needs is not known.
-///
-/// Cached tokens are a part of the input and have their own price; output includes reasoning.
-/// (Long-context, priority, flex and batch prices are not applied.) What sound and made images cost is not
-/// in the table: their prices are others than that of text.
-pub fn price(facts: &ModelFacts, usage: &Usage) -> Option<PicoUsd> {
-    let dear = [usage.input_audio, usage.output_audio, usage.output_image];
-    if !usage.heard.is_zero() || dear.into_iter().any(|tokens| tokens != Tokens::ZERO) {
-        return None;
-    }
-    let part = |price: Option<PicoUsd>, tokens: Tokens| {
-        if tokens == Tokens::ZERO { Some(PicoUsd::ZERO) } else { Some(price?.times(tokens)) }
-    };
-    let cached = Tokens::new(usage.cached.count().min(usage.input.count()));
-    let fresh = part(facts.input_price, usage.input.saturating_sub(cached))?;
-    let cached = part(facts.cached_price.or(facts.input_price), cached)?;
-    Some(fresh + cached + part(facts.output_price, usage.output)?)
 }
 
 /// The table of models.
@@ -120,20 +104,11 @@ impl Catalog {
     /// Returns what is known of `model`; [`ModelFacts::UNKNOWN`] where neither it nor a relative is
     /// in the table.
     ///
-    /// A fine-tuned model (`ft:BASE:org:name:id`) has the prices of its own row, and else no prices:
-    /// they differ from its base's.
+    /// A fine-tuned model (`ft:BASE:org:name:id`) is as its base.
     pub fn facts(&self, model: &str) -> ModelFacts {
         let model = model.strip_prefix("openai/").unwrap_or(model);
-        let Some(tuned) = model.strip_prefix("ft:") else { return self.base(model) };
-        let base = tuned.split(':').next().unwrap_or(tuned);
-        let row = model.get(..base.len() + "ft:".len()).and_then(|name| self.edition(name));
-        let prices = row.unwrap_or(ModelFacts::UNKNOWN);
-        ModelFacts {
-            input_price: prices.input_price,
-            cached_price: prices.cached_price,
-            output_price: prices.output_price,
-            ..self.base(base)
-        }
+        let tuned = names::tuned_base(model).and_then(|name| name.strip_prefix("ft:"));
+        self.base(tuned.unwrap_or(model))
     }
 
     fn base(&self, model: &str) -> ModelFacts {
@@ -144,9 +119,6 @@ impl Catalog {
         let relative = self.relative(model).map(|facts| ModelFacts {
             context_window: None,
             max_output: None,
-            input_price: None,
-            cached_price: None,
-            output_price: None,
             ..facts
         });
         let facts = relative.unwrap_or(ModelFacts::UNKNOWN);
@@ -162,26 +134,13 @@ impl Catalog {
         if let Some(facts) = self.models.get(model) {
             return Some(*facts);
         }
-        beginnings(model)
-            .find_map(|(name, rest)| self.models.get(name).filter(|_| is_edition(rest)).copied())
+        names::editions_of(model).find_map(|name| self.models.get(name).copied())
     }
 
     /// Returns the row with the longest name of which `model` is an extension.
     fn relative(&self, model: &str) -> Option<ModelFacts> {
-        beginnings(model).find_map(|(name, _)| self.models.get(name).copied())
+        names::beginnings(model).find_map(|(name, _)| self.models.get(name).copied())
     }
-}
-
-/// Returns the beginnings of a name that end before a dash, longest first, each with what follows
-/// the dash.
-fn beginnings(model: &str) -> impl Iterator<Item = (&str, &str)> {
-    model.rmatch_indices('-').filter_map(|(at, _)| Some((model.get(..at)?, model.get(at + 1..)?)))
-}
-
-/// Returns whether a name's end tells an edition: a date, or `latest`.
-fn is_edition(end: &str) -> bool {
-    let dated = end.len() >= 4 && end.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    dated || end == "latest"
 }
 
 #[cfg(test)]

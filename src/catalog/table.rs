@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::{Encoding, ImageRule, ModelFacts, PatchLimits};
-use crate::units::{PicoUsd, Tokens};
+use super::{Encoding, ImageRule, ModelFacts, PatchLimits, PriceError, Prices};
+use crate::units::Tokens;
 
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
@@ -14,11 +15,29 @@ pub(super) struct Table {
     pub(super) as_of: String,
     #[serde(rename = "sources")]
     _sources: Vec<String>,
+    pub(super) price_lists: HashMap<String, PriceSource>,
     #[serde(rename = "units")]
     _units: String,
     families: Vec<(String, RawEncoding)>,
     patch_limits: HashMap<String, PatchLimits>,
     models: Vec<Row>,
+}
+
+/// Where prices were read.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceSource {
+    /// The day, as `YYYY-MM-DD`.
+    pub as_of: String,
+    /// The list, and whose prices it repeats.
+    pub source: String,
+}
+
+/// The prices of a model, and from which list they are.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) prices: Prices,
+    pub(super) list: String,
 }
 
 /// A model as it is written.
@@ -38,8 +57,9 @@ struct Row {
     tiles: Option<(u32, u32)>,
     /// Hundredths of a token for each patch of 32 pixels, and the name of the limits.
     patches: Option<(u32, String)>,
-    /// Pico-dollars for a token of input, of cached input and of output.
-    prices: Option<[Option<u64>; 3]>,
+    /// From which list its prices are.
+    list: Option<String>,
+    prices: Option<Map<String, Value>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -65,8 +85,21 @@ impl Table {
         self.models.iter().map(|row| (row.name.clone(), self.facts(row))).collect()
     }
 
+    /// Returns the prices of each model that has any.
+    ///
+    /// # Errors
+    ///
+    /// Returns what is no price.
+    pub(super) fn prices(&self) -> Result<HashMap<String, Listed>, PriceError> {
+        let listed = |row: &Row| {
+            let prices = Prices::from_json(row.prices.as_ref()?);
+            let list = row.list.clone().unwrap_or_default();
+            Some(prices.map(|prices| (row.name.clone(), Listed { prices, list })))
+        };
+        self.models.iter().filter_map(listed).collect()
+    }
+
     fn facts(&self, row: &Row) -> ModelFacts {
-        let [input, cached, output] = row.prices.unwrap_or_default();
         ModelFacts {
             encoding: row.encoding.map_or(Encoding::O200k, Encoding::from),
             known: row.encoding.is_some() && !row.guessed,
@@ -74,9 +107,6 @@ impl Table {
             image: self.image(row),
             context_window: row.window.map(Tokens::new),
             max_output: row.output.map(Tokens::new),
-            input_price: input.map(PicoUsd::new),
-            cached_price: cached.map(PicoUsd::new),
-            output_price: output.map(PicoUsd::new),
         }
     }
 

@@ -1,4 +1,6 @@
+use super::table::Listed;
 use super::*;
+use crate::units::{PicoUsd, Served, Usage};
 
 fn facts(model: &str) -> ModelFacts {
     Catalog::embedded().facts(model)
@@ -45,40 +47,75 @@ fn a_name_finds_its_encoding() {
 fn an_edition_has_the_figures_of_its_model_and_a_relative_has_not() {
     assert_eq!(facts("gpt-4o-2031-01-01"), facts("gpt-4o"));
     let relative = facts("gpt-4-32k");
-    assert_eq!((relative.context_window, relative.input_price), (None, None));
+    assert_eq!((relative.context_window, relative.max_output), (None, None));
+    assert!(PriceList::embedded().find("gpt-4-32k").is_none());
     assert_eq!(facts("gpt-4").context_window, Some(Tokens::new(8192)));
 }
 
 #[test]
 fn a_tuned_model_never_has_the_prices_of_its_base() {
-    let tuned = facts("ft:gpt-4o-2024-08-06:org:name:id");
-    assert_eq!(tuned.input_price, Some(PicoUsd::new(3_750_000)));
-    assert_eq!(facts("gpt-4o").input_price, Some(PicoUsd::new(2_500_000)));
-    let unpriced = facts("ft:gpt-4o-2031-01-01:org:name:id");
-    assert_eq!((unpriced.input_price, unpriced.max_output), (None, facts("gpt-4o").max_output));
-}
-
-#[test]
-fn a_price_is_the_sum_of_its_parts() {
-    let usage = Usage {
-        input: Tokens::new(1000),
-        cached: Tokens::new(400),
-        output: Tokens::new(50),
-        reasoning: Tokens::new(20),
-        ..Usage::default()
+    let list = PriceList::embedded();
+    let input = |model| {
+        let (_, prices) = list.find(model)?;
+        Some(prices.rate(Kind::Input, Tier::Standard, 0)?.to_string())
     };
-    let gpt_4o = facts("gpt-4o");
-    // 600 x $2.50 + 400 x $1.25 + 50 x $10 per million tokens.
-    assert_eq!(price(&gpt_4o, &usage), Some(PicoUsd::new(2_500_000_000)));
-    let no_discount = ModelFacts { cached_price: None, ..gpt_4o };
-    assert_eq!(price(&no_discount, &usage), Some(PicoUsd::new(3_000_000_000)));
-    assert_eq!(price(&ModelFacts::UNKNOWN, &usage), None);
-    assert_eq!(price(&ModelFacts::UNKNOWN, &Usage::default()), Some(PicoUsd::ZERO));
+    assert_eq!(input("ft:gpt-4o-2024-08-06:org:name:id").as_deref(), Some("3.75"));
+    assert_eq!(input("gpt-4o").as_deref(), Some("2.5"));
+    assert_eq!(input("ft:gpt-4o-2031-01-01:org:name:id"), None);
+    assert_eq!(facts("ft:gpt-4o-2031-01-01:org:name:id").max_output, facts("gpt-4o").max_output);
 }
 
 #[test]
-fn an_embedding_needs_no_price_of_output() {
-    let usage = Usage { input: Tokens::new(1_000_000), ..Usage::default() };
-    let price = price(&facts("text-embedding-3-small"), &usage).unwrap();
-    assert_eq!(price.to_string(), "0.020000");
+fn every_price_of_the_table_can_be_read_and_has_a_date_and_a_source() {
+    let table = Table::embedded();
+    let prices = table.prices().expect("prices");
+    assert!(prices.len() > 150, "the table has lost most of its prices");
+    for (name, Listed { prices, list }) in prices {
+        let source = table.price_lists.get(&list).expect("a source");
+        assert!(source.source.contains("https://"), "{name}: no address in its source");
+        let digits: Vec<_> = source.as_of.split('-').map(str::len).collect();
+        assert_eq!(digits, [4, 2, 2], "{name}: no date");
+        assert!(!prices.is_empty(), "{name}: no prices");
+    }
+}
+
+#[test]
+fn what_the_user_wrote_counts_before_a_newer_list_and_that_before_the_programs() {
+    let prices = |dollars| {
+        let mut prices = Prices::default();
+        let rate = Rate::per_million(dollars).expect("a rate");
+        prices.set((Kind::Input, Tier::Standard, 0), rate);
+        prices
+    };
+    let newer =
+        HashMap::from([("gpt-4o".to_owned(), prices("7")), ("new".to_owned(), prices("8"))]);
+    let own = HashMap::from([("mine".to_owned(), prices("9")), ("new".to_owned(), prices("10"))]);
+    let list = PriceList::embedded().with_newer(newer).with_own(own);
+    let cost = |asked, served: Option<&str>| {
+        let mut told = Served::default();
+        told.note("model", served);
+        let usage = Usage { input: Tokens::new(1_000_000), ..Usage::default() };
+        let bought =
+            Bought { model: asked, served: &told, tier: Tier::Standard, usage: &usage, form: None };
+        list.cost(&bought)
+    };
+    let dollars = |count: u64| Cost::Known(PicoUsd::new(count * 1_000_000_000_000));
+    #[rustfmt::skip] // One case a line: the table is read by columns.
+    let cases = [
+        ("gpt-4o",      None,                       dollars(7)),
+        ("new",         None,                       dollars(10)),
+        ("mine",        Some("gpt-4o"),             dollars(9)),  // A deployment whose price somebody wrote.
+        ("else",        Some("new-2031-01-01"),     dollars(10)), // An edition of what somebody wrote.
+        ("mine",        Some("new"),                dollars(10)),
+        ("gpt-4",       Some("gpt-4o-2031-01-01"),  dollars(7)),  // What answered counts.
+        ("gpt-4o",      Some("gpt-7"),              Cost::Unknown(Missing::Model)),
+        ("openai/gpt-4", None,                      dollars(30)),
+    ];
+    for (asked, served, expected) in cases {
+        assert_eq!(cost(asked, served), expected, "{asked} {served:?}");
+    }
+    assert_eq!(list.origin("new"), PriceOrigin::Own);
+    assert_eq!(list.origin("gpt-4o"), PriceOrigin::Newer);
+    assert!(matches!(list.origin("gpt-4"), PriceOrigin::Embedded(_)));
+    assert_eq!(list.iter().filter(|(name, _)| *name == "new").count(), 1, "it is listed once");
 }

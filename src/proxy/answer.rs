@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::count::Demand;
 use crate::limit::{QuotaKind, QuotaLevel};
-use crate::settle::Record;
-use crate::units::{AccountName, PicoUsd, RequestId, Usage};
+use crate::settle::{Record, Settlement};
+use crate::units::{AccountName, RequestId};
 
 /// The names of our own headers.
 pub(super) struct OwnHeaders {
@@ -92,9 +92,12 @@ pub(super) fn estimate(headers: &mut HeaderMap, demand: &Demand) {
 }
 
 /// Adds what was charged; only where the whole body is there before the head leaves.
-pub(super) fn charge(headers: &mut HeaderMap, usage: &Usage, cost: PicoUsd) {
-    headers.insert(OWN.charged, number(usage.total().count()));
-    if let Ok(value) = HeaderValue::from_str(&cost.to_string()) {
+///
+/// What costs nobody knows has no header about it.
+pub(super) fn charge(headers: &mut HeaderMap, settlement: &Settlement) {
+    headers.insert(OWN.charged, number(settlement.usage.total().count()));
+    let cost = settlement.cost.known();
+    if let Some(Ok(value)) = cost.map(|cost| HeaderValue::from_str(&cost.exact())) {
         headers.insert(OWN.cost, value);
     }
 }

@@ -17,7 +17,6 @@ use super::visit::Visit;
 use super::{Failure, Proxy, Site};
 use crate::admit::Reservation;
 use crate::call::{Call, Delivery, StreamUsage};
-use crate::catalog;
 use crate::config::LineMode;
 use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
@@ -26,7 +25,6 @@ use crate::relay::{
     self, Body, Metering, Read, RelayError, Unpacking, Watched, is_binary, is_event_stream,
 };
 use crate::settle::Unsettled;
-use crate::units::Receipt;
 use crate::upstream::{
     self, AccountId, Answer, Came, Change, Finding, Reading, Verdict, classify, hint, outgoing,
     returning,
@@ -244,8 +242,7 @@ impl Proxy {
             // Sound is played while it comes; it does not tell what it cost.
             return Ok(self.unread(sent, (head, body)));
         }
-        let record = sent.unsettled.record();
-        let (model, facts) = (record.sent_model.clone(), record.facts);
+        let model = sent.unsettled.record().sent_model.clone();
         let whole = relay::whole(body, sent.unsettled, metering, MOST_READ_AHEAD).await?;
         if whole.charged.is_some() {
             sent.site.times.note(&model, Until::End, sent.at.elapsed());
@@ -253,9 +250,8 @@ impl Proxy {
         if whole.is_unpacked {
             unpack(&mut head.headers);
         }
-        if let Some(Receipt { usage, .. }) = whole.charged {
-            let cost = catalog::price(&facts, &usage).unwrap_or_default();
-            charge(&mut head.headers, &usage, cost);
+        if let Some(settlement) = &whole.charged {
+            charge(&mut head.headers, settlement);
         }
         Ok(Response::from_parts(head, whole.body))
     }

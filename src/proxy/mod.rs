@@ -255,7 +255,7 @@ impl Proxy {
     fn books(&self, record: &Record) -> Books {
         let metrics = self.inner.metrics.clone();
         let series = metrics.series(&record.party, &record.model);
-        Books { metrics, series }
+        Books { metrics, series, prices: Arc::clone(&self.terms().prices) }
     }
 
     fn drains(&self) -> bool {

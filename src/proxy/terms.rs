@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::{Proxy, Site};
 use crate::auth::Gate;
+use crate::catalog::PriceList;
 use crate::config::{RenewError, Renewed, Settings, UpstreamSettings};
 use crate::upstream::{Fleet, FleetError};
 
@@ -15,6 +16,8 @@ use crate::upstream::{Fleet, FleetError};
 pub(super) struct Terms {
     pub(super) settings: Settings,
     pub(super) gate: Gate,
+    /// What things cost.
+    pub(super) prices: Arc<PriceList>,
 }
 
 /// Why other settings are not taken over.
@@ -32,7 +35,8 @@ impl Terms {
     /// Creates the terms that `settings` describe.
     pub(super) fn new(settings: Settings) -> Self {
         let gate = Gate::new(&settings);
-        Self { settings, gate }
+        let prices = Arc::new(PriceList::embedded());
+        Self { settings, gate, prices }
     }
 
     /// Returns the accounts and limits of `site`.

@@ -75,6 +75,7 @@ impl Proxy {
             is_diverted: false,
             facts: self.inner.catalog.facts(""),
             served: Served::default(),
+            image_form: None,
             endpoint: None,
             demand: ONE_REQUEST,
             arrived,

@@ -12,7 +12,7 @@ use crate::call::{Product, StreamUsage};
 use crate::config::Disconnect;
 use crate::count::Method;
 use crate::packing::{UnpackError, Unpacker};
-use crate::settle::Ending;
+use crate::settle::{Ending, Settlement};
 use crate::units::{Receipt, Served, Tokens, Usage};
 
 /// An answer under way, with the request that it settles.
@@ -172,8 +172,8 @@ impl Meter {
         if metering.unpacking == Unpacking::Needless
             && let Ok(receipt) = metering.reported(&body)
         {
-            self.due.settle(&receipt, Method::Exact, Ending::Reported);
-            return ReadWhole { charged: Some(receipt), ..ReadWhole::unread(body) };
+            let settlement = self.due.settle(&receipt, Method::Exact, Ending::Reported);
+            return ReadWhole { charged: Some(settlement), ..ReadWhole::unread(body) };
         }
         let (due, packed) = (self.due, body.clone());
         let read = tokio::task::spawn_blocking(|| read_whole(due, metering, packed));
@@ -234,7 +234,7 @@ pub(super) struct ReadWhole {
     /// Whether that was unpacked.
     pub(super) is_unpacked: bool,
     /// What the request was settled with.
-    pub(super) charged: Option<Receipt>,
+    pub(super) charged: Option<Settlement>,
 }
 
 impl ReadWhole {
@@ -248,7 +248,9 @@ impl ReadWhole {
 fn read_passed(due: Due, metering: Metering, body: Bytes) {
     let told = metering.reported(&body);
     match (told, Handle::try_current()) {
-        (Ok(receipt), _) => due.settle(&receipt, Method::Exact, Ending::Reported),
+        (Ok(receipt), _) => {
+            due.settle(&receipt, Method::Exact, Ending::Reported);
+        }
         (Err(_), Ok(runtime)) => {
             drop(runtime.spawn_blocking(|| read_whole(due, metering, body)));
         }
@@ -271,11 +273,8 @@ fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
     let is_unpacked = matches!(metering.unpacking, Unpacking::Through(_));
     let data = if is_unpacked { plain.clone() } else { body };
     let reported = metering.reported(&plain);
-    let receipt = match reported {
-        Ok(receipt) => {
-            due.settle(&receipt, Method::Exact, Ending::Reported);
-            receipt
-        }
+    let settlement = match reported {
+        Ok(receipt) => due.settle(&receipt, Method::Exact, Ending::Reported),
         Err(served) => {
             let text = match metering.endpoint.product() {
                 Product::Text => Text::Body(plain),
@@ -287,7 +286,7 @@ fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
             Count { due, metering, text, served, ending: Ending::Counted }.settle()
         }
     };
-    ReadWhole { data, is_unpacked, charged: Some(receipt) }
+    ReadWhole { data, is_unpacked, charged: Some(settlement) }
 }
 
 /// The most that a piece of a stream may unpack to.
@@ -328,7 +327,7 @@ impl Count {
         }
     }
 
-    fn settle(self) -> Receipt {
+    fn settle(self) -> Settlement {
         let Metering { counter, encoding, .. } = &self.metering;
         let (output, served) = match self.text {
             Text::None => (Tokens::ZERO, self.served),
@@ -336,8 +335,6 @@ impl Count {
             Text::Body(body) => (count_body(&body, counter, *encoding), self.served),
         };
         let usage = Usage { input: self.due.input(), output, ..Usage::default() };
-        let receipt = Receipt { usage, served };
-        self.due.settle(&receipt, Method::Approximate, self.ending);
-        receipt
+        self.due.settle(&Receipt { usage, served }, Method::Approximate, self.ending)
     }
 }

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use super::live::{Gathered, Live, Slot};
 use super::meter::{Meter, ReadWhole};
 use super::{Body, Metering, RelayError, Watched};
-use crate::settle::Unsettled;
-use crate::units::Receipt;
+use crate::settle::{Settlement, Unsettled};
 use crate::upstream::Answer;
 
 /// A metered answer that was read ahead.
@@ -20,7 +19,7 @@ pub struct Whole {
     pub is_unpacked: bool,
     /// What the request was settled with; `None` if the answer is too large to be read ahead: it
     /// streams, and its estimate stays debited.
-    pub charged: Option<Receipt>,
+    pub charged: Option<Settlement>,
 }
 
 /// Reads a metered JSON answer of up to `limit` bytes and settles `unsettled`.

@@ -13,7 +13,8 @@ use crate::clock::WallClock;
 use crate::config::LogFormat;
 use crate::limit::QuotaKind;
 use crate::units::{
-    AccountName, AppName, Class, KeyLabel, ModelName, RequestId, Tokens, UpstreamName,
+    AccountName, AppName, Class, KeyLabel, ModelName, PicoUsd, RequestId, TierName, Tokens,
+    UpstreamName,
 };
 
 /// Starts writing log lines to standard error in `format`.
@@ -73,6 +74,12 @@ pub struct RequestLine<'a> {
     pub output: Tokens,
     /// How input and output are known: as reported (`exact`), counted (`approximate`) or `assumed`.
     pub counted: &'static str,
+    /// The model that answered, if it is not the one that was asked for.
+    pub served_model: Option<&'a ModelName>,
+    /// The service tier in which it was served, if the answer tells.
+    pub tier: Option<&'a TierName>,
+    /// What it costs; `None` where nobody knows.
+    pub cost: Option<PicoUsd>,
     /// The upstream that it was sent to, if it was sent.
     pub upstream: Option<&'a UpstreamName>,
     /// The account that it was sent for.
@@ -116,6 +123,12 @@ impl RequestLine<'_> {
         line.number("cached", self.cached.count());
         line.number("output", self.output.count());
         line.text("counted", self.counted);
+        line.text("served_model", self.served_model.map_or("", ModelName::as_str));
+        line.text("tier", self.tier.map_or("", TierName::as_str));
+        match self.cost {
+            Some(cost) => line.written("cost_usd", &cost.exact()),
+            None => line.text("cost", "unknown"),
+        }
         line.text("upstream", self.upstream.map_or("", UpstreamName::as_str));
         line.text("account", self.account.map_or("", AccountName::as_str));
         line.text("key", self.key.map_or("", KeyLabel::as_str));
@@ -163,6 +176,11 @@ impl Fields {
     }
 
     fn number(&mut self, name: &str, number: u64) {
+        self.written(name, &number);
+    }
+
+    /// Writes what is a number as it is written.
+    fn written(&mut self, name: &str, number: &dyn std::fmt::Display) {
         let _written = match self.format {
             LogFormat::Text => write!(self.line, " {name}={number}"),
             LogFormat::Json => write!(self.line, r#","{name}":{number}"#),
@@ -224,6 +242,9 @@ mod tests {
             cached: Tokens::new(2),
             output: Tokens::new(5),
             counted: "exact",
+            served_model: None,
+            tier: Some(&"flex".into()),
+            cost: Some(PicoUsd::new(630_000)),
             upstream: None,
             account: None,
             key: None,
@@ -235,6 +256,7 @@ mod tests {
             assert_eq!(text.matches('\n').count(), 1, "{text}");
             assert!(!text.contains('\u{1b}'), "{text}");
             assert!(text.contains("would_wait_ms") && text.contains("21"), "{text}");
+            assert!(text.contains("0.00000063") && text.contains("flex"), "{text}");
             assert!(text.contains("1970-01-01T00:00:00.000000Z"), "{text}");
             assert!(text.len() < 600, "a client makes lines long: {text}");
             for empty in ["account", "key", "waited_for", "\"\""] {

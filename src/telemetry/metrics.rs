@@ -56,7 +56,7 @@ pub struct Totals {
     pub counted: Tokens,
     /// Settled debits: input and output together.
     pub settled: Tokens,
-    /// Cost of what was settled, at the catalog's prices.
+    /// Cost of what was settled, as far as it is known.
     pub cost: PicoUsd,
 }
 
@@ -71,6 +71,7 @@ pub struct Series {
     cached: Counter,
     output: Counter,
     cost: Counter,
+    unpriced: Counter,
     would_hold: Counter,
     kept_alive: Counter,
     times: Times,
@@ -92,6 +93,7 @@ struct Families {
     counted: Family<Labels, Counter>,
     tokens: Family<KindLabels, Counter>,
     cost: Family<Labels, Counter>,
+    unpriced: Family<Labels, Counter>,
     would_hold: Family<Labels, Counter>,
     kept_alive: Family<Labels, Counter>,
     times: ClassTimes,
@@ -174,7 +176,10 @@ impl Metrics {
         );
         let help = "Settled tokens, by kind; the cached are part of the input";
         registry.register("tokens", help, f.tokens.clone());
-        registry.register("cost_picodollars", "Cost of what was settled", f.cost.clone());
+        let help = "Cost of what was settled, without the unpriced";
+        registry.register("cost_picodollars", help, f.cost.clone());
+        let help = "Settled requests whose cost nobody knows, as a price is missing";
+        registry.register("unpriced", help, f.unpriced.clone());
         registry.register(
             "would_hold",
             "Requests that went at once and would have waited",
@@ -269,13 +274,16 @@ impl Metrics {
     }
 
     /// Counts what a request was settled with, beside our own count of its input.
-    pub fn settled(&self, series: &Series, counted: Tokens, usage: &Usage, cost: PicoUsd) {
+    pub fn settled(&self, series: &Series, counted: Tokens, usage: &Usage, cost: Option<PicoUsd>) {
         for series in [series, &self.inner.totals] {
             series.counted.inc_by(counted.count());
             series.input.inc_by(usage.input.count());
             series.cached.inc_by(usage.cached.count());
             series.output.inc_by(usage.output.count());
-            series.cost.inc_by(cost.pico());
+            match cost {
+                Some(cost) => series.cost.inc_by(cost.pico()),
+                None => series.unpriced.inc(),
+            };
         }
     }
 
@@ -340,6 +348,7 @@ impl Families {
             cached: kind("cached"),
             output: kind("output"),
             cost: self.cost.get_or_create(&labels).clone(),
+            unpriced: self.unpriced.get_or_create(&labels).clone(),
             would_hold: self.would_hold.get_or_create(&labels).clone(),
             kept_alive: self.kept_alive.get_or_create(&labels).clone(),
             times: self.times.of(class),
@@ -367,7 +376,8 @@ mod tests {
         let metrics = Metrics::default();
         let series = metrics.series(&party("a"), &ModelName::new("m"));
         let usage = Usage { input: Tokens::new(7), output: Tokens::new(5), ..Usage::default() };
-        metrics.settled(&series, Tokens::new(6), &usage, PicoUsd::new(9));
+        metrics.settled(&series, Tokens::new(6), &usage, Some(PicoUsd::new(9)));
+        metrics.settled(&series, Tokens::ZERO, &Usage::NONE, None);
         metrics.paid(
             &"openai".into(),
             &AccountName::new("main"),
@@ -375,7 +385,10 @@ mod tests {
         );
         let totals = metrics.totals();
         assert_eq!((totals.counted.count(), totals.settled.count()), (6, 12));
+        assert_eq!(totals.cost, PicoUsd::new(9));
         let text = metrics.render();
+        let line = r#"sluicegate_unpriced_total{app="a",model="m",class="standard"} 1"#;
+        assert!(text.contains(line), "{text}");
         let line = r#"sluicegate_tokens_total{app="a",model="m",class="standard",kind="output"} 5"#;
         assert!(text.contains(line), "{text}");
         let line =

@@ -106,10 +106,14 @@ impl PicoUsd {
         self.0
     }
 
-    /// Returns the price of `tokens` at `self` per token, or the largest amount where that is too
-    /// large.
-    pub const fn times(self, tokens: Tokens) -> Self {
-        Self(self.0.saturating_mul(tokens.count()))
+    /// Returns the amount in dollars, to its last digit.
+    pub fn exact(self) -> String {
+        const DOLLAR: u64 = 1_000_000_000_000;
+        let (whole, part) = (self.0 / DOLLAR, format!("{:012}", self.0 % DOLLAR));
+        match part.trim_end_matches('0') {
+            "" => whole.to_string(),
+            part => format!("{whole}.{part}"),
+        }
     }
 }
 
@@ -132,5 +136,22 @@ impl fmt::Display for PicoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micro = self.0.saturating_add(500_000) / 1_000_000;
         write!(f, "{}.{:06}", micro / 1_000_000, micro % 1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PicoUsd;
+
+    #[test]
+    fn an_amount_is_written_to_its_last_digit() {
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            (0, "0"), (1, "0.000000000001"), (630_000, "0.00000063"), (1_000_000_000_000, "1"),
+            (2_500_000_000_000, "2.5"), (u64::MAX, "18446744.073709551615"),
+        ];
+        for (pico, written) in cases {
+            assert_eq!(PicoUsd::new(pico).exact(), written);
+        }
     }
 }

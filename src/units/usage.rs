@@ -18,7 +18,7 @@ pub struct Usage {
     /// The part of `input` that was written into the provider's prompt cache.
     pub cache_write: Tokens,
     /// The part of `cache_write` that is to be kept longer than is usual: at Anthropic an hour, not five
-    /// minutes.
+    /// minutes, at OpenAI twelve hours, not half an hour.
     pub cache_write_long: Tokens,
     /// The part of `input` that was sound.
     pub input_audio: Tokens,

@@ -142,7 +142,9 @@ async fn answers_carry_limits_and_what_became_of_the_request() {
     assert_eq!(answer.header("x-sluicegate-estimated-tokens"), Some("16"));
     assert_eq!(answer.header("x-sluicegate-count"), Some("exact"));
     assert_eq!(answer.header("x-sluicegate-charged-tokens"), Some("9"));
-    for name in ["x-sluicegate-request-id", "x-sluicegate-queued-ms", "x-sluicegate-cost-usd"] {
+    // 8 x $2.50 + 1 x $10 for a million.
+    assert_eq!(answer.header("x-sluicegate-cost-usd"), Some("0.00003"));
+    for name in ["x-sluicegate-request-id", "x-sluicegate-queued-ms"] {
         assert!(answer.header(name).is_some(), "{name} is missing");
     }
 }

@@ -88,7 +88,7 @@ impl Figures {
             cached_audio: part(of_input.cached_audio, cached.min(input_audio)),
             cached_image: part(of_input.cached_image, cached.min(input_image)),
             cache_write,
-            cache_write_long: part(self.written_long, cache_write),
+            cache_write_long: part(self.written_long.or(of_input.cache_write_long), cache_write),
             input_audio,
             input_image,
             output,
@@ -110,6 +110,7 @@ struct Details {
     cached_audio: Option<Tokens>,
     cached_image: Option<Tokens>,
     cache_write: Option<Tokens>,
+    cache_write_long: Option<Tokens>,
     reasoning: Option<Tokens>,
     audio: Option<Tokens>,
     image: Option<Tokens>,
@@ -125,6 +126,10 @@ impl Details {
                 "reasoning_tokens" => &mut self.reasoning,
                 "audio_tokens" => &mut self.audio,
                 "image_tokens" => &mut self.image,
+                "cache_write_tokens_details" => {
+                    self.cache_write_long = member(value, "ttl_12h_tokens");
+                    return;
+                }
                 "cached_tokens_details" => {
                     self.cached_audio = member(value, "audio_tokens");
                     self.cached_image = member(value, "image_tokens");

@@ -1,0 +1,38 @@
+//! The ways in which a request ends.
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The whole answer came, and told its usage.
+    Reported,
+    /// The whole answer came without usage; it was counted.
+    Counted,
+    /// The provider refused or failed the request; nothing was used.
+    Refused,
+    /// The client hung up in the middle.
+    ClientGone,
+    /// The provider could not be reached, or broke off before its answer.
+    Unreachable,
+    /// The provider did not answer in time.
+    TimedOut,
+    /// The provider broke off in the middle.
+    UpstreamCut,
+    /// Nobody knows.
+    Lost,
+}
+
+impl Ending {
+    /// Returns the word for logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Counted => "counted",
+            Self::Refused => "refused",
+            Self::ClientGone => "client_gone",
+            Self::Unreachable => "upstream_unreachable",
+            Self::TimedOut => "upstream_timeout",
+            Self::UpstreamCut => "upstream_cut",
+            Self::Lost => "lost",
+        }
+    }
+}
