@@ -6,19 +6,22 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::process::Dialect;
 use crate::transcript::settled;
 
 /// A client in an environment of its own, and the script that plays cases with it.
 pub(crate) struct Client {
     program: PathBuf,
     arguments: Vec<PathBuf>,
+    dialect: Dialect,
 }
 
 impl Client {
     /// Returns the client that `python/{environment}.txt` pins, played by `python/{script}`.
     pub(crate) fn python(environment: &str, script: &str) -> Self {
         let program = environments().join(environment).join("bin/python");
-        Self { program, arguments: vec![here().join("python").join(script)] }
+        let arguments = vec![here().join("python").join(script)];
+        Self { program, arguments, dialect: Dialect::OpenAi }
     }
 
     /// Returns the client that `node/{environment}` pins, played by `node/{script}`.
@@ -28,7 +31,8 @@ impl Client {
             Runtime::Pinned => "node-pinned",
         });
         let script = here().join("node").join(script);
-        Self { program, arguments: vec![script, environments().join(environment)] }
+        let arguments = vec![script, environments().join(environment)];
+        Self { program, arguments, dialect: Dialect::OpenAi }
     }
 
     /// Adds a file of cases that the script plays.
@@ -37,15 +41,35 @@ impl Client {
         self
     }
 
+    /// Tells whose words the client speaks, if it is not OpenAI's.
+    pub(crate) fn speaking(self, dialect: Dialect) -> Self {
+        Self { dialect, ..self }
+    }
+
+    /// Returns whose words the client speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// Plays all cases against `base_url` and returns what the client heard.
     pub(crate) fn play(&self, base_url: &str, key: &str) -> Vec<Value> {
+        let (base_url_variable, key_variable) = match self.dialect {
+            Dialect::OpenAi => ("OPENAI_BASE_URL", "OPENAI_API_KEY"),
+            Dialect::Anthropic => ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"),
+        };
         let home = tempfile::tempdir().expect("a folder for what the client keeps");
-        let output = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        // What the machine has for these SDKs must not reach them.
+        for (name, _) in env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("OPENAI_") || name.starts_with("ANTHROPIC_") {
+                command.env_remove(name.as_ref());
+            }
+        }
+        let output = command
             .args(&self.arguments)
-            .env_remove("OPENAI_ORG_ID")
-            .env_remove("OPENAI_PROJECT_ID")
-            .env("OPENAI_BASE_URL", base_url)
-            .env("OPENAI_API_KEY", key)
+            .env(base_url_variable, base_url)
+            .env(key_variable, key)
             .env("HOME", home.path())
             .env("NO_PROXY", "127.0.0.1")
             .output()

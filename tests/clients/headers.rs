@@ -24,12 +24,12 @@ pub(crate) fn without_more_quotas(direct: &[Value], mut proxied: Vec<Value>) -> 
 
 fn settled_one(name: &str, value: Value) -> Value {
     let is_level =
-        name.starts_with("x-ratelimit-remaining-") || name.starts_with("x-ratelimit-reset-");
+        name.contains("ratelimit-") && (name.contains("-remaining") || name.contains("-reset"));
     if is_level || VARYING.contains(&name) { Value::from("(some)") } else { value }
 }
 
 /// Headers that differ between two runs against the same provider.
-const VARYING: &[&str] = &["date", "x-request-id", "openai-processing-ms"];
+const VARYING: &[&str] = &["date", "x-request-id", "request-id", "openai-processing-ms"];
 
 /// Returns the names in the README's table of headers of answers.
 fn added_by_the_proxy() -> Vec<String> {

@@ -19,7 +19,7 @@ mod transcript;
 
 use client::{Client, Runtime, cases};
 use headers::without_more_quotas;
-use process::{Provider, Proxy};
+use process::{Dialect, Provider, Proxy};
 use transcript::{differences, missing, unplayed};
 
 #[test]
@@ -83,6 +83,18 @@ fn vercels_ai_sdk_hears_the_same_through_the_proxy() {
 }
 
 #[test]
+fn vercels_ai_sdk_hears_the_same_of_anthropic_through_the_proxy() {
+    let sdk = Client::node(Runtime::Pinned, "ai-sdk", "play_ai_sdk.cjs");
+    hears_the_same(&sdk.speaking(Dialect::Anthropic));
+}
+
+#[test]
+fn anthropics_sdk_hears_the_same_through_the_proxy() {
+    let sdk = Client::python("anthropic", "play_anthropic.py");
+    hears_the_same(&sdk.speaking(Dialect::Anthropic));
+}
+
+#[test]
 fn openai_python_1_skips_what_keeps_its_streams_alive() {
     skips_what_keeps_streams_alive(openai_python(1));
 }
@@ -112,6 +124,36 @@ fn openai_node_7_skips_what_keeps_its_streams_alive() {
     skips_what_keeps_streams_alive(openai_node(7));
 }
 
+#[test]
+fn openai_python_1_hangs_up_in_mid_stream() {
+    hangs_up_in_mid_stream(openai_python(1));
+}
+
+#[test]
+fn openai_python_2_hangs_up_in_mid_stream() {
+    hangs_up_in_mid_stream(openai_python(2));
+}
+
+#[test]
+fn openai_python_3_hangs_up_in_mid_stream() {
+    hangs_up_in_mid_stream(openai_python(3));
+}
+
+#[test]
+fn openai_node_4_hangs_up_in_mid_stream() {
+    hangs_up_in_mid_stream(openai_node(4));
+}
+
+#[test]
+fn openai_node_6_hangs_up_in_mid_stream() {
+    hangs_up_in_mid_stream(openai_node(6));
+}
+
+#[test]
+fn openai_node_7_hangs_up_in_mid_stream() {
+    hangs_up_in_mid_stream(openai_node(7));
+}
+
 fn openai_python(major: u8) -> Client {
     Client::python(&format!("openai-python-{major}"), "play.py")
 }
@@ -135,7 +177,7 @@ fn hears_the_same(client: &Client) -> Vec<Value> {
     assert!(missing.is_empty(), "of the provider itself:\n{}", missing.join("\n"));
 
     let with_key_of_proxy = {
-        let provider = Provider::start();
+        let provider = Provider::start(client.dialect());
         let proxy = Proxy::start(&provider, Some(provider.key()));
         client.play(&proxy.base_url(), "what-the-client-says-does-not-matter")
     };
@@ -147,7 +189,7 @@ fn hears_the_same(client: &Client) -> Vec<Value> {
     assert!(found.is_empty(), "through a proxy with a key:\n{}", found.join("\n"));
 
     let with_key_of_client = {
-        let provider = Provider::start();
+        let provider = Provider::start(client.dialect());
         let proxy = Proxy::start(&provider, None);
         client.play(&proxy.base_url(), provider.key())
     };
@@ -161,7 +203,7 @@ fn compared(direct: &[Value], proxied: Vec<Value>) -> Vec<String> {
 }
 
 fn direct(client: &Client) -> Vec<Value> {
-    let provider = Provider::start();
+    let provider = Provider::start(client.dialect());
     client.play(&provider.base_url(), provider.key())
 }
 
@@ -170,7 +212,7 @@ fn direct(client: &Client) -> Vec<Value> {
 fn skips_what_keeps_streams_alive(sdk: Client) {
     let sdk = sdk.with_cases("cases.json");
     let direct = direct(&sdk);
-    let provider = Provider::answering_after("20ms");
+    let provider = Provider::taking(sdk.dialect(), "20ms", "0ms");
     let proxy = Proxy::configured(&provider, None, ONE_AT_A_TIME);
     let waited = sdk.play(&proxy.base_url(), provider.key());
 
@@ -199,11 +241,45 @@ fn skips_what_keeps_streams_alive(sdk: Client) {
 }
 
 const ONE_AT_A_TIME: &str = r#"
-[line]
-keep_alive = "10ms"
-[[upstreams]]
 [[upstreams.limits]]
 models = "*"
 shared = true
 concurrency = 1
+[line]
+keep_alive = "10ms"
 "#;
+
+/// Takes the first events of streams that go on for seconds, and hangs up.
+fn hangs_up_in_mid_stream(sdk: Client) {
+    let sdk = sdk.with_cases("cancelled.json");
+    let provider = Provider::taking(sdk.dialect(), "0ms", SLOWLY);
+    let direct = sdk.play(&provider.base_url(), provider.key());
+    let streams = cases("cancelled.json").len() * 3;
+    wait_for_cuts(&provider, streams);
+
+    let provider = Provider::taking(sdk.dialect(), "0ms", SLOWLY);
+    let proxy = Proxy::start(&provider, None);
+    let proxied = sdk.play(&proxy.base_url(), provider.key());
+    let found = compared(&direct, proxied);
+    assert!(found.is_empty(), "until it hung up:\n{}", found.join("\n"));
+    wait_for_cuts(&provider, streams);
+}
+
+/// Waits until the provider has heard of so many hang-ups.
+///
+/// Streams that nobody hung up on would come to their ends, and never count as cut.
+fn wait_for_cuts(provider: &Provider, streams: usize) {
+    let streams = u64::try_from(streams).expect("a small number");
+    loop {
+        // In this order: one that ends in between is counted as cut.
+        let (under_way, cut) = (provider.total("in_flight"), provider.total("cut"));
+        if cut == streams {
+            return;
+        }
+        assert!(under_way > 0, "only {cut} of {streams} streams were cut");
+        std::thread::yield_now();
+    }
+}
+
+/// Many times what a client needs to hang up, for an answer of 100 tokens.
+const SLOWLY: &str = "40ms";

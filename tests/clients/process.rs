@@ -8,54 +8,96 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use serde_json::Value;
 use tempfile::TempDir;
+
+/// Whose words a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    OpenAi,
+    Anthropic,
+}
+
+impl Dialect {
+    /// Returns what a base URL has behind the host, as the SDKs want it.
+    fn path(self) -> &'static str {
+        match self {
+            Self::OpenAi => "/v1",
+            Self::Anthropic => "",
+        }
+    }
+
+    /// Returns the models that the cases ask for.
+    fn models(self) -> &'static [&'static str] {
+        match self {
+            Self::OpenAi => &[
+                "gpt-4o",
+                "gpt-4o-mini",
+                "gpt-3.5-turbo-instruct",
+                "text-embedding-3-small",
+                "omni-moderation-latest",
+                "gpt-4o-mini-tts",
+                "gpt-4o-mini-transcribe",
+                "whisper-1",
+                "gpt-image-1",
+            ],
+            Self::Anthropic => &["claude-haiku-4-5"],
+        }
+    }
+
+    /// Returns its name for the simulated provider and in a configuration.
+    fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+        }
+    }
+}
 
 /// A simulated provider with one key, the same answers for the same requests at every start.
 pub(crate) struct Provider {
     process: Process,
+    dialect: Dialect,
 }
 
 impl Provider {
-    pub(crate) fn start() -> Self {
-        Self::answering_after("0ms")
+    /// Starts a provider that answers at once.
+    pub(crate) fn start(dialect: Dialect) -> Self {
+        Self::taking(dialect, "0ms", "0ms")
     }
 
-    /// Starts a provider that takes so long for each answer.
-    pub(crate) fn answering_after(first_token: &str) -> Self {
+    /// Starts a provider that takes so long until the first token of an answer, and for each more.
+    pub(crate) fn taking(dialect: Dialect, first_token: &str, per_token: &str) -> Self {
         let mut command = sluicegate();
         command.args(["simulate", "--listen", "127.0.0.1:0", "--seed", "7"]);
-        command.args(["--rpm", "100000", "--tpm", "100000000"]);
-        command.args(["--first-token", first_token, "--per-token", "0ms"]);
+        command.args(["--dialect", dialect.name(), "--rpm", "100000", "--tpm", "100000000"]);
+        command.args(["--first-token", first_token, "--per-token", per_token]);
         // Another name is an unknown model; without a list every name is a model.
-        command.args(MODELS.iter().flat_map(|model| ["--model", model]));
-        Self { process: Process::start(command, "listening on ") }
+        command.args(dialect.models().iter().flat_map(|model| ["--model", model]));
+        Self { process: Process::start(command, "listening on "), dialect }
     }
 
     pub(crate) fn base_url(&self) -> String {
-        format!("{}/v1", self.process.url())
+        self.process.url().to_owned() + self.dialect.path()
     }
 
     pub(crate) fn key(&self) -> &'static str {
         "sk-sim-1"
     }
-}
 
-/// The models that the cases ask for.
-const MODELS: [&str; 9] = [
-    "gpt-4o",
-    "gpt-4o-mini",
-    "gpt-3.5-turbo-instruct",
-    "text-embedding-3-small",
-    "omni-moderation-latest",
-    "gpt-4o-mini-tts",
-    "gpt-4o-mini-transcribe",
-    "whisper-1",
-    "gpt-image-1",
-];
+    /// Returns a count of what it did, by its name among the totals.
+    pub(crate) fn total(&self, name: &str) -> u64 {
+        let page = get(self.process.url(), "/sim/stats");
+        let body = page.split_once("\r\n\r\n").expect("a head and a body").1;
+        let stats: Value = serde_json::from_str(body).expect("the statistics are JSON");
+        stats["totals"][name].as_u64().expect("a count of this name")
+    }
+}
 
 /// A proxy in front of a provider, with a data folder that nobody else knows.
 pub(crate) struct Proxy {
     process: Process,
+    dialect: Dialect,
     _data: TempDir,
 }
 
@@ -65,14 +107,16 @@ impl Proxy {
         Self::configured(provider, key, "")
     }
 
-    /// Starts a proxy with these settings.
+    /// Starts a proxy with these settings, which begin inside those of its upstream.
     pub(crate) fn configured(provider: &Provider, key: Option<&str>, settings: &str) -> Self {
         let data = tempfile::tempdir().expect("a folder for the proxy's data");
         let mut command = sluicegate();
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-        command.arg("--upstream").arg(provider.base_url());
+        command.arg("--upstream").arg(format!("{}/v1", provider.process.url()));
         command.arg("--data-dir").arg(data.path());
         let config = data.path().join("config.toml");
+        let dialect = provider.dialect;
+        let settings = format!("{UPSTREAM}dialect = \"{}\"\n{settings}", dialect.name());
         fs::write(&config, settings).expect("a configuration that can be written");
         command.arg("--config").arg(config);
         // A configuration of the user's must not reach the test.
@@ -81,24 +125,32 @@ impl Proxy {
             Some(key) => command.env("OPENAI_API_KEY", key),
             None => command.env_remove("OPENAI_API_KEY"),
         };
-        Self { process: Process::start(command, "admin on "), _data: data }
+        Self { process: Process::start(command, "admin on "), dialect, _data: data }
     }
 
     pub(crate) fn base_url(&self) -> String {
-        format!("{}/v1", self.process.url())
+        self.process.url().to_owned() + self.dialect.path()
     }
 
     /// Returns the sum of the metrics whose lines begin so.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        let admin = self.process.said("admin on ").and_then(|url| url.strip_prefix("http://"));
-        let mut stream = TcpStream::connect(admin.expect("an address")).expect("the admin listens");
-        let ask = "GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n";
-        stream.write_all(ask.as_bytes()).expect("a connection that can be written to");
-        let mut page = String::new();
-        stream.read_to_string(&mut page).expect("a page");
+        let page = get(self.process.said("admin on ").expect("an address"), "/metrics");
         let values = page.lines().filter(|line| line.starts_with(name));
         values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
+}
+
+const UPSTREAM: &str = "[[upstreams]]\n";
+
+/// Returns the head and the body of a page.
+fn get(url: &str, path: &str) -> String {
+    let address = url.strip_prefix("http://").expect("an address");
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    let ask = format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n");
+    stream.write_all(ask.as_bytes()).expect("a connection that can be written to");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("a page");
+    page
 }
 
 fn sluicegate() -> Command {

@@ -31,6 +31,7 @@ const VARYING: &[&str] = &[
     "itemId",
     "responseId",
     "provider_url",
+    "signature",
 ];
 
 /// Replaces ids and times by the fact that they are there.
@@ -131,6 +132,13 @@ fn has(said: &Value, expected: &str) -> bool {
             name == "data" && value.as_array().is_some_and(|v| !v.is_empty())
         }),
         "judgement" => any(said, &|name, value| name == "flagged" && value.is_boolean()),
+        "thought" => any(said, &|name, value| {
+            name == "thinking" && value.as_str().is_some_and(|thought| !thought.is_empty())
+        }),
+        "cached" => {
+            any(said, &|name, value| name == "cache_read_input_tokens" && value.as_u64() > Some(0))
+        }
+        "count" => said["input_tokens"].as_u64() > Some(0),
         "failure" => said["code"] == 1 && said["words"].as_str().is_some_and(|w| !w.is_empty()),
         "bytes" => any(said, &|name, value| name == "bytes" && value.as_u64() > Some(0)),
         "image" => any(said, &|name, value| {
@@ -156,7 +164,7 @@ fn is_name_of_tool(name: &str) -> bool {
 }
 
 fn are_arguments(name: &str) -> bool {
-    matches!(name, "arguments" | "args" | "input")
+    matches!(name, "arguments" | "args" | "input" | "partial_json")
 }
 
 /// Tells whether a usage has tokens, and its total is their sum.
@@ -164,7 +172,9 @@ fn adds_up(usage: &Value) -> bool {
     let number = |names: &[&str]| names.iter().find_map(|name| usage[*name].as_u64());
     let input = number(&["prompt_tokens", "input_tokens"]);
     let output = number(&["completion_tokens", "output_tokens"]).unwrap_or(0);
-    input.is_some_and(|input| input > 0 && usage["total_tokens"] == input + output)
+    // Anthropic tells no total.
+    let total = usage["total_tokens"].as_u64().unwrap_or(input.unwrap_or(0) + output);
+    input.is_some_and(|input| input > 0 && total == input + output)
 }
 
 /// Tells whether any field in `value`, at any depth, is as wanted.

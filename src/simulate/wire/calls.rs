@@ -10,7 +10,7 @@ pub(super) struct Choice<'a> {
     pub functions: &'a [&'a Value],
     /// `tool_choice`.
     pub asked: Option<&'a Value>,
-    /// The messages of a chat, or the input of a response.
+    /// The messages of a chat or before a message, or the input of a response.
     pub said: &'a Value,
 }
 
@@ -24,7 +24,8 @@ impl Choice<'_> {
         };
         if let Some(function) = called {
             let name = name_of(function).unwrap_or_default().to_owned();
-            let schema = function.get("parameters").cloned().unwrap_or_default();
+            let schema = function.get("parameters").or_else(|| function.get("input_schema"));
+            let schema = schema.cloned().unwrap_or_default();
             return Shape::Call { name, schema, named: named.is_some() };
         }
         if matches!(text_of(format, "type"), Some("json_object" | "json_schema")) {
@@ -55,10 +56,15 @@ impl Choice<'_> {
 
     fn was_called(&self, function: &Value) -> bool {
         let name = name_of(function);
+        let is_call = |item: &Value| {
+            matches!(text_of(item, "type"), Some("function_call" | "tool_use"))
+                && name_of(item) == name
+        };
         items(Some(self.said)).iter().any(|item| {
             let calls = items(item.get("tool_calls"));
-            let of_chat = calls.iter().any(|call| call.get("function").and_then(name_of) == name);
-            of_chat || (text_of(item, "type") == Some("function_call") && name_of(item) == name)
+            calls.iter().any(|call| call.get("function").and_then(name_of) == name)
+                || is_call(item)
+                || items(item.get("content")).iter().any(is_call)
         })
     }
 
@@ -102,6 +108,7 @@ mod tests {
             {"type": "function_call", "name": "one"},
             {"type": "function_call", "name": "two"},
         ]);
+        let used = json!([{"role": "assistant", "content": [{"type": "tool_use", "name": "one"}]}]);
         let parts =
             json!([{"role": "user", "content": [{"type": "input_text", "text": "use two"}]}]);
         #[rustfmt::skip] // One case a line: the table is read by columns.
@@ -110,6 +117,7 @@ mod tests {
             ("named, of responses", json!({"name": "two"}),               user("Go."),       Some("two")),
             ("required",            json!("required"),                    user("Go."),       Some("one")),
             ("required again",      json!("required"),                    called_one.clone(), Some("two")),
+            ("required, used",      json!("required"),                    used,              Some("two")),
             ("all were called",     json!("required"),                    both,              Some("one")),
             ("none",                json!("none"),                        user("use one"),   None),
             ("may, not told",       json!("auto"),                        user("Go."),       None),

@@ -39,12 +39,12 @@ async function play(manner, example, answer) {
 }
 
 async function answered(example) {
-  return { said: await whole(await call(example)) };
+  return { said: await whole(await call(example), example) };
 }
 
 async function answeredWithHeaders(example) {
   const { data, response } = await (await calling(example))().withResponse();
-  return { said: await whole(data), headers: named(response.headers) };
+  return { said: await whole(data, example), headers: named(response.headers) };
 }
 
 async function files() {
@@ -116,19 +116,23 @@ async function given([name, value]) {
   return [name, await toFile(bytes, value.file)];
 }
 
-async function whole(answer) {
+async function whole(answer, example) {
   if (typeof answer === 'string') return { text: answer };
   if (typeof answer.arrayBuffer === 'function') {
     const bytes = Buffer.from(await answer.arrayBuffer());
     return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
   }
   const isStream = answer.controller instanceof AbortController;
-  return isStream ? collected(answer) : plain(answer);
+  return isStream ? collected(answer, example.cancel_after) : plain(answer);
 }
 
-async function collected(answer) {
+async function collected(answer, cancelAfter) {
   const parts = [];
-  for await (const part of answer) parts.push(plain(part));
+  for await (const part of answer) {
+    parts.push(plain(part));
+    // Leaving the loop aborts the request.
+    if (parts.length === cancelAfter) break;
+  }
   return parts;
 }
 

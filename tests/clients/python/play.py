@@ -6,6 +6,7 @@ Usage: play.py CASES, with OPENAI_BASE_URL and OPENAI_API_KEY as the SDK itself 
 import asyncio
 import functools
 import hashlib
+import itertools
 import json
 import sys
 import time
@@ -38,14 +39,21 @@ def play(manner, case, answer):
 
 def answered(client, case):
     answer = call(client, case)
-    return {"said": [plain(part) for part in answer] if streams(case) else plain(answer)}
+    return {"said": heard(answer, case)}
 
 
 def answered_with_headers(client, case):
     raw = call(client, case, "with_raw_response")
     answer = raw.parse()
-    said = [plain(part) for part in answer] if streams(case) else plain(answer)
-    return {"said": said, "headers": dict(raw.headers)}
+    return {"said": heard(answer, case), "headers": dict(raw.headers)}
+
+
+def heard(answer, case):
+    if not streams(case):
+        return plain(answer)
+    parts = [plain(part) for part in itertools.islice(answer, case.get("cancel_after"))]
+    answer.close()
+    return parts
 
 
 async def play_async(cases):
@@ -57,10 +65,22 @@ async def play_one_async(case):
     client = openai.AsyncOpenAI(**options(case))
     try:
         answer = await call(client, case)
-        said = [plain(part) async for part in answer] if streams(case) else plain(answer)
+        said = await heard_async(answer, case)
     except openai.APIError as error:
         said = refusal(error)
     return {"case": f"async {case['name']}", "expects": case["expects"], "said": said}
+
+
+async def heard_async(answer, case):
+    if not streams(case):
+        return plain(answer)
+    parts = []
+    async for part in answer:
+        parts.append(plain(part))
+        if len(parts) == case.get("cancel_after"):
+            break
+    await answer.close()
+    return parts
 
 
 def files():

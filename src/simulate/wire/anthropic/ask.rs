@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::simulate::wire::ask::{Ask, Shape, text_of};
+use crate::simulate::wire::calls::Choice;
 use crate::simulate::wire::error::WireError;
 use crate::simulate::wire::gauge::{Gauge, items};
 use crate::simulate::wire::words::{Text, mix};
@@ -86,22 +87,16 @@ const LONGER_THOUGHT: u64 = 32;
 
 fn shape(body: &Value, tools: &[Value]) -> Shape {
     let choice = body.get("tool_choice").unwrap_or(&Value::Null);
-    let called = match text_of(choice, "type") {
-        Some("any") => tools.first(),
-        Some("tool") => tools.iter().find(|tool| tool.get("name") == choice.get("name")),
-        _ => None,
+    let asked = match text_of(choice, "type") {
+        Some("any") => json!("required"),
+        Some("none") => json!("none"),
+        _ => choice.clone(),
     };
-    if let Some(tool) = called {
-        let name = text_of(tool, "name").unwrap_or_default().to_owned();
-        let schema = tool.get("input_schema").cloned().unwrap_or_default();
-        return Shape::Call { name, schema, named: true };
-    }
+    let functions: Vec<&Value> = tools.iter().collect();
+    let said = body.get("messages").unwrap_or(&Value::Null);
     let format = body.get("output_config").and_then(|config| config.get("format"));
     let format = format.or_else(|| body.get("output_format")).unwrap_or(&Value::Null);
-    match format.get("schema") {
-        Some(schema) => Shape::Json(schema.clone()),
-        None => Shape::Text,
-    }
+    Choice { functions: &functions, asked: Some(&asked), said }.shape(format, format.get("schema"))
 }
 
 /// Measures a text, or blocks.
