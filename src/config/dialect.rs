@@ -55,6 +55,14 @@ impl Dialect {
         }
     }
 
+    /// Tells whether a provider that speaks so may fail within an answer whose status is 200.
+    ///
+    /// OpenRouter does (<https://openrouter.ai/docs/api-reference/errors>, read 2026-11-21), of those that tell nothing of
+    /// limits by headers.
+    pub const fn may_fail_inside(self) -> bool {
+        matches!(self, Self::Plain)
+    }
+
     /// Fills in how the provider counts and charges, where nothing is configured and its
     /// documentation says so.
     pub(super) fn fill_in(self, lane: LaneSettings) -> LaneSettings {

@@ -3,31 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, response};
+use http::{HeaderMap, Request, Response, StatusCode, header, response};
 use tokio::time::Instant;
 
-use super::again::{after, after_cut, is_over_limit, unanswered, without_usage};
+use super::again::{after_cut, unanswered};
 use super::answer::{charge, describe, estimate, limits};
 use super::errand::Errand;
 use super::patience::Backoff;
+use super::refused::{ErrorAnswer, suspected};
 use super::socket::Socket;
 use super::times::Until;
 use super::visit::Visit;
 use super::{Failure, Proxy, Site};
 use crate::admit::Reservation;
 use crate::call::{Call, Delivery, StreamUsage};
-use crate::config::LineMode;
 use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
 use crate::packing::Packing;
 use crate::relay::{
-    self, Body, Metering, Read, RelayError, Unpacking, Watched, is_binary, is_event_stream,
+    self, Body, Metering, RelayError, Unpacking, Watched, is_binary, is_event_stream,
 };
 use crate::settle::Unsettled;
 use crate::upstream::{
-    self, AccountId, Answer, Came, Change, Finding, Reading, Verdict, classify, hint, outgoing,
-    returning,
+    self, AccountId, Answer, Came, Finding, Reading, Verdict, hint, outgoing, returning,
 };
 
 /// What became of a try.
@@ -59,13 +57,13 @@ pub(super) struct Try {
 
 /// A request that was sent, until its answer's head is there.
 pub(super) struct Sent {
-    site: Arc<Site>,
+    pub(super) site: Arc<Site>,
     at: Instant,
     pub(super) unsettled: Unsettled,
     pub(super) place: Place,
     pub(super) account: Option<AccountId>,
     /// How its answer was asked for.
-    reading: Reading,
+    pub(super) reading: Reading,
 }
 
 /// A request that counts as sent, and what is to be sent.
@@ -148,7 +146,15 @@ impl Proxy {
         let (head, body) = answer.into_parts();
         sent.unsettled.set_status(head.status.as_u16());
         if head.status.is_client_error() || head.status.is_server_error() {
-            return Box::pin(self.refused(visit, sent, going, (head, body))).await;
+            let error = ErrorAnswer { head, body, inside: None };
+            return Box::pin(self.refused(visit, sent, going, error)).await;
+        }
+        let mut body = body;
+        if let Some(shape) = suspected(&sent, &going.errand, &head.headers)
+            && let Some(inside) = body.glance(shape).await
+        {
+            let error = ErrorAnswer { head, body, inside: Some(inside) };
+            return Box::pin(self.refused(visit, sent, going, error)).await;
         }
         let now = Instant::now();
         let told = self.hint(&head.headers, &sent, now);
@@ -256,103 +262,13 @@ impl Proxy {
         Ok(Response::from_parts(head, whole.body))
     }
 
-    /// Deals with an answer that is an error: another try, or the provider's own words.
-    async fn refused(
-        &self,
-        visit: &Visit,
-        mut sent: Sent,
-        going: &mut Try,
-        (mut head, body): (response::Parts, Answer),
-    ) -> Result<Outcome, Failure> {
-        let idle = self.terms().settings.timeouts.idle;
-        let (bytes, body) = match relay::read(body, idle, MOST_OF_AN_ERROR).await {
-            Ok(Read::Whole(bytes)) => {
-                let plain = unpacked(&head.headers, &bytes);
-                let body = match &plain {
-                    Some(plain) if sent.reading == Reading::Plain => {
-                        unpack(&mut head.headers);
-                        plain.clone()
-                    }
-                    _ => bytes.clone(),
-                };
-                (plain.unwrap_or(bytes), Ok(Body::full(body)))
-            }
-            Ok(Read::TooLarge(body)) => (Bytes::new(), Ok(body)),
-            // The status was there before it broke off.
-            Err(error) => (Bytes::new(), Err(error)),
-        };
-        let (finding, change, levels) = self.learn(&mut sent, &head, &bytes);
-        let mode = self.terms().settings.line.mode;
-        let again = without_usage(visit, (head.status, &bytes), going);
-        let again = again.or_else(|| after(&finding, change, (sent.account, mode), going));
-        if let Some((after, avoid)) = again {
-            tracing::debug!(verdict = ?finding.verdict, status = %head.status, "trying again");
-            let place = sent.place;
-            sent.unsettled.give_back();
-            return Ok(Outcome::Again(Retry { place, avoid, after }));
-        }
-        sent.site.misses.note(&visit.record.sent_model, finding.verdict, Instant::now());
-        if visit.is_sent_away_with(finding.verdict) && going.errand.is_repeatable() {
-            tracing::debug!(verdict = ?finding.verdict, status = %head.status, "trying elsewhere");
-            sent.unsettled.give_back();
-            return Ok(Outcome::Elsewhere);
-        }
-        let body = match body {
-            Ok(body) => body,
-            Err(error) => {
-                let failure = Failure::from(error);
-                sent.unsettled.set_status(failure.status().as_u16());
-                sent.unsettled.refused();
-                return Err(failure);
-            }
-        };
-        let mut head = self.head(head, &sent, &levels);
-        if going.errand.call().is_some() {
-            estimate(&mut head.headers, sent.unsettled.demand());
-        }
-        if finding.verdict == Verdict::TooLarge {
-            head.headers.insert("x-should-retry", HeaderValue::from_static("false"));
-        }
-        let place = sent.place;
-        sent.unsettled.refused();
-        let answer = Box::new(Response::from_parts(head, body));
-        if is_over_limit(&finding) && mode == LineMode::Enforce {
-            return Ok(Outcome::Limited(answer, place));
-        }
-        Ok(Outcome::Answered(answer))
-    }
-
-    /// Takes in what an answer that is an error says of limits, key and account.
-    fn learn(
-        &self,
-        sent: &mut Sent,
-        head: &response::Parts,
-        body: &[u8],
-    ) -> (Finding, Change, Vec<QuotaLevel>) {
-        let now = Instant::now();
-        let finding = classify(head.status, &head.headers, body);
-        let mut told = self.hint(&head.headers, sent, now);
-        told.refusal = finding.refusal;
-        told.refused_by = finding.quota;
-        told.retry_after = told.retry_after.or(finding.retry_after);
-        let levels = sent.unsettled.observe(&told, now);
-        let change = sent.unsettled.report(&finding, &head.headers, now);
-        match finding.verdict {
-            Verdict::RateLimited => sent.unsettled.note_short_lane(),
-            // Nobody else has to wait for what is too large, and a ramp is the account's.
-            Verdict::SlowDown | Verdict::TooLarge => sent.unsettled.note_refusal(),
-            _ => {}
-        }
-        (finding, change, levels)
-    }
-
-    fn hint(&self, headers: &HeaderMap, sent: &Sent, now: Instant) -> Hint {
+    pub(super) fn hint(&self, headers: &HeaderMap, sent: &Sent, now: Instant) -> Hint {
         let came = Came { at: self.inner.clock.since_epoch(now), after: now - sent.at };
         hint(headers, sent.site.address.dialect(), came)
     }
 
     /// Makes the head of the client's answer out of the provider's.
-    fn head(
+    pub(super) fn head(
         &self,
         mut head: response::Parts,
         sent: &Sent,
@@ -365,16 +281,8 @@ impl Proxy {
     }
 }
 
-/// Returns what a packed error says, if it can be read.
-fn unpacked(headers: &HeaderMap, body: &[u8]) -> Option<Bytes> {
-    match Packing::of(headers) {
-        Packing::Packed(coding) => coding.unpack(body, MOST_OF_AN_ERROR).ok(),
-        Packing::Plain | Packing::Unknown => None,
-    }
-}
-
 /// Makes the head of a packed answer that of what it unpacks to.
-fn unpack(headers: &mut HeaderMap) {
+pub(super) fn unpack(headers: &mut HeaderMap) {
     headers.remove(header::CONTENT_ENCODING);
     headers.remove(header::CONTENT_LENGTH);
 }
@@ -382,6 +290,3 @@ fn unpack(headers: &mut HeaderMap) {
 /// The most of a JSON answer that is read before its head leaves: so large an answer only comes from
 /// thousands of embeddings.
 const MOST_READ_AHEAD: usize = 64 << 20;
-
-/// The most of an error's body that is read to learn from it.
-const MOST_OF_AN_ERROR: usize = 1 << 20;

@@ -29,6 +29,7 @@ mod listing;
 mod patience;
 mod pinning;
 mod pulse;
+mod refused;
 mod routes;
 mod site;
 mod socket;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 
 use super::hint;
-use super::message::Words;
+use super::message::{SERVER_BUSY, Words};
 use crate::limit::{QuotaKind, RefusalHint};
 
 /// What became of a request, as far as its key and account are concerned.
@@ -78,6 +78,7 @@ pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Finding
         // Groq's own status for a lack of flex capacity.
         498 => Verdict::Overloaded,
         501 | 505 => Verdict::BadRequest,
+        503 if says(&words, &[SERVER_BUSY]) => Verdict::RateLimited,
         503 | 529 => Verdict::Overloaded,
         500..=599 if is_overload(&words) => Verdict::Overloaded,
         500..=599 => Verdict::ServerError,

@@ -116,14 +116,20 @@ impl Words {
     }
 }
 
+/// Ollama's, when its line is full (<https://github.com/ollama/ollama/issues/4159>, read 2026-11-22).
+pub(super) const SERVER_BUSY: &str = "maximum pending requests exceeded";
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Units of time as words, in seconds.
 const UNITS: [(&str, u32); 4] = [("second", 1), ("minute", 60), ("hour", 3_600), ("day", 86_400)];
 
-/// Anthropic's, Azure's, Cerebras', Mistral's and OpenRouter's words for a counter, in lower case;
+/// Anthropic's, Azure's, Cerebras', Mistral's, Ollama's and OpenRouter's words for a counter, in lower case;
 /// captures in public issue trackers, read 2026-11-22.
-const PHRASES: [(&str, QuotaKind); 11] = [
+const PHRASES: [(&str, QuotaKind); 14] = [
+    ("concurrent connections", QuotaKind::Concurrency),
+    ("concurrent requests", QuotaKind::Concurrency),
+    (SERVER_BUSY, QuotaKind::Concurrency),
     ("input tokens per minute", QuotaKind::InputTokensPerMinute),
     ("output tokens per minute", QuotaKind::OutputTokensPerMinute),
     ("tokens per minute", QuotaKind::TokensPerMinute),

@@ -35,6 +35,7 @@ mod duration;
 mod environment;
 mod fingerprint;
 mod fleet;
+mod glance;
 mod guests;
 mod health;
 mod hint;
@@ -58,6 +59,7 @@ pub use self::fingerprint::share_one;
 pub use self::fleet::{
     AccountId, AdoptError, Adopted, Change, Fleet, FleetError, KeyId, Lent, Standing,
 };
+pub use self::glance::{Inside, Shape};
 pub use self::hint::{Came, hint};
 pub use self::probe::{probe, try_key};
 pub use self::ranking::{Merit, rank};

@@ -118,6 +118,7 @@ fn the_code_decides_before_the_type() {
         Case { name: "google details",     status: 429, body: google("GenerateContentPaidTierInputTokensPerModelPerMinute", 4_000_000), verdict: Verdict::RateLimited },
         Case { name: "google, no quota",   status: 429, body: google("GenerateRequestsPerDayPerProjectPerModel-FreeTier", 0), verdict: Verdict::TooLarge },
         Case { name: "google's dead key",  status: 400, body: r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]"#.into(), verdict: Verdict::KeyRejected },
+        Case { name: "ollama's line",      status: 503, body: r#"{"error":"server busy, please try again.  maximum pending requests exceeded"}"#.into(), verdict: Verdict::RateLimited },
         Case { name: "answered",           status: 200, body: envelope("tokens", "rate_limit_exceeded", TPM), verdict: Verdict::Fine },
     ];
     for case in cases {
@@ -175,6 +176,7 @@ fn the_limit_that_refused_is_named_in_many_ways() {
         (google("GenerateContentPaidTierInputTokensPerModelPerMinute", 9), Some(QuotaKind::InputTokensPerMinute), Some(47_434)),
         (google("GenerateRequestsPerDayPerProjectPerModel-FreeTier", 9), Some(QuotaKind::RequestsPerDay), Some(47_434)),
         (google("Anything", 9),                                 None, Some(47_434)),
+        (envelope("", "", "Number of concurrent connections has exceeded your rate limit."), Some(QuotaKind::Concurrency), None),
         (envelope("", "", "Too many requests"),                 None, None),
     ];
     for (body, quota, millis) in cases {
