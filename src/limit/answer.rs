@@ -57,13 +57,15 @@ impl Lane {
             self.open.untold = self.open.slack;
         }
         let had_room = debit.refusal.as_ref().is_some_and(|said| said.had_room);
-        if let Some(refusal) = hint.refusal.filter(|_| !had_room) {
+        let of_slots = hint.refused_by == Some(QuotaKind::Concurrency);
+        if let Some(refusal) = hint.refusal.filter(|_| !had_room && !of_slots) {
             self.told_arithmetic(debit, (&refusal, hint.retry_after), &around);
         } else if !self.has_headers {
             self.told_silently(debit, hint, &around);
         }
         self.leading = self.most_likely_charging();
         self.release(now);
+        self.try_more_slots(now);
         if debit.told || !refused {
             if debit.told && !self.contact.is_made() {
                 self.ramp.begin(nanos(self.settings.minute) / SLICES, now);
@@ -81,6 +83,10 @@ impl Lane {
         self.credit_tokens(&debit, now);
         let minute = nanos(self.settings.minute);
         let said = debit.refusal.as_deref().copied();
+        if self.is_crowded(&debit, said.as_ref(), now) {
+            // The next one goes when one of those is answered.
+            return;
+        }
         let arithmetic = said.and_then(|said| said.arithmetic);
         let by_words = said.and_then(|said| said.by).unwrap_or(QuotaKind::TokensPerMinute);
         let kind = arithmetic.map_or(by_words, blamed);

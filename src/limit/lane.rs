@@ -6,6 +6,7 @@ use super::absent::Absent;
 use super::bank::{Bank, Settled};
 use super::charge::Charge;
 use super::contact::{Contact, Grace};
+use super::crowd::Crowd;
 use super::debit::{Bounded, Debit, MOST_TOLD, Sent, Stage};
 use super::doubt::Doubt;
 use super::estimate::Estimates;
@@ -44,6 +45,7 @@ pub struct Lane {
     pub(super) under_way: UnderWay,
     pub(super) open: Open,
     pub(super) slots: Slots,
+    pub(super) crowd: Crowd,
     /// What holds it back after a refusal.
     pub(super) hold: Option<Hold>,
     pub(super) doubt: Doubt,
@@ -85,6 +87,7 @@ impl Lane {
             under_way: UnderWay::default(),
             open: Open::default(),
             slots: Slots::new(settings.concurrency),
+            crowd: Crowd::default(),
             hold: None,
             doubt: Doubt::default(),
             heard: begin,

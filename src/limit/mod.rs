@@ -31,6 +31,7 @@ mod bank;
 mod charge;
 mod contact;
 mod cost;
+mod crowd;
 mod debit;
 mod doubt;
 mod estimate;

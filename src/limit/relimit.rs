@@ -23,7 +23,7 @@ impl Lane {
         }
         let now = self.time.advance(now);
         self.settings = settings.clone();
-        self.slots.most = settings.concurrency;
+        self.slots.most = settings.concurrency.or_else(|| self.crowd.most());
         for kind in QuotaKind::COUNTED {
             let ceiling = settings.limit(kind);
             if let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) {

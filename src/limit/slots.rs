@@ -48,6 +48,11 @@ impl Slots {
         self.held += (float(now.since(since)) - self.held) / f64::from(self.answered);
     }
 
+    /// Returns how many are taken.
+    pub(super) const fn taken(&self) -> u64 {
+        self.taken
+    }
+
     /// Returns how many are free.
     pub(super) fn free(&self) -> Option<u64> {
         self.most.map(|most| most.saturating_sub(self.taken))
