@@ -39,6 +39,9 @@ pub(crate) fn details(cell: &Cell, played: &Played) -> String {
     if let Some(excess) = figures.excess {
         line += &format!("  worst window {:.2} % over", excess * 100.0);
     }
+    if cell.scenario.judged.again {
+        line += &format!("  refused again {}", figures.again);
+    }
     if cell.scenario.judged.paces {
         line += &format!("  hasty {}", figures.hasty);
     }

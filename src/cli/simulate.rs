@@ -25,7 +25,10 @@ pub(super) async fn run(args: &Args) -> Result<Exit, CliError> {
         Dialect::Anthropic => {
             eprintln!("  ANTHROPIC_BASE_URL=http://{at} ANTHROPIC_API_KEY={key}");
         }
-        Dialect::OpenAi => eprintln!("  OPENAI_BASE_URL=http://{at}/v1 OPENAI_API_KEY={key}"),
+        _ => {
+            let base = dialect.base();
+            eprintln!("  OPENAI_BASE_URL=http://{at}{base} OPENAI_API_KEY={key}");
+        }
     }
     eprintln!("  statistics: http://{at}/sim/stats");
     stop.told().await;

@@ -5,21 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use http_body_util::BodyExt as _;
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until};
 
 use super::config::RateHeaders;
-use super::engine::{Caller, Cost, Outcome};
+use super::engine::{Caller, Cost};
 use super::files;
 use super::form;
 use super::objects;
-use super::plan::{Fault, Plan};
-use super::shared::{Admitted, Shared};
-use super::talk::{Body, Talk, broken, share_of, whole};
+use super::shared::Shared;
+use super::talk::{Body, whole};
 use super::wire::{self, Ask, Draft, Endpoint, Identity, Told, WireError, add_rate_limits};
+use super::writing;
+
+/// What was sent.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// The content type.
+    pub kind: String,
+    /// The body.
+    pub bytes: Bytes,
+    /// The model that the path names.
+    pub deployment: Option<String>,
+}
 
 /// Answers a request of `key` for `endpoint`.
 ///
@@ -30,12 +39,13 @@ pub(super) async fn answer(
     shared: &Arc<Shared>,
     endpoint: Endpoint,
     (key, caller): (&str, &Caller),
-    (kind, body): (String, Bytes),
+    sent: Sent,
 ) -> io::Result<Response<Body>> {
     let arrival = shared.arrival();
-    let ask = read(shared, endpoint, (kind, body)).await.map(|ask| shared.recall(ask));
+    let ask = read(shared, endpoint, sent).await.map(|ask| shared.recall(ask));
+    let ask = ask.and_then(|ask| shared.dialect.accepts(&ask).map(|()| ask));
     let ask = match ask {
-        Ok(ask) => ask,
+        Ok(ask) => Ask { usage_at: shared.dialect.usage_at(&ask), ..ask },
         Err(error) => return Ok(refused(shared, &error, arrival)),
     };
     let owner = files::owner(caller);
@@ -65,7 +75,7 @@ pub(super) async fn answer(
             }
             shared.remember(&ask, &draft);
             let ask = shared.cached(ask, &admitted.organisation);
-            write(shared, ask, draft, &plan, (admitted, arrival)).await
+            writing::write(shared, (ask, draft), &plan, (admitted, arrival)).await
         }
         Err(refusal) => {
             let error = WireError::refusal(refusal, key, &ask.model);
@@ -104,7 +114,8 @@ pub(super) fn json(status: StatusCode, value: &Value) -> Response<Body> {
     response
 }
 
-fn of_kind(kind: &'static str, bytes: Bytes) -> Response<Body> {
+/// Returns an answer of another kind.
+pub(super) fn of_kind(kind: &'static str, bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(whole(bytes));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
@@ -116,18 +127,21 @@ pub(super) fn add_identity(shared: &Shared, headers: &mut HeaderMap, arrival: u6
     Identity { id: &id, organisation: None, processing }.add_to(headers, shared.dialect);
 }
 
-fn id_of(arrival: u64) -> String {
+/// Returns the id of the request that arrived as number `arrival`.
+pub(super) fn id_of(arrival: u64) -> String {
     format!("req_{:016x}{arrival:08x}", wire::mix(arrival))
 }
 
 /// Reads a body, away from the async threads where it is large.
-async fn read(
-    shared: &Arc<Shared>,
-    endpoint: Endpoint,
-    (kind, body): (String, Bytes),
-) -> Result<Ask, WireError> {
-    let (reader, size) = (Arc::clone(shared), body.len());
-    let read = move || reader.reader.understand(endpoint, form::body(endpoint, &kind, &body)?);
+async fn read(shared: &Arc<Shared>, endpoint: Endpoint, sent: Sent) -> Result<Ask, WireError> {
+    let (reader, size) = (Arc::clone(shared), sent.bytes.len());
+    let read = move || {
+        let (mut body, attached) = form::body(endpoint, &sent.kind, &sent.bytes)?;
+        if let Some(model) = sent.deployment {
+            wire::put(&mut body, "model", model);
+        }
+        reader.reader.understand(endpoint, (body, attached))
+    };
     if size <= LARGE_BODY {
         return read();
     }
@@ -137,80 +151,3 @@ async fn read(
 
 /// The largest body, in bytes, that is read on an async thread.
 const LARGE_BODY: usize = 64 * 1024;
-
-async fn write(
-    shared: &Arc<Shared>,
-    ask: Ask,
-    draft: Draft,
-    plan: &Plan,
-    (admitted, arrival): (Admitted, u64),
-) -> io::Result<Response<Body>> {
-    let begin = Instant::now();
-    let Admitted { mut work, shown, organisation } = admitted;
-    let dress = |mut response: Response<Body>| {
-        let headers = response.headers_mut();
-        if shared.headers == RateHeaders::Shown {
-            add_rate_limits(headers, shared.dialect, &shown);
-        }
-        let (id, processing) = (id_of(arrival), begin.elapsed());
-        let identity = Identity { id: &id, organisation: Some(&organisation), processing };
-        identity.add_to(headers, shared.dialect);
-        response
-    };
-    let fail = |error: &WireError| {
-        let Told { status, body } = error.told(shared.dialect, &id_of(arrival));
-        dress(json(status, &body))
-    };
-    let cut = match plan.fault {
-        Some(Fault::ServerError { overloaded }) => {
-            sleep_until(begin + plan.pace.first).await;
-            work.done(Outcome::Failed);
-            return Ok(fail(&WireError::server_error(overloaded)));
-        }
-        Some(Fault::Reset) => {
-            work.done(Outcome::Failed);
-            return Err(io::ErrorKind::ConnectionReset.into());
-        }
-        Some(Fault::Stall) => return std::future::pending().await,
-        Some(Fault::Cut { share }) => Some(share),
-        None => None,
-    };
-    if ask.stream {
-        let talk = Talk::new(wire::script(&ask, draft), plan.pace, begin, work, cut);
-        let mut response = dress(Response::new(talk.boxed_unsync()));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        return Ok(response);
-    }
-    let value = match wire::object(&ask, &draft) {
-        Ok(value) => value,
-        Err(error) => {
-            work.done(Outcome::Failed);
-            return Ok(fail(&error));
-        }
-    };
-    let (pieces, draft) = (draft.len(), Arc::new(draft));
-    work.follow_clock(begin, plan.pace, Arc::clone(&draft));
-    if let Some(share) = cut {
-        let written = share_of(pieces, share);
-        sleep_until(begin + plan.pace.until(written)).await;
-        work.done(Outcome::Cut { output: draft.tokens_of(written) });
-        return Ok(dress(cut_off(&value, share)));
-    }
-    sleep_until(begin + plan.pace.until(pieces)).await;
-    work.done(Outcome::Answered { output: draft.tokens() });
-    let raw = wire::raw(&ask, &draft).map(|(kind, bytes)| of_kind(kind, bytes));
-    Ok(dress(raw.unwrap_or_else(|| json(StatusCode::OK, &value))))
-}
-
-/// Returns an answer whose body ends before its stated length.
-fn cut_off(value: &Value, share: f64) -> Response<Body> {
-    let bytes = Bytes::from(value.to_string());
-    let keep = usize::try_from(share_of(bytes.len() as u64, share)).unwrap_or(0);
-    let mut response = Response::new(broken(bytes.slice(..keep.min(bytes.len()))));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    response
-}

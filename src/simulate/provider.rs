@@ -50,7 +50,7 @@ impl Provider {
 
     /// Returns what stands before `/chat/completions`.
     pub fn base_url(&self) -> String {
-        format!("http://{}/v1", self.addr)
+        format!("http://{}{}", self.addr, self.shared.dialect.base())
     }
 
     /// Returns what has happened.

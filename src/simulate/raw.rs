@@ -135,7 +135,7 @@ impl Raw {
     pub(super) fn check(self) -> Result<Config, BadSetting> {
         let defaults = Config::default();
         let dialect = self.dialect.unwrap_or_default();
-        let limits = self.limits.check("limits", &usual_limits())?;
+        let limits = self.limits.check("limits", &dialect.usual_limits())?;
         let organisations = organisations(&self.organisations, &limits, &self.limits)?;
         let rules = Rules {
             organisations,
@@ -163,11 +163,6 @@ impl Raw {
             seed: self.seed.unwrap_or(defaults.seed),
         })
     }
-}
-
-fn usual_limits() -> Limits {
-    // GPT-4o mini's limits of usage tier 1 (OpenAI's model page, read 2026-11).
-    Limits { requests_per_minute: Some(500), tokens_per_minute: Some(200_000), ..Limits::default() }
 }
 
 fn organisations(

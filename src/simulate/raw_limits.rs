@@ -125,16 +125,17 @@ impl RawLimits {
         let split = charging == Charging::Split;
         // Where input and output are limited apart and only one figure is given, outputs get a
         // fifth of it, as at Anthropic (rate limits of Claude Sonnet 4, tier 1, read 2026-11).
-        let input = self.itpm.or(above.input_per_minute);
-        let output = self.otpm.or(above.output_per_minute);
-        let fifth = tokens_per_minute.map(|tokens| (tokens / 5).max(1));
+        let fifth = |tokens: Option<u64>| tokens.map(|tokens| (tokens / 5).max(1));
+        let here = self.tpm.filter(|_| split);
+        let input = self.itpm.or(here).or(above.input_per_minute);
+        let output = self.otpm.or(fifth(here)).or(above.output_per_minute);
         Ok(Limits {
             requests_per_minute: self.rpm.or(above.requests_per_minute),
             tokens_per_minute,
             requests_per_day: self.rpd.or(above.requests_per_day),
             tokens_per_day: self.tpd.or(above.tokens_per_day),
             input_per_minute: input.or(tokens_per_minute.filter(|_| split)),
-            output_per_minute: output.or(fifth.filter(|_| split)),
+            output_per_minute: output.or(fifth(tokens_per_minute).filter(|_| split)),
             concurrency: self.concurrency.or(above.concurrency),
             minute: self.window.map_or(above.minute, |time| time.0),
             day: self.day.map_or(above.day, |time| time.0),
@@ -147,6 +148,7 @@ impl RawLimits {
                 Some(RawRefundAt::Debit) => RefundAt::Debit,
                 None => above.refund_at,
             },
+            slices_per_minute: above.slices_per_minute,
             slices: match self.per_second {
                 Some(RawSlices::Off) => Slices::Off,
                 Some(RawSlices::Requests) => Slices::Requests,

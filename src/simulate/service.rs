@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::dialect::Dialect;
 use super::engine::Caller;
 use super::files;
-use super::flow::{add_identity, answer, json as json_answer, refused};
+use super::flow::{Sent, add_identity, answer, json as json_answer, refused};
 use super::objects;
 use super::report;
 use super::shared::Shared;
@@ -39,7 +39,7 @@ pub(super) async fn serve(
     }
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
-    let path = path.strip_prefix("/v1").unwrap_or(&path);
+    let (deployment, path) = shared.dialect.place(&path);
     match (&head.method, path) {
         (&Method::GET, "/sim/stats") => {
             return Ok(json_answer(StatusCode::OK, &report::json(&shared.stats())));
@@ -50,7 +50,10 @@ pub(super) async fn serve(
         }
         _ => {}
     }
-    let key = key_of(&head.headers);
+    let key = match shared.dialect.asks_for_keys() {
+        true => key_of(&head.headers),
+        false => shared.any_key(),
+    };
     let caller = match shared.caller(&key) {
         Ok(caller) => caller,
         Err(refusal) => {
@@ -74,8 +77,9 @@ pub(super) async fn serve(
             return Ok(refused(&shared, &error, shared.arrival()));
         }
         let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let body = (kind.unwrap_or_default().to_owned(), bytes);
-        return answer(&shared, endpoint, (&key, &caller), body).await;
+        let kind = kind.unwrap_or_default().to_owned();
+        let sent = Sent { kind, bytes, deployment: deployment.map(ToOwned::to_owned) };
+        return answer(&shared, endpoint, (&key, &caller), sent).await;
     }
     let asked = Asked { method: &head.method, path, query: head.uri.query(), bytes };
     let mut response = other(&shared, &asked, &caller, &head.headers);

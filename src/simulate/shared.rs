@@ -124,6 +124,13 @@ impl Shared {
         models.filter(|model| !model.contains('*')).cloned().collect()
     }
 
+    /// Returns a key that works as well as any, where nobody looks at them.
+    pub(super) fn any_key(&self) -> String {
+        let desk = self.desk();
+        let keys = desk.engine.rules().organisations.iter().flat_map(|owner| &owner.keys);
+        keys.map(|key| key.secret.to_string()).next().unwrap_or_default()
+    }
+
     /// Tells who `key` belongs to.
     pub(super) fn caller(&self, key: &str) -> Result<Caller, Refusal> {
         let mut desk = self.desk();

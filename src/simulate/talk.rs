@@ -12,6 +12,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::engine::Outcome;
+use super::patient::EVERY;
 use super::shared::Work;
 use super::wire::{Pace, Script};
 
@@ -41,6 +42,8 @@ pub(super) struct Talk {
     /// The stream breaks off before this piece.
     breaks_at: Option<u64>,
     timer: Pin<Box<Sleep>>,
+    /// What is sent until the first token, and when the next of it is due.
+    noise: Option<(&'static str, Instant)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +76,13 @@ impl Talk {
             next: 0,
             breaks_at,
             timer: Box::pin(sleep_until(begin)),
+            noise: None,
         }
+    }
+
+    /// Lets the same be sent now and then until the first token is there.
+    pub(super) fn with_noise(self, noise: Option<&'static str>) -> Self {
+        Self { noise: noise.map(|noise| (noise, self.begin)), ..self }
     }
 
     /// Writes every piece that is due, or one where all are due at once.
@@ -97,7 +106,10 @@ impl Talk {
     }
 
     fn poll_until(&mut self, piece: u64, context: &mut Context<'_>) -> Poll<()> {
-        let at = self.begin + self.pace.until(piece);
+        self.poll_at(self.begin + self.pace.until(piece), context)
+    }
+
+    fn poll_at(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
         if Instant::now() >= at {
             return Poll::Ready(());
         }
@@ -124,6 +136,16 @@ impl http_body::Body for Talk {
                     std::mem::take(&mut this.script.preface)
                 }
                 Stage::Opening => {
+                    if let Some((noise, due)) = this.noise {
+                        let first = this.begin + this.pace.until(0);
+                        // The first of it comes at once, however soon the first token does.
+                        if due == this.begin || due < first {
+                            ready!(this.poll_at(due, context));
+                            this.noise = Some((noise, due + EVERY));
+                            let bytes = Bytes::from_static(noise.as_bytes());
+                            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                        }
+                    }
                     ready!(this.poll_until(0, context));
                     this.stage = Stage::Pieces;
                     std::mem::take(&mut this.script.opening)

@@ -30,6 +30,7 @@ mod simulate;
 mod sockets;
 mod told;
 mod upstream;
+mod vendors;
 mod wire;
 mod wire_bytes;
 mod wire_h2;

@@ -26,6 +26,8 @@ pub(crate) struct Diary {
     pub(crate) sent: Vec<Duration>,
     /// When the first refusal came back.
     pub(crate) first_refusal: Option<Duration>,
+    /// How many tries were refused that were sent later.
+    pub(crate) refused_again: u64,
 }
 
 /// What happened to one request.
@@ -79,8 +81,10 @@ impl Diary {
 
     /// Notes that the answer to request `number` is a refusal.
     pub(crate) fn refused(&mut self, number: usize, now: Duration) {
-        self.trips[number].refused += 1;
-        self.first_refusal.get_or_insert(now);
+        let trip = &mut self.trips[number];
+        trip.refused += 1;
+        let first = *self.first_refusal.get_or_insert(now);
+        self.refused_again += u64::from(trip.last_sent > first);
     }
 
     /// Notes how request `number` ended for its client.

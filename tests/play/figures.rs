@@ -44,6 +44,8 @@ pub(crate) struct Figures {
     /// Requests sent in the window's sixtieth after the first refusal came back, above its part of the
     /// limit.
     pub(crate) hasty: u64,
+    /// Tries that were refused although they were sent after the first refusal had come back.
+    pub(crate) again: u64,
     /// By which part of its limit the worst window was over it, where that is looked at.
     pub(crate) excess: Option<f64>,
 }
@@ -85,6 +87,7 @@ impl Figures {
             jain: shares.as_ref().and_then(Shares::jain),
             off_weights: shares.as_ref().and_then(Shares::off_weights),
             hasty: hasty(run, scenario),
+            again: run.diary.refused_again,
             excess: judged.excess.map(|_| worst_excess(run, scenario, run.seed)),
         }
     }

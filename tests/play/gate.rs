@@ -150,6 +150,7 @@ fn refused(
     let now = Instant::now();
     let finding = classify(head.status, &head.headers, &head.error);
     told.refusal = finding.refusal;
+    told.refused_by = finding.quota;
     told.retry_after = told.retry_after.or(finding.retry_after);
     flight.observe(&told, now);
     let change = flight.report(&finding, &head.headers, now);

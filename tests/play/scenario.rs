@@ -33,6 +33,8 @@ pub(crate) struct Scenario {
     pub(crate) faults: Faults,
     /// What is expected.
     pub(crate) judged: Judged,
+    /// With how many seeds it is played at most.
+    pub(crate) seeds: Option<usize>,
 }
 
 /// An owner of quotas.
@@ -114,6 +116,8 @@ pub(crate) struct Judged {
     pub(crate) latency_of: Option<&'static str>,
     /// By which part of its limit a window may be over it where limits are not enforced.
     pub(crate) excess: Option<f64>,
+    /// Whether nothing that is sent after the first refusal's answer may be refused.
+    pub(crate) again: bool,
     /// Whether nothing may be sent after the first refusal's answer but at the slices' pace.
     pub(crate) paces: bool,
 }
@@ -194,7 +198,19 @@ impl Scenario {
     pub(crate) fn dialect(&self) -> config::Dialect {
         match self.speaks {
             Dialect::OpenAi => config::Dialect::OpenAi,
+            Dialect::Azure => config::Dialect::Azure,
             Dialect::Anthropic => config::Dialect::Anthropic,
+            Dialect::Groq => config::Dialect::Groq,
+            Dialect::Mistral => config::Dialect::Mistral,
+            Dialect::Together => config::Dialect::Together,
+            Dialect::Cerebras => config::Dialect::Cerebras,
+            Dialect::SambaNova => config::Dialect::SambaNova,
+            Dialect::Fireworks
+            | Dialect::OpenRouter
+            | Dialect::DeepSeek
+            | Dialect::Gemini
+            | Dialect::Vllm
+            | Dialect::Ollama => config::Dialect::Plain,
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Admission {
     pub ticket: Ticket,
     /// Whose quota it took.
     pub organisation: Arc<str>,
-    /// The quotas just after the debit.
+    /// All quotas just after the debit.
     pub shown: Vec<Shown>,
 }
 

@@ -200,24 +200,20 @@ impl Lane {
         }
     }
 
-    /// Returns what the headers of an answer show at `now`: one quota of requests and one of tokens
-    /// (or of input and of output), of minute and day the one that has less left.
+    /// Returns what is left of every quota at `now`, slices of the minute included.
     pub(super) fn shown(&mut self, now: u64) -> Vec<Shown> {
-        let mut shown: Vec<Shown> = Vec::with_capacity(self.meters.len());
-        for (metric, meter) in self.meters.iter_mut().filter(|(metric, _)| !metric.is_slice()) {
-            let (limit, remaining) = (meter.limit(), meter.remaining(now));
+        let date = self.epoch + Duration::from_nanos(now);
+        let shown = self.meters.iter_mut().map(|(metric, meter)| {
             let reset = meter.reset(now);
-            let full_at = self.epoch + Duration::from_nanos(now) + reset;
-            let this = Shown { metric: *metric, limit, remaining, reset, full_at };
-            let rival =
-                shown.iter_mut().find(|other| header_of(other.metric) == header_of(*metric));
-            match rival {
-                Some(rival) if rival.remaining <= remaining => {}
-                Some(rival) => *rival = this,
-                None => shown.push(this),
+            Shown {
+                metric: *metric,
+                limit: meter.limit(),
+                remaining: meter.remaining(now),
+                reset,
+                full_at: date + reset,
             }
-        }
-        shown
+        });
+        shown.collect()
     }
 
     /// Returns what happened in this lane, and where its meters stand.
@@ -245,16 +241,6 @@ impl Lane {
 )]
 fn scaled(limit: u64, factor: f64) -> u64 {
     (limit as f64 * factor).round() as u64
-}
-
-/// Returns the header's name for a metric: quotas of minute and day share one.
-pub(crate) fn header_of(metric: Metric) -> &'static str {
-    match metric {
-        Metric::RequestsPerMinute | Metric::RequestsPerDay | Metric::RequestsPerSlice => "requests",
-        Metric::TokensPerMinute | Metric::TokensPerDay | Metric::TokensPerSlice => "tokens",
-        Metric::InputPerMinute => "input-tokens",
-        Metric::OutputPerMinute => "output-tokens",
-    }
 }
 
 fn shortage(
@@ -288,9 +274,10 @@ fn shortage(
 
 fn meters(limits: &Limits, epoch: Duration) -> Vec<(Metric, Meter)> {
     let split = limits.charging == Charging::Split;
-    let slice = limits.minute / 60;
-    let sixtieth = |limit: Option<u64>| limit.map(|limit| limit.div_ceil(60));
-    let sliced = |on: bool, limit: Option<u64>| sixtieth(limit).filter(|_| on);
+    let parts = limits.slices_per_minute.max(1);
+    let slice = limits.minute / parts;
+    let part = |limit: Option<u64>| limit.map(|limit| limit.div_ceil(u64::from(parts)));
+    let sliced = |on: bool, limit: Option<u64>| part(limit).filter(|_| on);
     let tokens = limits.tokens_per_minute;
     let requests = limits.requests_per_minute;
     #[rustfmt::skip] // One meter a line: the table is read by columns.

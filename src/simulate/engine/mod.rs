@@ -50,7 +50,6 @@ use self::oracle::{Head, Lines};
 pub use self::answer::{Admission, Caller, Decided, Grants, Refusal, Refused429, Ticket};
 pub use self::charge::{Cost, Metric, Outcome};
 pub use self::lane::Shown;
-pub(crate) use self::lane::header_of;
 pub use self::meter::Reading;
 pub use self::rules::{
     AbsentMax, Charging, Counting, Enforcement, Estimator, ForeignFlow, Key, KeyState, LimitChange,

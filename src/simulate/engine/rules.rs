@@ -70,7 +70,7 @@ pub enum Slices {
     /// None.
     #[default]
     Off,
-    /// A sixtieth of the minute takes a sixtieth of its requests (rounded up).
+    /// Each part of the minute takes its part of the requests (rounded up).
     Requests,
     /// The same for tokens; an untouched slice takes one request of any size.
     RequestsAndTokens,
@@ -130,6 +130,8 @@ pub struct Limits {
     pub refund_at: RefundAt,
     /// Limits for slices of the minute.
     pub slices: Slices,
+    /// Into how many slices the minute is cut.
+    pub slices_per_minute: u32,
     /// Whether refused requests count.
     pub refusals: Refusals,
     /// The share of every window that is used when the simulation starts, 0 to 1.
@@ -158,6 +160,7 @@ impl Default for Limits {
             absent_max: AbsentMax::default(),
             refund_at: RefundAt::default(),
             slices: Slices::default(),
+            slices_per_minute: 60,
             refusals: Refusals::default(),
             used_at_start: 0.0,
             foreign: ForeignFlow::default(),

@@ -28,8 +28,8 @@ pub(in crate::simulate) struct Ask {
     pub endpoint: Endpoint,
     pub model: String,
     pub stream: bool,
-    /// Whether a chat or completions stream ends with its usage.
-    pub include_usage: bool,
+    /// Where a stream of chat or completions tells its usage.
+    pub usage_at: UsageAt,
     /// The output bound of one generation, where stated.
     pub bound: Option<u64>,
     /// Answers shown.
@@ -49,6 +49,19 @@ pub(in crate::simulate) struct Ask {
     /// The body itself, for what answers repeat.
     pub body: Value,
     pub attached: Attached,
+}
+
+/// Where a stream tells its usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulate) enum UsageAt {
+    /// Nowhere.
+    Never,
+    /// Behind the last piece, in a chunk of its own.
+    Apart,
+    /// With the last piece.
+    Last,
+    /// With every piece, as far as it has come.
+    Each,
 }
 
 /// What the answer has to look like.
@@ -112,7 +125,7 @@ impl Reader {
             endpoint,
             stream: (flag(&body, "stream") && endpoint.streams())
                 || (endpoint == Endpoint::Speech && text_of(&body, "stream_format") == Some("sse")),
-            include_usage: flag(options, "include_usage"),
+            usage_at: if flag(options, "include_usage") { UsageAt::Apart } else { UsageAt::Never },
             bound,
             choices,
             generations,

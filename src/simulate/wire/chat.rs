@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::ask::{Ask, Shape};
+use super::ask::{Ask, Shape, UsageAt};
 use super::draft::{Draft, Ending};
-use super::script::{Frame, Script, data};
+use super::script::{Frame, Script, data, put};
 
 /// Returns the answer as one object.
 pub(in crate::simulate) fn object(ask: &Ask, draft: &Draft) -> Value {
@@ -51,10 +51,14 @@ pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
         };
         data(&mut opening, &chunk(ask, &draft, index, &first, None));
         let last = finish(ask, choice.ending);
-        data(&mut closing, &chunk(ask, &draft, index, &json!({}), Some(last)));
+        let mut last = chunk(ask, &draft, index, &json!({}), Some(last));
+        if matches!(ask.usage_at, UsageAt::Last | UsageAt::Each) {
+            put(&mut last, "usage", usage(ask, &draft));
+        }
+        data(&mut closing, &last);
         tracks.push(frame(ask, &draft, index));
     }
-    if ask.include_usage {
+    if ask.usage_at == UsageAt::Apart {
         let mut last = head(ask, &draft);
         if let Value::Object(fields) = &mut last {
             fields.insert("choices".into(), json!([]));
@@ -102,7 +106,15 @@ fn frame(ask: &Ask, draft: &Draft, index: usize) -> Frame {
         }
         _ => json!({"content": PLACE}),
     };
-    around_piece(&chunk(ask, draft, index, &delta, None))
+    let frame = around_piece(&chunk(ask, draft, index, &delta, None));
+    if ask.usage_at != UsageAt::Each {
+        return frame;
+    }
+    // How far it has come goes in as the last field.
+    let after = frame.after.strip_suffix("}\n\n").unwrap_or_default();
+    let prompt = ask.prompt.tokens;
+    let after = format!("{after},\"usage\":{{\"prompt_tokens\":{prompt},\"completion_tokens\":");
+    Frame { after, numbered: Some((1, "}}\n\n")), ..frame }
 }
 
 fn chunk(ask: &Ask, draft: &Draft, index: usize, delta: &Value, finish: Option<&str>) -> Value {
@@ -115,7 +127,7 @@ fn chunk(ask: &Ask, draft: &Draft, index: usize, delta: &Value, finish: Option<&
             "finish_reason": finish,
         });
         fields.insert("choices".into(), Value::Array(vec![choice]));
-        if ask.include_usage {
+        if ask.usage_at == UsageAt::Apart {
             fields.insert("usage".into(), Value::Null);
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::ask::Ask;
+use super::ask::{Ask, UsageAt};
 use super::chat::{FINGERPRINT, PLACE, around_piece, usage};
 use super::draft::{Draft, Ending};
 use super::gauge::items;
@@ -36,7 +36,7 @@ pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
         data(&mut closing, &chunk(ask, &draft, last));
         tracks.push(around_piece(&chunk(ask, &draft, choice_object(PLACE, index, None))));
     }
-    if ask.include_usage {
+    if ask.usage_at != UsageAt::Never {
         let mut last = head(ask, &draft);
         if let Value::Object(fields) = &mut last {
             fields.insert("choices".into(), json!([]));
@@ -62,7 +62,7 @@ fn chunk(ask: &Ask, draft: &Draft, choice: Value) -> Value {
     let mut chunk = head(ask, draft);
     if let Value::Object(fields) = &mut chunk {
         fields.insert("choices".into(), Value::Array(vec![choice]));
-        if ask.include_usage {
+        if ask.usage_at == UsageAt::Apart {
             fields.insert("usage".into(), Value::Null);
         }
     }

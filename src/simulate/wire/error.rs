@@ -55,6 +55,9 @@ pub(in crate::simulate) struct Limited {
     pub model: String,
     pub metric: Metric,
     pub limit: u64,
+    /// What is used of it; of what can never fit nobody asks.
+    pub used: Option<u64>,
+    pub requested: u64,
 }
 
 impl WireError {
@@ -128,7 +131,7 @@ impl WireError {
                     lane.limit,
                     lane.requested
                 );
-                let cause = Cause::Large(limited(&lane, model)).into();
+                let cause = Cause::Large(limited(&lane, None, model)).into();
                 Self { cause, ..limit_error(lane.metric, message, lane.shown, None) }
             }
             Refusal::Concurrency { organisation, limit, shown } => {
@@ -197,13 +200,19 @@ fn rate_limited(lane: Refused429, used: u64, wait: Duration, model: &str) -> Wir
         lane.requested,
         go_duration(rounded)
     );
-    let cause = Cause::Limit(limited(&lane, model)).into();
+    let cause = Cause::Limit(limited(&lane, Some(used), model)).into();
     WireError { cause, ..limit_error(lane.metric, message, lane.shown, Some(wait)) }
 }
 
-fn limited(lane: &Refused429, model: &str) -> Limited {
-    let organisation = Arc::clone(&lane.organisation);
-    Limited { organisation, model: model.to_owned(), metric: lane.metric, limit: lane.limit }
+fn limited(lane: &Refused429, used: Option<u64>, model: &str) -> Limited {
+    Limited {
+        organisation: Arc::clone(&lane.organisation),
+        model: model.to_owned(),
+        metric: lane.metric,
+        limit: lane.limit,
+        used,
+        requested: lane.requested,
+    }
 }
 
 fn limit_error(
@@ -218,7 +227,8 @@ fn limit_error(
     WireError { shown: shown.into(), wait, ..error }
 }
 
-fn words(metric: Metric) -> &'static str {
+/// Returns OpenAI's words for what a limit counts.
+pub(super) fn words(metric: Metric) -> &'static str {
     match metric {
         Metric::RequestsPerMinute | Metric::RequestsPerSlice => "requests per min (RPM)",
         Metric::RequestsPerDay => "requests per day (RPD)",

@@ -3,6 +3,7 @@
 //! How much traffic a cell has follows from its limits: so many windows' worth of what its requests are
 //! finally charged. Figures that are judged are those of issue 3.
 
+mod dialects;
 mod limits;
 mod modes;
 mod quotas;
@@ -51,6 +52,7 @@ pub(crate) fn all(size: Size) -> Vec<Scenario> {
         limits::scenarios(size),
         sharing::scenarios(size),
         troubles::scenarios(size),
+        dialects::scenarios(size),
     ]
     .into_iter()
     .flatten()
@@ -73,6 +75,7 @@ fn single(name: &'static str, cell: impl Into<String>, limits: Limits, size: Siz
         enforcement: Enforcement::On,
         faults: Faults::default(),
         judged: Judged::default(),
+        seeds: None,
     }
 }
 

@@ -36,6 +36,8 @@ fn dying_keys(size: Size) -> Scenario {
 fn faults(size: Size) -> Scenario {
     let limits = usual(size, Counting::Bucket, Charging::Refund);
     let scenario = single("S7", "5 % faults", limits, size);
-    let faults = Faults { error: 0.02, overloaded: 0.01, reset: 0.01, cut: 0.01 };
-    Scenario { faults, judged: at_most(1.04, 1.0), ..scenario }
+    Scenario { faults: FAULTS, judged: at_most(1.04, 1.0), ..scenario }
 }
+
+/// One try in twenty.
+pub(super) const FAULTS: Faults = Faults { error: 0.02, overloaded: 0.01, reset: 0.01, cut: 0.01 };

@@ -1,4 +1,10 @@
 //! Errors in the words of each dialect: status, body, and when to come back.
+//!
+//! Where no words of a vendor were found in public, OpenAI's stand.
+
+mod compatible;
+mod google;
+mod others;
 
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -20,18 +26,37 @@ pub(in crate::simulate) struct Told {
 impl WireError {
     /// Puts it into the words of `dialect`; `id` is that of the request.
     pub(in crate::simulate) fn told(&self, dialect: Dialect, id: &str) -> Told {
-        match dialect {
-            Dialect::OpenAi => Told { status: self.status, body: self.envelope() },
-            Dialect::Anthropic => anthropic::told(self, id),
-        }
+        let own = match dialect {
+            Dialect::Anthropic => Some(anthropic::told(self, id)),
+            Dialect::Azure => compatible::azure(self),
+            Dialect::Groq => compatible::groq(self),
+            Dialect::Together => compatible::together(self),
+            Dialect::DeepSeek => compatible::deepseek(self),
+            Dialect::Gemini => Some(google::told(self)),
+            Dialect::Mistral => others::mistral(self),
+            Dialect::Cerebras => others::cerebras(self),
+            Dialect::Fireworks => others::fireworks(self),
+            Dialect::OpenRouter => Some(others::openrouter(self)),
+            Dialect::Vllm => Some(others::vllm(self)),
+            Dialect::Ollama => Some(others::ollama(self)),
+            Dialect::OpenAi | Dialect::SambaNova => None,
+        };
+        own.unwrap_or_else(|| Told { status: self.status, body: self.envelope() })
     }
 
-    /// Adds when to come back, if that is known: `retry-after` in whole seconds, rounded up, and
+    /// Adds when to come back, if that is known and told: `retry-after` in whole seconds, rounded up, and
     /// OpenAI's finer one.
     pub(in crate::simulate) fn add_retry_after(&self, dialect: Dialect, headers: &mut HeaderMap) {
         let Some(millis) = self.wait.map(whole_millis_up) else { return };
-        add(headers, "retry-after", &millis.div_ceil(1000).max(1).to_string());
-        if dialect == Dialect::OpenAi {
+        let (in_seconds, in_millis) = match dialect {
+            Dialect::OpenAi | Dialect::Azure => (true, true),
+            Dialect::Anthropic | Dialect::Groq | Dialect::OpenRouter => (true, false),
+            _ => (false, false),
+        };
+        if in_seconds {
+            add(headers, "retry-after", &millis.div_ceil(1000).max(1).to_string());
+        }
+        if in_millis {
             add(headers, "retry-after-ms", &millis.to_string());
         }
     }
@@ -44,6 +69,11 @@ impl WireError {
             "param": self.param,
             "code": self.code,
         }})
+    }
+
+    /// Returns for how many whole seconds one has to wait, rounded up.
+    fn seconds(&self) -> u128 {
+        self.wait.map_or(1, |wait| whole_millis_up(wait).div_ceil(1000).max(1))
     }
 }
 
@@ -74,39 +104,4 @@ pub(super) fn plain_words(metric: Metric) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use crate::simulate::engine::{Refusal, Refused429};
-
-    use super::*;
-
-    fn refused(metric: Metric) -> Refused429 {
-        let shown = Vec::new();
-        Refused429 { organisation: "org-sim".into(), metric, limit: 30_000, requested: 500, shown }
-    }
-
-    #[test]
-    fn anthropic_says_the_same_of_what_is_over_the_limit_now_and_of_what_always_will_be() {
-        let wait = Duration::from_millis(1_200);
-        let error = |refusal| WireError::refusal(refusal, "sk-sim-1", "claude-sonnet-4-6");
-        let lane = || refused(Metric::InputPerMinute);
-        for refusal in [
-            Refusal::RateLimited { lane: lane(), used: 29_900, wait },
-            Refusal::TooLarge { lane: lane() },
-        ] {
-            let Told { status, body } = error(refusal).told(Dialect::Anthropic, "req_1");
-            assert_eq!((status, &body["type"]), (StatusCode::TOO_MANY_REQUESTS, &json!("error")));
-            assert_eq!(body["error"]["type"], "rate_limit_error");
-            assert_eq!((body["error"].get("code"), &body["request_id"]), (None, &json!("req_1")));
-            let words = body["error"]["message"].as_str().expect("words");
-            assert!(words.contains("rate limit of 30,000 input tokens per minute"), "{words}");
-        }
-        let lane = refused(Metric::RequestsPerMinute);
-        let mut headers = HeaderMap::new();
-        let error = error(Refusal::RateLimited { lane, used: 1, wait });
-        error.add_retry_after(Dialect::Anthropic, &mut headers);
-        assert_eq!(headers.len(), 1, "{headers:?}");
-        assert_eq!(headers["retry-after"], "2");
-    }
-}
+mod tests;

@@ -1,0 +1,144 @@
+//! S1, S4 and S7 in every vendor's dialect: its headers, its errors, its way of counting and charging.
+//!
+//! What sluicegate is told of limits are the minute's and the day's; of slots and of parts of the minute it is told nothing.
+
+use std::time::Duration;
+
+use sluicegate::limit::LaneSettings;
+use sluicegate::simulate::Dialect;
+use sluicegate::simulate::engine::{Charging, Counting, Limits};
+use sluicegate::units::Class;
+
+use super::super::scenario::{Arrivals, Judged};
+use super::troubles::FAULTS;
+use super::{Account, Flow, Scenario, Size, at_most, single};
+
+/// Returns the three scenarios in all dialects but OpenAI's, in which all others are played.
+pub(super) fn scenarios(size: Size) -> Vec<Scenario> {
+    let others = Dialect::ALL.into_iter().filter(|dialect| *dialect != Dialect::OpenAi);
+    others
+        .flat_map(|dialect| {
+            [short(dialect, size), beside_people(dialect, size), with_faults(dialect, size)]
+        })
+        .collect()
+}
+
+/// S1: more work from the start than the limits allow.
+fn short(dialect: Dialect, size: Size) -> Scenario {
+    let scenario = of("S1", dialect, size);
+    let flow = Scarce::of(dialect).flow(dialect, size);
+    let judged = judged(dialect, 1.02);
+    Scenario { judged, ..scenario.with_flows(vec![flow]) }
+}
+
+/// S4: people at prompts ask for a tenth of the quota while batch work takes all that is left.
+fn beside_people(dialect: Dialect, size: Size) -> Scenario {
+    let size = Size { tokens: size.tokens * 3, ..size };
+    let scenario = of("S4", dialect, size);
+    let all = Scarce::of(dialect).flow(dialect, size);
+    let tenth = all.requests / 10;
+    #[expect(clippy::cast_precision_loss, reason = "hundreds")]
+    let rate = tenth as f64 / size.windows;
+    let people = Flow {
+        app: "people",
+        class: Class::Interactive,
+        arrivals: Arrivals::PerMinute(rate),
+        requests: tenth + tenth / 20,
+        ..all.clone()
+    };
+    // More than enough for as long as people ask.
+    let batch = Flow { app: "batch", class: Class::Batch, requests: all.requests * 5 / 4, ..all };
+    let judged = Judged { latency_of: Some("people"), ..judged(dialect, 1.02) };
+    Scenario { judged, ..scenario.with_flows(vec![people, batch]) }
+}
+
+/// S7: one try in twenty goes wrong.
+fn with_faults(dialect: Dialect, size: Size) -> Scenario {
+    let scenario = of("S7", dialect, size);
+    let flow = Scarce::of(dialect).flow(dialect, size);
+    let judged = judged(dialect, 1.04);
+    Scenario { faults: FAULTS, judged, ..scenario.with_flows(vec![flow]) }
+}
+
+/// What is expected: issue 3's figures of the scenario with rate headers, those of S18 without, and where only so
+/// many may be under way no refusal after the first.
+fn judged(dialect: Dialect, ratio: f64) -> Judged {
+    let limits = dialect.usual_limits();
+    let is_usual = limits.counting == Counting::Bucket && limits.charging == Charging::Refund;
+    match (Scarce::of(dialect), dialect) {
+        (Scarce::Slots, _) => {
+            Judged { again: true, refused: f64::INFINITY, ..at_most(ratio.max(1.0 / 0.97), 0.0) }
+        }
+        (Scarce::Tokens, Dialect::Fireworks) if is_usual => at_most(ratio, 1.0),
+        (_, Dialect::Fireworks | Dialect::OpenRouter | Dialect::Gemini) => at_most(1.15, 10.0),
+        _ => at_most(ratio, 1.0),
+    }
+}
+
+/// What a dialect's accounts are short of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scarce {
+    Tokens,
+    Requests,
+    Slots,
+}
+
+impl Scarce {
+    fn of(dialect: Dialect) -> Self {
+        let limits = dialect.usual_limits();
+        let tokens = [limits.tokens_per_minute, limits.input_per_minute, limits.output_per_minute];
+        match limits.concurrency {
+            Some(_) => Self::Slots,
+            None if tokens.iter().any(Option::is_some) => Self::Tokens,
+            None => Self::Requests,
+        }
+    }
+
+    /// Returns requests that fill the windows of such limits.
+    fn flow(self, dialect: Dialect, size: Size) -> Flow {
+        let usual = dialect.usual_limits();
+        let chats = |each| Flow::chats("app", size.requests(size.tokens, each));
+        match (self, usual.charging, usual.output_per_minute) {
+            (Self::Slots, ..) => Flow {
+                // Models that think take their time.
+                per_token: Duration::from_millis(40),
+                ..chats(600.0)
+            },
+            (Self::Requests, ..) => {
+                Flow { prompt: 20.0, bound: Some(20), output: 10.0, ..chats(200.0) }
+            }
+            (_, Charging::Max, _) => chats(1_000.0),
+            (_, Charging::Split, None) => Flow { prompt: 210.0, ..chats(210.0) },
+            (_, Charging::Split, Some(_)) => chats(143.0),
+            _ => chats(210.0),
+        }
+    }
+}
+
+/// Returns one account of the dialect's limits, as large as the cells are.
+fn of(name: &'static str, dialect: Dialect, size: Size) -> Scenario {
+    let usual = dialect.usual_limits();
+    let large = |limit: Option<u64>| limit.map(|_| size.tokens);
+    let requests = match (Scarce::of(dialect), dialect) {
+        (Scarce::Requests, _) => size.tokens / 200,
+        (_, Dialect::Azure) => size.tokens * 6 / 1_000,
+        _ => size.tokens / 20,
+    };
+    let limits = Limits {
+        requests_per_minute: usual.requests_per_minute.map(|_| requests),
+        tokens_per_minute: large(usual.tokens_per_minute),
+        input_per_minute: large(usual.input_per_minute),
+        output_per_minute: large(usual.output_per_minute),
+        // Not scarce: there is more than an hour's work in a day.
+        requests_per_day: usual.requests_per_day.map(|_| requests * 60),
+        tokens_per_day: usual.tokens_per_day.map(|_| size.tokens * 60),
+        concurrency: usual.concurrency.map(|_| size.tokens / 5_000),
+        ..usual
+    };
+    let cell = dialect.name();
+    let scenario = single(name, cell, limits.clone(), size);
+    let account = Account::told("sk-main", limits);
+    let told = LaneSettings { concurrency: None, ..account.told };
+    let accounts = vec![Account { told, ..account }];
+    Scenario { speaks: dialect, seeds: Some(3), accounts, ..scenario }
+}
