@@ -6,10 +6,12 @@
 //! 2. The model and the service tier that answered count, not those that were asked for.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use super::bill::{Bill, Cost, Missing};
 use super::names;
+use super::newer::NewerList;
 use super::prices::Prices;
 use super::rate::Tier;
 use super::table::{PriceSource, Table};
@@ -18,6 +20,8 @@ use crate::units::{PicoUsd, Served, Usage};
 /// What is charged for.
 #[derive(Debug, Clone, Copy)]
 pub struct Bought<'a> {
+    /// The upstream that served it: prices under `UPSTREAM/MODEL` count before those under `MODEL`.
+    pub upstream: Option<&'a str>,
     /// The model that was asked for upstream; counts where the answer does not name one, or one that only
     /// the user's own name has prices of.
     pub model: &'a str,
@@ -32,12 +36,12 @@ pub struct Bought<'a> {
 }
 
 /// The prices of all models. Cloning it shares the list in the program.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PriceList {
     /// As the user wrote them.
     own: HashMap<String, Prices>,
     /// A newer list.
-    newer: HashMap<String, Prices>,
+    newer: Arc<NewerList>,
     embedded: Arc<Embedded>,
 }
 
@@ -55,13 +59,13 @@ impl PriceList {
     pub fn embedded() -> Self {
         static EMBEDDED: LazyLock<Arc<Embedded>> = LazyLock::new(|| Arc::new(Embedded::read()));
         let embedded = Arc::clone(&EMBEDDED);
-        Self { own: HashMap::new(), newer: HashMap::new(), embedded }
+        Self { own: HashMap::new(), newer: Arc::default(), embedded }
     }
 
     /// Lets a newer list count before the one in the program.
     #[must_use]
-    pub fn with_newer(self, newer: HashMap<String, Prices>) -> Self {
-        Self { newer, ..self }
+    pub fn with_newer(self, newer: NewerList) -> Self {
+        Self { newer: Arc::new(newer), ..self }
     }
 
     /// Lets what the user wrote count before all lists.
@@ -70,18 +74,29 @@ impl PriceList {
         Self { own, ..self }
     }
 
+    /// Leaves out what the user wrote.
+    #[must_use]
+    pub fn without_own(&self) -> Self {
+        Self { own: HashMap::new(), ..self.clone() }
+    }
+
+    /// Returns the newer list; it is empty if there is none.
+    pub fn newer(&self) -> &NewerList {
+        &self.newer
+    }
+
     /// Returns the prices of `model` with the name under which they stand; `None` where neither it nor a model of
     /// which it is an edition has any.
     pub fn find(&self, model: &str) -> Option<(&str, &Prices)> {
-        let lists = [&self.own, &self.newer, &self.embedded.prices];
+        let lists = [&self.own, &self.newer.models, &self.embedded.prices];
         lists.into_iter().find_map(|list| find(list, model))
     }
 
     /// Returns every model with prices, by its name, and what counts of them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Prices)> {
         let embedded = self.embedded.prices.iter();
-        let embedded = embedded.filter(|(name, _)| !self.newer.contains_key(*name));
-        let listed = self.newer.iter().chain(embedded);
+        let embedded = embedded.filter(|(name, _)| !self.newer.models.contains_key(*name));
+        let listed = self.newer.models.iter().chain(embedded);
         let listed = listed.filter(|(name, _)| !self.own.contains_key(*name));
         self.own.iter().chain(listed).map(|(name, prices)| (name.as_str(), prices))
     }
@@ -91,8 +106,8 @@ impl PriceList {
         if self.own.contains_key(name) {
             return PriceOrigin::Own;
         }
-        if self.newer.contains_key(name) {
-            return PriceOrigin::Newer;
+        if self.newer.models.contains_key(name) {
+            return PriceOrigin::Newer(&self.newer.origin);
         }
         let list = self.embedded.lists.get(name);
         let source = list.and_then(|list| self.embedded.sources.get(list));
@@ -106,10 +121,14 @@ impl PriceList {
     /// Returns what is missing where there is none.
     pub fn bill(&self, bought: &Bought<'_>) -> Result<Bill, Missing> {
         let served = bought.served.model.as_ref().map(|model| model.as_str());
-        let own = || find(&self.own, bought.model);
+        let own = |model| find_at(&self.own, bought.upstream, model);
+        let listed = |model| {
+            let newer = find_at(&self.newer.models, bought.upstream, model);
+            newer.or_else(|| find(&self.embedded.prices, model))
+        };
         let found = match served {
-            Some(served) => find(&self.own, served).or_else(own).or_else(|| self.find(served)),
-            None => self.find(bought.model),
+            Some(served) => own(served).or_else(|| own(bought.model)).or_else(|| listed(served)),
+            None => own(bought.model).or_else(|| listed(bought.model)),
         };
         let (_, prices) = found.ok_or(Missing::Model)?;
         let tier = match &bought.served.tier {
@@ -136,10 +155,16 @@ impl PriceList {
 pub enum PriceOrigin<'a> {
     /// The user's configuration.
     Own,
-    /// A newer list, which the user had read.
-    Newer,
+    /// A newer list, which the user had read: from where and when, in words.
+    Newer(&'a str),
     /// The list in the program, from this source.
     Embedded(&'a PriceSource),
+}
+
+impl fmt::Debug for PriceList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PriceList").field("own", &self.own).finish_non_exhaustive()
+    }
 }
 
 impl Embedded {
@@ -151,6 +176,17 @@ impl Embedded {
         let prices = priced.into_iter().map(|(name, it)| (name, it.prices)).collect();
         Self { prices, lists, sources: table.price_lists }
     }
+}
+
+/// Returns the row of `model` at an upstream in a list, or that of `model` wherever it is.
+fn find_at<'a>(
+    list: &'a HashMap<String, Prices>,
+    upstream: Option<&str>,
+    model: &str,
+) -> Option<(&'a str, &'a Prices)> {
+    let upstream = upstream.filter(|_| !list.is_empty());
+    let there = upstream.and_then(|upstream| find(list, &format!("{upstream}/{model}")));
+    there.or_else(|| find(list, model))
 }
 
 /// Returns the row of `model` in a list, or of the model of which it is a dated edition. A tuned model

@@ -17,9 +17,11 @@
 //!    inherits no more than the encoding.
 
 mod bill;
+mod common;
 mod image;
 mod list;
 mod names;
+mod newer;
 mod prices;
 mod rate;
 mod table;
@@ -29,8 +31,10 @@ use std::collections::HashMap;
 use crate::units::Tokens;
 
 pub use self::bill::{Bill, Cost, Line, Missing};
+pub use self::common::{CommonList, CommonListError};
 pub use self::image::{Detail, ImageRule, Limit, PatchLimits};
 pub use self::list::{Bought, PriceList, PriceOrigin};
+pub use self::newer::{Change, NEWER_PRICES, NewerList, NewerListError, What};
 pub use self::prices::{Place, PriceError, Prices};
 pub use self::rate::{Count, Kind, Rate, Tier};
 

@@ -60,6 +60,11 @@ impl Prices {
         self.images.sort();
     }
 
+    /// Says that every chat has the web searched once.
+    pub(super) const fn set_searches_always(&mut self) {
+        self.searches_always = true;
+    }
+
     /// Tells whether nothing is known.
     pub const fn is_empty(&self) -> bool {
         self.rates.is_empty() && self.images.is_empty()
@@ -102,6 +107,35 @@ impl Prices {
         let place = |priced: &Priced| (priced.kind, priced.tier, priced.above);
         let at = self.rates.binary_search_by_key(&(kind, tier, above), place).ok()?;
         self.rates.get(at).map(|priced| priced.rate)
+    }
+
+    /// Returns what `next` has otherwise, in words such as `batch input 2.5 -> 2`.
+    pub(super) fn differences(&self, next: &Self) -> Vec<String> {
+        let price =
+            |rate: Option<Rate>| rate.map_or_else(|| "(none)".to_owned(), |it| it.to_string());
+        let rates = self.rates.iter().chain(&next.rates);
+        let places: BTreeSet<_> = rates.map(|it| (it.kind, it.tier, it.above)).collect();
+        let rate = |(kind, tier, above): (Kind, Tier, u64)| {
+            let (before, after) =
+                (self.own_rate(kind, tier, above), next.own_rate(kind, tier, above));
+            let long = if above > 0 { format!("above_{above} ") } else { String::new() };
+            let tier = if tier == Tier::Standard { "" } else { tier.label() };
+            let name = format!("{long}{tier} {}", kind.label());
+            let words = format!("{} {} -> {}", name.trim_start(), price(before), price(after));
+            (before != after).then_some(words)
+        };
+        let image = |form: &String| {
+            let of = |prices: &Self| {
+                prices.images.iter().find(|(known, _)| known == form).map(|(_, rate)| *rate)
+            };
+            let (before, after) = (of(self), of(next));
+            let words = format!("image {form} {} -> {}", price(before), price(after));
+            (before != after).then_some(words)
+        };
+        let images = self.images.iter().chain(&next.images);
+        let forms: BTreeSet<_> = images.map(|(form, _)| form).collect();
+        let rates = places.into_iter().filter_map(rate);
+        rates.chain(forms.into_iter().filter_map(image)).collect()
     }
 
     /// Reads prices as they are written in JSON.

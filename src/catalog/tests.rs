@@ -87,16 +87,26 @@ fn what_the_user_wrote_counts_before_a_newer_list_and_that_before_the_programs()
         prices.set((Kind::Input, Tier::Standard, 0), rate);
         prices
     };
-    let newer =
-        HashMap::from([("gpt-4o".to_owned(), prices("7")), ("new".to_owned(), prices("8"))]);
+    let models = HashMap::from([
+        ("gpt-4o".to_owned(), prices("7")),
+        ("new".to_owned(), prices("8")),
+        ("groq/fast".to_owned(), prices("6")),
+    ]);
+    let newer = NewerList { origin: "a file".to_owned(), models };
     let own = HashMap::from([("mine".to_owned(), prices("9")), ("new".to_owned(), prices("10"))]);
     let list = PriceList::embedded().with_newer(newer).with_own(own);
     let cost = |asked, served: Option<&str>| {
         let mut told = Served::default();
         told.note("model", served);
         let usage = Usage { input: Tokens::new(1_000_000), ..Usage::default() };
-        let bought =
-            Bought { model: asked, served: &told, tier: Tier::Standard, usage: &usage, form: None };
+        let bought = Bought {
+            upstream: Some("groq"),
+            model: asked,
+            served: &told,
+            tier: Tier::Standard,
+            usage: &usage,
+            form: None,
+        };
         list.cost(&bought)
     };
     let dollars = |count: u64| Cost::Known(PicoUsd::new(count * 1_000_000_000_000));
@@ -109,13 +119,14 @@ fn what_the_user_wrote_counts_before_a_newer_list_and_that_before_the_programs()
         ("mine",        Some("new"),                dollars(10)),
         ("gpt-4",       Some("gpt-4o-2031-01-01"),  dollars(7)),  // What answered counts.
         ("gpt-4o",      Some("gpt-7"),              Cost::Unknown(Missing::Model)),
+        ("fast",        None,                       dollars(6)),  // As that upstream has it.
         ("openai/gpt-4", None,                      dollars(30)),
     ];
     for (asked, served, expected) in cases {
         assert_eq!(cost(asked, served), expected, "{asked} {served:?}");
     }
     assert_eq!(list.origin("new"), PriceOrigin::Own);
-    assert_eq!(list.origin("gpt-4o"), PriceOrigin::Newer);
+    assert_eq!(list.origin("gpt-4o"), PriceOrigin::Newer("a file"));
     assert!(matches!(list.origin("gpt-4"), PriceOrigin::Embedded(_)));
     assert_eq!(list.iter().filter(|(name, _)| *name == "new").count(), 1, "it is listed once");
 }

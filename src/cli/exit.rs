@@ -6,6 +6,7 @@ use std::io;
 
 use thiserror::Error;
 
+use super::catalog::CatalogError;
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::server::ServeError;
@@ -79,6 +80,10 @@ pub enum CliError {
         source: io::Error,
     },
 
+    /// The catalog cannot be shown or changed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+
     /// The demo cannot run.
     #[error("the demo cannot run")]
     Demo(#[from] DemoError),
@@ -93,7 +98,7 @@ impl CliError {
             | Self::Simulate(_)
             | Self::Serve(ServeError::Proxy(_) | ServeError::Store(_)) => Exit::Config,
             Self::Bind { .. } | Self::Serve(ServeError::Bind { .. }) => Exit::Bind,
-            Self::Signals(_) | Self::Demo(_) => Exit::Failed,
+            Self::Signals(_) | Self::Demo(_) | Self::Catalog(_) => Exit::Failed,
         }
     }
 

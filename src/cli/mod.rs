@@ -14,6 +14,7 @@
 //! 1. What was asked for goes to standard output, everything else to standard error.
 //! 2. An error says what was found, where, and what to do; no output shows a key.
 
+mod catalog;
 mod check;
 mod demo;
 mod exit;
@@ -28,6 +29,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::catalog::CatalogArgs;
+pub use self::catalog::CatalogError;
 use self::check::CheckArgs;
 use self::demo::DemoArgs;
 pub use self::exit::{CliError, Exit};
@@ -53,6 +56,8 @@ enum Command {
     Serve(ServeArgs),
     /// Check the configuration and show what is in force, with its origin; keys are masked.
     Check(CheckArgs),
+    /// Show what models cost, or take over a newer price list.
+    Catalog(CatalogArgs),
     /// Simulate a provider: OpenAI's wire with real limits, headers and errors.
     Simulate(Box<SimulateArgs>),
     /// Show it at work: three apps against a simulated provider; no key, no network.
@@ -91,6 +96,7 @@ impl Cli {
             Some(Command::Serve(args)) => serve::run(&args).await,
             None => serve::run(&self.serve).await,
             Some(Command::Check(args)) => check::run(&args).await,
+            Some(Command::Catalog(args)) => catalog::run(&args),
             Some(Command::Simulate(args)) => simulate::run(&args).await,
             Some(Command::Demo(args)) => demo::run(&args).await,
         };

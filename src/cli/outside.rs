@@ -32,7 +32,7 @@ fn read(path: &Path) -> io::Result<FileText> {
     if u64::try_from(length).is_ok_and(|length| length <= MOST_READ) {
         return Ok(FileText { text, open_to_others });
     }
-    Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"))
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 8 MiB"))
 }
 
 #[cfg(unix)]
@@ -47,5 +47,5 @@ fn is_open_to_others(_metadata: &Metadata) -> bool {
     false
 }
 
-/// The largest file that is read, in bytes: nobody writes a longer one by hand.
-const MOST_READ: u64 = 1 << 20;
+/// The largest file that is read, in bytes: a list of all models' prices has about one million.
+const MOST_READ: u64 = 8 << 20;

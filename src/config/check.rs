@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::apps::{apps, rules};
+use super::prices::prices;
 use super::problem::{Origin, Problem, Warning};
 use super::routing::routing;
 use super::section::{Check, Located, Section};
@@ -14,6 +16,7 @@ use super::settings::{
 };
 use super::upstreams::upstreams;
 use super::values::{AtLeastOne, BaseUrl, Bytes, Origins, Text};
+use crate::catalog::PriceList;
 
 /// Reads everything; `None` only if `check` has a problem to show for it.
 pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Settings> {
@@ -26,6 +29,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
     let apps = apps(&mut root, check);
     let rules = rules(&mut root, &apps, check);
     let routing = routing(&mut root, upstreams.as_deref().unwrap_or_default(), check);
+    let prices = prices(&mut root, check);
     root.finish(check);
 
     let (server, line, upstreams) = (server?, line?, upstreams?);
@@ -52,6 +56,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
         models: routing.models,
         apps: apps.into_iter().map(|app| app.value).collect(),
         rules,
+        prices: Arc::new(PriceList::embedded().with_own(prices)),
         line: line.settings(),
         timeouts: timeouts?,
     })

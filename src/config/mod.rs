@@ -27,6 +27,7 @@ mod check;
 mod dialect;
 mod environment;
 mod pattern;
+mod prices;
 mod problem;
 mod raw;
 mod renewal;
@@ -55,6 +56,7 @@ pub use self::settings::{
     LimitRule, LineMode, LineSettings, LogFormat, Mode, RuleSettings, ServerSettings, Settings,
     TimeoutSettings, UpstreamSettings,
 };
+use crate::catalog::{NEWER_PRICES, NewerList};
 
 /// Every setting with its default and an explanation.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -134,9 +136,10 @@ pub fn load(flags: &Flags, outside: &Outside<'_>) -> Result<Loaded, ConfigError>
     let mut effective = Vec::new();
     list(&root, "", &mut effective);
     let settings = check::settings(Section::root(root), &mut check);
-    let (problems, warnings) = check.finish();
+    let (problems, mut warnings) = check.finish();
     match settings {
-        Some(settings) if problems.is_empty() => {
+        Some(mut settings) if problems.is_empty() => {
+            warnings.extend(newer_prices(&mut settings, outside));
             list_data_dir(&settings, &mut effective);
             resolve_dialects(&settings, &mut effective);
             let file = file.map(|(path, _)| path.to_path_buf());
@@ -144,6 +147,29 @@ pub fn load(flags: &Flags, outside: &Outside<'_>) -> Result<Loaded, ConfigError>
         }
         _ => Err(invalid(problems)),
     }
+}
+
+/// Reads the newer price list in the data folder, if there is one. A damaged one is told, and left as it is.
+fn newer_prices(settings: &mut Settings, outside: &Outside<'_>) -> Option<Warning> {
+    let (DataDir::Named(folder) | DataDir::Usual(folder)) = &settings.data_dir else { return None };
+    let path = folder.join(NEWER_PRICES);
+    let read = match (outside.read)(&path) {
+        Ok(file) => NewerList::read(&file.text).map_err(|error| told(&error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => Err(told(&error)),
+    };
+    match read {
+        Ok(newer) => {
+            settings.prices = Arc::new((*settings.prices).clone().with_newer(newer));
+            None
+        }
+        Err(reason) => Some(Warning::Prices { path, reason }),
+    }
+}
+
+/// Tells an error and what caused it.
+fn told(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// The path of the user's file, and what is in it.

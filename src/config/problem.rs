@@ -114,6 +114,13 @@ pub enum Warning {
         /// The file.
         path: PathBuf,
     },
+    /// The newer price list cannot be read: prices are those in the program.
+    Prices {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A key from the environment is not used, because a file names another host.
     UnusedKey {
         /// Where the host is named.
@@ -143,6 +150,11 @@ impl fmt::Display for Warning {
             Self::UnusedKey { origin, variable } => write!(
                 f,
                 "{origin}: {variable} is set but not sent to this host; each client's own key is passed on. Name it in `[[upstreams.accounts.keys]]` to use it, or write `accounts = []`"
+            ),
+            Self::Prices { path, reason } => write!(
+                f,
+                "the price list {} is not used: {reason}; `sluicegate catalog update` writes it anew",
+                path.display()
             ),
             Self::Cleartext { origin } => write!(
                 f,

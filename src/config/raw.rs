@@ -24,6 +24,8 @@ pub(super) enum RawValue {
     Text(String),
     /// A whole number.
     Integer(i64),
+    /// A number with a decimal point, as written.
+    Decimal(String),
     /// True or false.
     Boolean(bool),
     /// A list.
@@ -138,8 +140,9 @@ impl RawValue {
         match self {
             Self::Text(text) if may_be_secret(key, text) => "***".to_owned(),
             Self::Text(text) => format!("{text:?}"),
-            Self::Integer(_) | Self::List(_) if key == "key" => "***".to_owned(),
+            Self::Integer(_) | Self::Decimal(_) | Self::List(_) if key == "key" => "***".to_owned(),
             Self::Integer(number) => number.to_string(),
+            Self::Decimal(number) => number.clone(),
             Self::Boolean(boolean) => boolean.to_string(),
             Self::List(items) if items.is_empty() => "[]".to_owned(),
             Self::List(_) => "a list".to_owned(),
@@ -192,7 +195,7 @@ impl Source<'_> {
             DeValue::String(text) => RawValue::Text(text.clone().into_owned()),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or(RawValue::Other("a number beyond 64 bits"), RawValue::Integer),
-            DeValue::Float(_) => RawValue::Other("a number with a decimal point"),
+            DeValue::Float(number) => RawValue::Decimal(number.as_str().to_owned()),
             DeValue::Boolean(boolean) => RawValue::Boolean(*boolean),
             DeValue::Datetime(_) => RawValue::Other("a date"),
             DeValue::Array(items) => {

@@ -126,6 +126,11 @@ impl Section {
         self.table.find(key).is_some()
     }
 
+    /// Returns the keys that were not taken out yet.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.table.iter().map(|(key, _)| key.to_owned()).collect()
+    }
+
     /// Takes `key` out; its absence is a problem.
     pub(super) fn require<T: FromRaw>(
         &mut self,

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -17,6 +18,7 @@ use http::Uri;
 use super::dialect::Dialect;
 use super::pattern::{ModelPattern, below_base};
 use super::routes::{ModelSettings, RouteSettings};
+use crate::catalog::PriceList;
 use crate::limit::LaneSettings;
 use crate::units::{AccountName, AppName, Class, KeyLabel, ModelName, Secret, UpstreamName};
 
@@ -39,6 +41,8 @@ pub struct Settings {
     pub apps: Vec<AppSettings>,
     /// Apps and classes by what a request looks like; the first match counts.
     pub rules: Vec<RuleSettings>,
+    /// What things cost.
+    pub prices: Arc<PriceList>,
     /// The waiting line.
     pub line: LineSettings,
     /// Times after which something is given up.

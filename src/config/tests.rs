@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::units::AccountName;
 
+mod prices;
 mod routing;
 
 /// A machine with these variables and files.

@@ -256,7 +256,7 @@ impl Proxy {
     fn books(&self, record: &Record) -> Books {
         let metrics = self.inner.metrics.clone();
         let series = metrics.series(&record.party, &record.model);
-        Books { metrics, series, prices: Arc::clone(&self.terms().prices) }
+        Books { metrics, series, prices: Arc::clone(&self.terms().settings.prices) }
     }
 
     fn drains(&self) -> bool {

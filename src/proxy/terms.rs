@@ -7,7 +7,6 @@ use thiserror::Error;
 
 use super::{Proxy, Site};
 use crate::auth::Gate;
-use crate::catalog::PriceList;
 use crate::config::{RenewError, Renewed, Settings, UpstreamSettings};
 use crate::upstream::{Fleet, FleetError};
 
@@ -16,8 +15,6 @@ use crate::upstream::{Fleet, FleetError};
 pub(super) struct Terms {
     pub(super) settings: Settings,
     pub(super) gate: Gate,
-    /// What things cost.
-    pub(super) prices: Arc<PriceList>,
 }
 
 /// Why other settings are not taken over.
@@ -35,8 +32,7 @@ impl Terms {
     /// Creates the terms that `settings` describe.
     pub(super) fn new(settings: Settings) -> Self {
         let gate = Gate::new(&settings);
-        let prices = Arc::new(PriceList::embedded());
-        Self { settings, gate, prices }
+        Self { settings, gate }
     }
 
     /// Returns the accounts and limits of `site`.

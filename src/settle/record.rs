@@ -85,7 +85,8 @@ impl Record {
             _ => Tier::Standard,
         };
         let (model, form) = (self.sent_model.as_str(), self.image_form.as_deref());
-        Bought { model, served: &self.served, tier, usage, form }
+        let upstream = self.upstream.as_ref().map(|upstream| upstream.as_str());
+        Bought { upstream, model, served: &self.served, tier, usage, form }
     }
 
     /// Writes the log line of the request, which is answered with `status`.

@@ -9,7 +9,7 @@ use sluicegate::cli::Exit;
 use tempfile::TempDir;
 
 /// Runs the program in an empty home, with nothing in its environment but `env`.
-fn sluicegate(args: &[&str], env: &[(&str, &str)], home: &TempDir) -> Output {
+pub(crate) fn sluicegate(args: &[&str], env: &[(&str, &str)], home: &TempDir) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sluicegate"))
         .args(args)
         .env_clear()
@@ -20,12 +20,12 @@ fn sluicegate(args: &[&str], env: &[(&str, &str)], home: &TempDir) -> Output {
         .expect("the program runs")
 }
 
-fn home() -> TempDir {
+pub(crate) fn home() -> TempDir {
     TempDir::new().expect("a folder")
 }
 
 /// Returns a home in which `name` holds `text`.
-fn home_with(name: &str, text: &str) -> TempDir {
+pub(crate) fn home_with(name: &str, text: &str) -> TempDir {
     let home = home();
     let path = home.path().join(name);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
@@ -33,15 +33,15 @@ fn home_with(name: &str, text: &str) -> TempDir {
     home
 }
 
-fn code(output: &Output) -> Option<i32> {
+pub(crate) fn code(output: &Output) -> Option<i32> {
     output.status.code()
 }
 
-fn expect(exit: Exit) -> Option<i32> {
+pub(crate) fn expect(exit: Exit) -> Option<i32> {
     Some(i32::from(exit.code()))
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

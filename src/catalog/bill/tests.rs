@@ -82,7 +82,7 @@ fn costs_equal_what_was_worked_out_by_hand() {
     assert!(cases.len() >= 80, "cases are missing: {}", cases.len());
     for Case { line, model, served, usage, form, arithmetic, result } in cases {
         let tier = Tier::Standard;
-        let bought = Bought { model, served: &served, tier, usage: &usage, form };
+        let bought = Bought { upstream: None, model, served: &served, tier, usage: &usage, form };
         let lines: Vec<_> = list.bill(&bought).map_or_else(
             |_| Vec::new(),
             |bill| bill.lines.iter().map(ToString::to_string).collect(),
@@ -102,7 +102,14 @@ fn the_table_has_every_kind_and_every_tier() {
     let list = PriceList::embedded();
     let (mut kinds, mut tiers) = (Vec::new(), Vec::new());
     for Case { model, served, usage, form, .. } in cases() {
-        let bought = Bought { model, served: &served, tier: Tier::Standard, usage: &usage, form };
+        let bought = Bought {
+            upstream: None,
+            model,
+            served: &served,
+            tier: Tier::Standard,
+            usage: &usage,
+            form,
+        };
         let Ok(bill) = list.bill(&bought) else { continue };
         tiers.push(bill.tier);
         kinds.extend(bill.lines.iter().filter(|line| line.rate.is_some()).map(|line| line.kind));
@@ -135,8 +142,14 @@ fn reasoning_is_apart_where_it_has_a_price_of_its_own() {
 #[test]
 fn what_was_not_used_costs_nothing_whatever_the_model() {
     let (served, usage) = (Served::default(), Usage::NONE);
-    let bought =
-        Bought { model: "gpt-7", served: &served, tier: Tier::Standard, usage: &usage, form: None };
+    let bought = Bought {
+        upstream: None,
+        model: "gpt-7",
+        served: &served,
+        tier: Tier::Standard,
+        usage: &usage,
+        form: None,
+    };
     assert_eq!(PriceList::embedded().cost(&bought), Cost::Known(PicoUsd::ZERO));
 }
 
