@@ -29,7 +29,7 @@ def main():
 
 def play(manner, case, answer):
     try:
-        said = answer(openai.OpenAI(**options(case)), case)
+        said = answer(client_of(openai.OpenAI, case.get("key")), case)
     except openai.APIError as error:
         said = {"said": refusal(error)}
         if manner == "raw":
@@ -62,7 +62,7 @@ async def play_async(cases):
 
 
 async def play_one_async(case):
-    client = openai.AsyncOpenAI(**options(case))
+    client = client_of(openai.AsyncOpenAI, case.get("key"))
     try:
         answer = await call(client, case)
         said = await heard_async(answer, case)
@@ -84,7 +84,7 @@ async def heard_async(answer, case):
 
 
 def files():
-    client = openai.OpenAI(**OPTIONS)
+    client = client_of(openai.OpenAI)
     line = '{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{}}\n'
     made = client.files.create(file=("requests.jsonl", line.encode()), purpose="batch")
     found = client.files.retrieve(made.id)
@@ -95,7 +95,7 @@ def files():
 
 
 def batch():
-    client = openai.OpenAI(**OPTIONS)
+    client = client_of(openai.OpenAI)
     body = {"max_tokens": 9, "messages": [{"role": "user", "content": "One line of many."}]}
     lines = [
         {"custom_id": f"line {n}", "method": "POST", "url": "/v1/chat/completions", "body": {**body, "model": model}}
@@ -119,8 +119,10 @@ def batch():
     return [plain(file), plain(begun), plain(done), answers, listed, plain(client.files.retrieve(parts[0]))]
 
 
-def options(case):
-    return {**OPTIONS, "api_key": case["key"]} if "key" in case else OPTIONS
+@functools.cache
+def client_of(kind, key=None):
+    """Returns the one client of a key, whose connections are used again and again."""
+    return kind(**OPTIONS, **({"api_key": key} if key else {}))
 
 
 def streams(case):
