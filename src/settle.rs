@@ -31,7 +31,7 @@ use crate::catalog::{Cost, Kind, Missing, ModelFacts, PriceList};
 use crate::count::{Demand, Method};
 use crate::limit::{Hint, QuotaLevel};
 use crate::telemetry::{Metrics, Series};
-use crate::units::{ModelName, Receipt, Usage};
+use crate::units::{ModelName, PicoUsd, Receipt, Usage};
 use crate::upstream::{Change, Finding};
 
 /// A request under way whose true cost is not yet known.
@@ -100,6 +100,14 @@ impl Unsettled {
     /// Returns what the request was expected to cost.
     pub const fn demand(&self) -> &Demand {
         &self.record.demand
+    }
+
+    /// Returns the most that the request may cost by its count; `None` where its output has no bound, or a price
+    /// is missing.
+    pub fn projected(&self) -> Option<PicoUsd> {
+        let Demand { input, output_bound, .. } = self.record.demand;
+        let usage = Usage { input, output: output_bound?, ..Usage::NONE };
+        self.cost(&self.record.completed(usage)).known()
     }
 
     /// Returns what is known of the request.
@@ -227,12 +235,16 @@ impl Unsettled {
         Some(self.book(self.record.completed(usage)))
     }
 
-    fn book(&self, usage: Usage) -> Settlement {
-        let cost = match self.record.endpoint {
+    fn cost(&self, usage: &Usage) -> Cost {
+        match self.record.endpoint {
             // It is paid by the second, and nobody tells how many it has.
             Some(Endpoint::Videos) => Cost::Unknown(Missing::Count(Kind::Second)),
-            _ => self.books.prices.cost(&self.record.bought(&usage)),
-        };
+            _ => self.books.prices.cost(&self.record.bought(usage)),
+        }
+    }
+
+    fn book(&self, usage: Usage) -> Settlement {
+        let cost = self.cost(&usage);
         let settlement = Settlement { usage, cost };
         let (series, counted) = (&self.books.series, self.record.demand.input);
         self.books.metrics.settled(series, counted, &usage, cost.known());

@@ -17,6 +17,7 @@
 
 use std::fmt;
 
+use super::list::Bought;
 use super::prices::Prices;
 use super::rate::{Count, Kind, Rate, Tier};
 use crate::units::{PicoUsd, Tokens, Usage};
@@ -102,6 +103,8 @@ pub struct Bill {
     pub tier: Tier,
     /// The tokens of input that were exceeded, so that all of it costs more; zero if none.
     pub above: u64,
+    /// Percent that are on top of each price, as it was served in one region only; zero if none.
+    pub regional_percent: u32,
     /// What was used, kind by kind; none is empty.
     pub lines: Vec<Line>,
     /// What is missing although no line tells.
@@ -109,16 +112,21 @@ pub struct Bill {
 }
 
 impl Bill {
-    /// Makes the bill of `usage`, of which `form` (such as `high/1024x1024`) tells what images were made.
-    pub fn new(prices: &Prices, usage: &Usage, tier: Tier, form: Option<&str>) -> Self {
+    /// Makes the bill of what was bought, in that tier.
+    pub(super) fn new(prices: &Prices, bought: &Bought<'_>, tier: Tier) -> Self {
+        let usage = bought.usage;
         let above = prices.threshold(usage.input);
-        let rate = |kind| prices.rate(kind, tier, above);
-        let mut bill = Self { tier, above, lines: Vec::with_capacity(4), missing: None };
+        let is_regional = bought.is_regional || bought.served.is_regional;
+        let regional_percent = if is_regional { prices.regional_percent() } else { 0 };
+        let raised = |rate: Option<Rate>| rate.map(|rate| rate.raised(regional_percent));
+        let rate = |kind| raised(prices.rate(kind, tier, above));
+        let lines = Vec::with_capacity(4);
+        let mut bill = Self { tier, above, regional_percent, lines, missing: None };
         if usage.spoken > 0 && rate(Kind::Character).is_some() {
             bill.units(Kind::Character, usage.spoken, rate(Kind::Character));
         } else if usage.images > 0 && usage.output == Tokens::ZERO {
             // Nobody told of tokens, so that images are paid, with all that describes them.
-            bill.units(Kind::Image, usage.images, prices.image(form));
+            bill.units(Kind::Image, usage.images, raised(prices.image(bought.form)));
         } else if usage.heard.is_zero() {
             bill.tokens(usage, rate);
             if usage.spoken > 0 && usage.output == Tokens::ZERO {

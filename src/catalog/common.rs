@@ -72,6 +72,16 @@ impl CommonList {
     fn row(&mut self, name: &str, row: &Map<String, Value>, wrong: &mut Vec<String>) {
         let mode = row.get("mode").and_then(Value::as_str).unwrap_or_default();
         for (field, value) in row {
+            if let Some(factor) = regional(field, value) {
+                match Rate::percent_on_top(&factor.to_string()) {
+                    Some(percent) => {
+                        let prices = self.models.entry(name.to_owned()).or_default();
+                        prices.set_regional_percent(percent);
+                    }
+                    None => wrong.push(format!("`{name}`: `{field}` is {}", shown(value))),
+                }
+                continue;
+            }
             let place = match Field::of(field, mode) {
                 Field::Other => continue,
                 Field::Ignored => {
@@ -179,6 +189,18 @@ fn shown(value: &Value) -> String {
         text.push_str("...");
     }
     text
+}
+
+/// Returns what all prices are multiplied by where a request is bound to one region, if the field tells that;
+/// the regions are all alike.
+fn regional<'a>(field: &str, value: &'a Value) -> Option<&'a Value> {
+    match field {
+        "regional_processing_uplift_multiplier_us" | "regional_processing_uplift_multiplier_eu" => {
+            Some(value)
+        }
+        "provider_specific_entry" => value.get("us"),
+        _ => None,
+    }
 }
 
 /// Returns what a search of medium size costs.
@@ -299,6 +321,7 @@ mod tests {
                     "batch": {"input": 1.25}, "decisions": {"input": 0},
                     "above_200000": {"flex": {"cache_write_long": 7}},
                     "above_272000": {"input": 5, "priority": {"output": 40}},
+                "regional_percent": 10,
                 }),
             ),
             ("heard", json!({"second": 100})),
@@ -310,11 +333,7 @@ mod tests {
         let expected = expected.map(|(name, written)| (name.to_owned(), prices(written)));
         assert_eq!(list.models, HashMap::from(expected));
         let ignored: Vec<_> = list.ignored.keys().map(String::as_str).collect();
-        let told = [
-            "off_peak_pricing",
-            "output_cost_per_second",
-            "regional_processing_uplift_multiplier_eu",
-        ];
+        let told = ["off_peak_pricing", "output_cost_per_second"];
         assert_eq!(ignored, told);
     }
 

@@ -29,6 +29,8 @@ pub struct Bought<'a> {
     pub served: &'a Served,
     /// The tier that an answer is charged by which does not tell one.
     pub tier: Tier,
+    /// Whether it was sent to where requests are bound to one region.
+    pub is_regional: bool,
     /// What was used.
     pub usage: &'a Usage,
     /// Which images were made, such as `high/1024x1024`.
@@ -138,7 +140,7 @@ impl PriceList {
         if !prices.has(tier) {
             return Err(Missing::Tier);
         }
-        Ok(Bill::new(prices, bought.usage, tier, bought.form))
+        Ok(Bill::new(prices, bought, tier))
     }
 
     /// Returns what was bought costs.

@@ -4,7 +4,8 @@
 //!
 //! [`Prices`], and the form in which they are written (JSON here, TOML in the configuration): dollars for a
 //! million units under the name of a kind, those of a tier in a table under its name, those of prompts of
-//! more than N tokens in a table `above_N`; prices of images by quality and size in a table `images`.
+//! more than N tokens in a table `above_N`; prices of images by quality and size in a table `images`; under
+//! `regional_percent` what is on top where a request is bound to one region.
 //!
 //! # Invariants
 //!
@@ -14,7 +15,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::rate::{Kind, Rate, Tier};
+use super::rate::{Kind, MOST_PERCENT, Rate, Tier};
 use crate::units::Tokens;
 
 /// The prices of one model.
@@ -26,6 +27,8 @@ pub struct Prices {
     images: Vec<(String, Rate)>,
     /// Whether every chat has the web searched once, and answers do not tell.
     searches_always: bool,
+    /// Percent on top of all prices where a request is bound to one region.
+    regional_percent: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +66,16 @@ impl Prices {
     /// Says that every chat has the web searched once.
     pub(super) const fn set_searches_always(&mut self) {
         self.searches_always = true;
+    }
+
+    /// Sets how many percent are on top where a request is bound to one region, at most 1000.
+    pub fn set_regional_percent(&mut self, percent: u32) {
+        self.regional_percent = percent.min(MOST_PERCENT);
+    }
+
+    /// Returns how many percent are on top where a request is bound to one region.
+    pub const fn regional_percent(&self) -> u32 {
+        self.regional_percent
     }
 
     /// Tells whether nothing is known.
@@ -134,8 +147,11 @@ impl Prices {
         };
         let images = self.images.iter().chain(&next.images);
         let forms: BTreeSet<_> = images.map(|(form, _)| form).collect();
+        let (before, after) = (self.regional_percent, next.regional_percent);
+        let regional = || format!("regional_percent {before} -> {after}");
         let rates = places.into_iter().filter_map(rate);
-        rates.chain(forms.into_iter().filter_map(image)).collect()
+        let others = forms.into_iter().filter_map(image);
+        rates.chain(others).chain((before != after).then(regional)).collect()
     }
 
     /// Reads prices as they are written in JSON.
@@ -174,6 +190,11 @@ impl Prices {
                         self.set_image(form, rate(value).ok_or_else(wrong)?);
                     }
                 }
+                (Place::RegionalPercent, value) => {
+                    let percent = value.as_u64().and_then(|percent| u32::try_from(percent).ok());
+                    let percent = percent.filter(|percent| *percent <= MOST_PERCENT);
+                    self.set_regional_percent(percent.ok_or_else(wrong)?);
+                }
                 (Place::SearchesAlways, Value::Bool(always)) => self.searches_always = *always,
                 _ => return Err(wrong()),
             }
@@ -191,6 +212,9 @@ impl Prices {
         if !self.images.is_empty() {
             let images = self.images.iter().map(|(form, rate)| (form.clone(), number(*rate)));
             written.insert("images".to_owned(), Value::Object(images.collect()));
+        }
+        if self.regional_percent > 0 {
+            written.insert("regional_percent".to_owned(), self.regional_percent.into());
         }
         if self.searches_always {
             written.insert("searches_always".to_owned(), Value::Bool(true));
@@ -235,6 +259,8 @@ pub enum Place {
     Images,
     /// Whether every chat has the web searched once.
     SearchesAlways,
+    /// Percent on top where a request is bound to one region.
+    RegionalPercent,
 }
 
 impl Place {
@@ -250,6 +276,7 @@ impl Place {
         let is_top = tier == Tier::Standard && above == 0;
         match key {
             "images" => is_top.then_some(Self::Images),
+            "regional_percent" => is_top.then_some(Self::RegionalPercent),
             "searches_always" => is_top.then_some(Self::SearchesAlways),
             label => {
                 let below = Tier::ALL.into_iter().find(|tier| tier.label() == label)?;
@@ -329,6 +356,7 @@ mod tests {
             (json!({"above_0": {"input": 1}}), "above_0"),
             (json!({"above_10": {"above_20": {"input": 1}}}), "above_20"),
             (json!({"images": {"low/1024x1024": null}}), "images"),
+            (json!({"regional_percent": 1.1}), "regional_percent"),
         ] {
             let Value::Object(written) = written else { panic!("no table") };
             assert_eq!(Prices::from_json(&written).map_err(|error| error.key), Err(key.to_owned()));
@@ -340,6 +368,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read_again(
             rates in prop::collection::vec((0..16_usize, 0..7_usize, 0..3_u64, any::<u64>()), 0..30),
+            percent in 0..=1_000_u32,
             images in prop::collection::vec(("[a-z]{1,5}/[0-9]{1,4}x[0-9]{1,4}", any::<u32>()), 0..4),
         ) {
             let mut prices = Prices::default();
@@ -352,6 +381,7 @@ mod tests {
             for (form, dollars) in images {
                 prices.set_image(&form, Rate::per_million(&dollars.to_string()).expect("a rate"));
             }
+            prices.set_regional_percent(percent);
             prop_assert_eq!(Prices::from_json(&prices.to_json()), Ok(prices));
         }
     }

@@ -195,6 +195,21 @@ impl Rate {
         scaled(dollars, 15).map(|(rate, _)| Self(rate))
     }
 
+    /// Returns the price with so many percent on top, rounded half up to 1e-15 dollars.
+    #[must_use]
+    pub(super) fn raised(self, percent: u32) -> Self {
+        let raised = u128::from(self.0) * u128::from(100 + percent.min(MOST_PERCENT));
+        Self(u64::try_from((raised + 50) / 100).unwrap_or(u64::MAX))
+    }
+
+    /// Reads what a price is multiplied by, such as `1.1`, as percent on top; `None` if that is no whole number
+    /// of percent from 0 to 1000.
+    pub(super) fn percent_on_top(factor: &str) -> Option<u32> {
+        let (hundredths, rounding) = scaled(factor, 2)?;
+        let percent = u32::try_from(hundredths.checked_sub(100)?).ok()?;
+        (rounding == Rounding::Exact && percent <= MOST_PERCENT).then_some(percent)
+    }
+
     /// Returns what `count` costs, or the largest amount where that is too large.
     pub fn times(self, count: Count) -> PicoUsd {
         let (count, parts) = match count {
@@ -270,6 +285,8 @@ fn scaled(number: &str, zeros: i32) -> Option<(u64, Rounding)> {
     Some((u64::try_from(value).ok()?, rounding))
 }
 
+/// The most percent that may be on top of a price.
+pub(super) const MOST_PERCENT: u32 = 1_000;
 /// A dollar for a million units, as a rate.
 const PER_MILLION: u64 = 1_000_000_000;
 const NANOS: u128 = 1_000_000_000;
@@ -303,6 +320,19 @@ mod tests {
         // 0.0814285714285714 pico-dollars have no last digit: the sixteenth behind the point is a 1.
         let rounded = Rate::per_unit("8.142857142857142E-8").map(|rate| rate.to_string());
         assert_eq!(rounded.as_deref(), Some("0.081428571"));
+    }
+
+    #[test]
+    fn percent_come_on_top() {
+        let raised = |rate, percent| {
+            Rate::per_million(rate).map(|rate| rate.raised(percent).to_string()).unwrap_or_default()
+        };
+        assert_eq!(raised("2.5", 10), "2.75");
+        assert_eq!(raised("0.005", 10), "0.0055");
+        assert_eq!(raised("0.000000005", 10), "0.000000006", "a half is rounded up");
+        assert_eq!(raised("2.5", 0), "2.5");
+        let read = ["1.1", "1", "1.25", "2", "0.9", "1.105", "12", "x"].map(Rate::percent_on_top);
+        assert_eq!(read, [Some(10), Some(0), Some(25), Some(100), None, None, None, None]);
     }
 
     #[test]

@@ -104,6 +104,7 @@ fn what_the_user_wrote_counts_before_a_newer_list_and_that_before_the_programs()
             model: asked,
             served: &told,
             tier: Tier::Standard,
+            is_regional: false,
             usage: &usage,
             form: None,
         };

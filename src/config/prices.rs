@@ -21,6 +21,18 @@ impl FromRaw for Rate {
     }
 }
 
+/// Percent on top of something.
+struct Percent(u32);
+
+impl FromRaw for Percent {
+    const RULE: &'static str = "must be a whole number of percent from 0 to 1000";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        let percent = u32::try_from(u64::from_raw(value)?).ok()?;
+        (percent <= 1_000).then_some(Self(percent))
+    }
+}
+
 /// Reads `[[prices]]`, by the name of the model.
 pub(super) fn prices(root: &mut Section, check: &mut Check<'_>) -> HashMap<String, Prices> {
     let mut all: HashMap<String, Prices> = HashMap::new();
@@ -29,6 +41,9 @@ pub(super) fn prices(root: &mut Section, check: &mut Check<'_>) -> HashMap<Strin
         let model = section.require::<String>("model", check);
         let mut prices = Prices::default();
         read(&mut section, (Tier::Standard, 0), &mut prices, check);
+        if let Some(percent) = section.take::<Percent>("regional_percent", check) {
+            prices.set_regional_percent(percent.value.0);
+        }
         let images = section.table("images", check);
         read_images(images, &mut prices, check);
         let origin = section.origin().clone();

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::count::Demand;
 use crate::limit::{QuotaKind, QuotaLevel};
-use crate::settle::{Record, Settlement};
-use crate::units::{AccountName, RequestId};
+use crate::settle::{Record, Settlement, Unsettled};
+use crate::units::{AccountName, PicoUsd, RequestId};
 
 /// The names of our own headers.
 pub(super) struct OwnHeaders {
@@ -23,6 +22,7 @@ pub(super) struct OwnHeaders {
     method: HeaderName,
     charged: HeaderName,
     cost: HeaderName,
+    estimated_cost: HeaderName,
 }
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-sluicegate-request-id");
@@ -39,6 +39,7 @@ pub(super) const OWN: OwnHeaders = OwnHeaders {
     method: HeaderName::from_static("x-sluicegate-count"),
     charged: HeaderName::from_static("x-sluicegate-charged-tokens"),
     cost: HeaderName::from_static("x-sluicegate-cost-usd"),
+    estimated_cost: HeaderName::from_static("x-sluicegate-estimated-cost-usd"),
 };
 
 /// Adds what is known when the head of the provider's answer is there.
@@ -85,10 +86,19 @@ pub(super) fn identify(headers: &mut HeaderMap, id: &RequestId) {
 }
 
 /// Adds what was counted before it was sent.
-pub(super) fn estimate(headers: &mut HeaderMap, demand: &Demand) {
+pub(super) fn estimate(headers: &mut HeaderMap, unsettled: &Unsettled) {
+    let demand = unsettled.demand();
     let estimated = demand.input + demand.output_bound.unwrap_or_default();
     headers.insert(OWN.estimated, number(estimated.count()));
     headers.insert(OWN.method, HeaderValue::from_static(demand.method.label()));
+    dollars(headers, &OWN.estimated_cost, unsettled.projected());
+}
+
+/// Adds an amount, if it is known.
+fn dollars(headers: &mut HeaderMap, name: &HeaderName, amount: Option<PicoUsd>) {
+    if let Some(Ok(value)) = amount.map(|amount| HeaderValue::from_str(&amount.exact())) {
+        headers.insert(name, value);
+    }
 }
 
 /// Adds what was charged; only where the whole body is there before the head leaves.
@@ -96,10 +106,7 @@ pub(super) fn estimate(headers: &mut HeaderMap, demand: &Demand) {
 /// What costs nobody knows has no header about it.
 pub(super) fn charge(headers: &mut HeaderMap, settlement: &Settlement) {
     headers.insert(OWN.charged, number(settlement.usage.total().count()));
-    let cost = settlement.cost.known();
-    if let Some(Ok(value)) = cost.map(|cost| HeaderValue::from_str(&cost.exact())) {
-        headers.insert(OWN.cost, value);
-    }
+    dollars(headers, &OWN.cost, settlement.cost.known());
 }
 
 /// Puts the lane's own levels where the provider's stood, in OpenAI's format: a client that paces

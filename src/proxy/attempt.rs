@@ -225,7 +225,7 @@ impl Proxy {
         };
         let streams = is_event_stream(&head.headers);
         let mut head = self.head(head, &sent, levels);
-        estimate(&mut head.headers, sent.unsettled.demand());
+        estimate(&mut head.headers, &sent.unsettled);
         if streams {
             let model = &sent.unsettled.record().sent_model;
             sent.site.times.note(model, Until::FirstByte, sent.at.elapsed());

@@ -72,6 +72,7 @@ impl Proxy {
         visit.record.is_diverted = at > 0 || leg.model != call.model;
         visit.record.sent_model = fit_to_keep(&leg.model);
         visit.record.endpoint = Some(call.endpoint);
+        visit.record.is_regional = visit.site.address.is_regional();
         visit.record.image_form = call.image_form();
         visit.record.facts = self.inner.catalog.facts(leg.model.as_str());
         (visit.record.demand, visit.prefix) =

@@ -85,7 +85,7 @@ impl Proxy {
         };
         let mut head = self.head(head, &sent, &levels);
         if going.errand.call().is_some() {
-            estimate(&mut head.headers, sent.unsettled.demand());
+            estimate(&mut head.headers, &sent.unsettled);
         }
         if finding.verdict == Verdict::TooLarge {
             head.headers.insert("x-should-retry", HeaderValue::from_static("false"));

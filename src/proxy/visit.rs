@@ -75,6 +75,7 @@ impl Proxy {
             is_diverted: false,
             facts: self.inner.catalog.facts(""),
             served: Served::default(),
+            is_regional: false,
             image_form: None,
             endpoint: None,
             demand: ONE_REQUEST,

@@ -92,7 +92,7 @@ fn served_of_ends(body: &[u8], at_usage: usize) -> Served {
 
 /// Notes as what an answer was served, if `key` tells that.
 fn note_served(served: &mut Served, key: &str, value: &RawValue) {
-    if matches!(key, "model" | "service_tier") {
+    if matches!(key, "model" | "service_tier" | "inference_geo" | "speed") {
         served.note(key, text(value).as_deref());
     }
 }

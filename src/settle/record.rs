@@ -35,6 +35,8 @@ pub struct Record {
     pub facts: ModelFacts,
     /// As what its answer says that it was served; empty until it is settled.
     pub served: Served,
+    /// Whether it goes to where requests are bound to one region.
+    pub is_regional: bool,
     /// The form of the images that it is to make, such as `high/1024x1024`.
     pub image_form: Option<Box<str>>,
     /// The endpoint; `None` for paths that pass through and for websockets.
@@ -86,7 +88,8 @@ impl Record {
         };
         let (model, form) = (self.sent_model.as_str(), self.image_form.as_deref());
         let upstream = self.upstream.as_ref().map(|upstream| upstream.as_str());
-        Bought { upstream, model, served: &self.served, tier, usage, form }
+        let (served, is_regional) = (&self.served, self.is_regional);
+        Bought { upstream, model, served, tier, is_regional, usage, form }
     }
 
     /// Writes the log line of the request, which is answered with `status`.

@@ -76,6 +76,8 @@ pub struct Served {
     pub model: Option<ModelName>,
     /// The service tier, in the provider's word; `None` where the answer does not tell.
     pub tier: Option<TierName>,
+    /// Whether the answer says that it was made in one region, which costs more.
+    pub is_regional: bool,
 }
 
 impl Served {
@@ -92,6 +94,12 @@ impl Served {
             "model" if self.model.as_ref().is_none_or(|model| model.as_str() != text) => {
                 self.model = Some(text.into());
             }
+            // Anthropic's; others than a region's name say that it did not matter
+            // (<https://platform.claude.com/docs/en/manage-claude/data-residency>, read 2026-11-22).
+            "inference_geo" => self.is_regional = !matches!(text, "global" | "not_available"),
+            // What is fast costs more, whatever the tier.
+            "speed" if text == "fast" => self.tier = Some(text.into()),
+            "service_tier" if self.tier.as_ref().is_some_and(|tier| tier.as_str() == "fast") => {}
             // `auto` tells what was asked for.
             "service_tier" if text != "auto" => self.tier = Some(text.into()),
             _ => {}
@@ -101,7 +109,8 @@ impl Served {
     /// Returns what this one tells, and where it does not, what `other` does.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
-        Self { model: self.model.or(other.model), tier: self.tier.or(other.tier) }
+        let is_regional = self.is_regional || other.is_regional;
+        Self { model: self.model.or(other.model), tier: self.tier.or(other.tier), is_regional }
     }
 }
 

@@ -45,6 +45,14 @@ impl Address {
         Self::new(settings.base_url.clone(), settings.dialect, settings.azure.clone())
     }
 
+    /// Tells whether requests are bound to one region there, which costs more: OpenAI has a host for each
+    /// (<https://developers.openai.com/api/docs/guides/data-residency>, read 2026-11-22).
+    pub fn is_regional(&self) -> bool {
+        let host = self.base.host().unwrap_or_default().to_ascii_lowercase();
+        let region = host.strip_suffix(".api.openai.com");
+        region.is_some_and(|region| region.len() == 2)
+    }
+
     /// Returns how its provider speaks.
     pub const fn dialect(&self) -> Dialect {
         self.dialect
@@ -182,6 +190,22 @@ mod tests {
         let (deployments, api_version) = (vec![mine], api_version.map(str::to_owned));
         let base = base.parse().expect("a URL");
         Address::new(base, dialect, AzureSettings { deployments, api_version })
+    }
+
+    #[test]
+    fn some_hosts_are_bound_to_a_region() {
+        let cases = [
+            ("https://api.openai.com/v1", false),
+            ("https://eu.api.openai.com/v1", true),
+            ("https://US.api.openai.com", true),
+            ("https://evil.eu.api.openai.com", false),
+            ("https://eu.example.com/v1", false),
+        ];
+        for (base, is_regional) in cases {
+            let base = base.parse().expect("a URL");
+            let address = Address::new(base, Dialect::OpenAi, AzureSettings::default());
+            assert_eq!(address.is_regional(), is_regional, "{:?}", address.base);
+        }
     }
 
     #[test]

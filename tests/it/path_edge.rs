@@ -142,7 +142,8 @@ async fn answers_carry_limits_and_what_became_of_the_request() {
     assert_eq!(answer.header("x-sluicegate-estimated-tokens"), Some("16"));
     assert_eq!(answer.header("x-sluicegate-count"), Some("exact"));
     assert_eq!(answer.header("x-sluicegate-charged-tokens"), Some("9"));
-    // 8 x $2.50 + 1 x $10 for a million.
+    // 8 x $2.50 + 8 x $10 for a million at most, and 8 x $2.50 + 1 x $10 in the end.
+    assert_eq!(answer.header("x-sluicegate-estimated-cost-usd"), Some("0.0001"));
     assert_eq!(answer.header("x-sluicegate-cost-usd"), Some("0.00003"));
     for name in ["x-sluicegate-request-id", "x-sluicegate-queued-ms"] {
         assert!(answer.header(name).is_some(), "{name} is missing");

@@ -15,6 +15,7 @@ struct Case {
     served: Served,
     usage: Usage,
     form: Option<&'static str>,
+    is_regional: bool,
     arithmetic: &'static str,
     result: &'static str,
 }
@@ -30,9 +31,10 @@ fn cases() -> Vec<Case> {
         let mut served = Served::default();
         served.note("model", Some(model));
         served.note("service_tier", Some(tier));
-        let (usage, form) = usage(used);
+        let is_regional = used.ends_with(", regional 1");
+        let (usage, form) = usage(used.trim_end_matches(", regional 1"));
         let (arithmetic, result) = (arithmetic.trim(), result.trim());
-        Case { line, model, served, usage, form, arithmetic, result }
+        Case { line, model, served, usage, form, is_regional, arithmetic, result }
     };
     lines.map(case).collect()
 }
@@ -80,9 +82,10 @@ fn costs_equal_what_was_worked_out_by_hand() {
     let list = PriceList::embedded();
     let cases = cases();
     assert!(cases.len() >= 80, "cases are missing: {}", cases.len());
-    for Case { line, model, served, usage, form, arithmetic, result } in cases {
+    for Case { line, model, served, usage, form, is_regional, arithmetic, result } in cases {
         let tier = Tier::Standard;
-        let bought = Bought { upstream: None, model, served: &served, tier, usage: &usage, form };
+        let (served, usage) = (&served, &usage);
+        let bought = Bought { upstream: None, model, served, tier, is_regional, usage, form };
         let lines: Vec<_> = list.bill(&bought).map_or_else(
             |_| Vec::new(),
             |bill| bill.lines.iter().map(ToString::to_string).collect(),
@@ -107,6 +110,7 @@ fn the_table_has_every_kind_and_every_tier() {
             model,
             served: &served,
             tier: Tier::Standard,
+            is_regional: false,
             usage: &usage,
             form,
         };
@@ -123,6 +127,13 @@ fn the_table_has_every_kind_and_every_tier() {
     assert_eq!(tiers_missing.collect::<Vec<_>>(), []);
 }
 
+fn bill(prices: &Prices, usage: &Usage) -> Bill {
+    let (served, tier) = (&Served::default(), Tier::Standard);
+    let (upstream, model, is_regional, form) = (None, "m", false, None);
+    let bought = Bought { upstream, model, served, tier, is_regional, usage, form };
+    Bill::new(prices, &bought, tier)
+}
+
 #[test]
 fn reasoning_is_apart_where_it_has_a_price_of_its_own() {
     let mut prices = Prices::default();
@@ -131,8 +142,8 @@ fn reasoning_is_apart_where_it_has_a_price_of_its_own() {
     let output = Tokens::new(10);
     let usage = Usage { output, reasoning: Tokens::new(4), ..Usage::NONE };
     let shown = |prices: &Prices| {
-        let bill = Bill::new(prices, &usage, Tier::Standard, None);
-        bill.lines.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ")
+        let lines = bill(prices, &usage).lines;
+        lines.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ")
     };
     assert_eq!(shown(&prices), "10 x 2");
     prices.set((Kind::Reasoning, Tier::Standard, 0), dollars("3"));
@@ -147,6 +158,7 @@ fn what_was_not_used_costs_nothing_whatever_the_model() {
         model: "gpt-7",
         served: &served,
         tier: Tier::Standard,
+        is_regional: false,
         usage: &usage,
         form: None,
     };
@@ -172,7 +184,7 @@ proptest! {
             let rate = Rate::per_million(&format!("{rate}")).expect("a rate");
             prices.set((kind, Tier::Standard, 0), rate);
         }
-        let bill = Bill::new(&prices, &usage, Tier::Standard, None);
+        let bill = bill(&prices, &usage);
         let mut counted = 0;
         let mut cost = PicoUsd::ZERO;
         for line in &bill.lines {

@@ -14,13 +14,14 @@ fn own_prices_have_kinds_tiers_and_thresholds() {
         images = { "low/1x1" = 7 }
         batch = { input = 0.3 }
         above_1000 = { input = 2, flex = { input = 1.5 } }
+        regional_percent = 10
     "#;
     let settings = Machine::with_file(text).loaded().settings;
     let (name, prices) = settings.prices.find("llama-2026-01-01").expect("prices");
     assert_eq!(name, "llama");
     let written = json!({
         "input": 0.59, "output": 1, "images": {"low/1x1": 7}, "batch": {"input": 0.3},
-        "above_1000": {"input": 2, "flex": {"input": 1.5}},
+        "above_1000": {"input": 2, "flex": {"input": 1.5}}, "regional_percent": 10,
     });
     assert_eq!(Value::Object(prices.to_json()), written);
     assert!(settings.prices.find("gpt-4o").is_some(), "the list in the program is gone");

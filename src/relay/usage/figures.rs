@@ -61,7 +61,7 @@ impl Figures {
                 let searches = member(value, "web_search_requests");
                 self.searches = searches.unwrap_or_default().count();
             }
-            "service_tier" => note_served(&mut self.served, key, value),
+            "service_tier" | "inference_geo" | "speed" => note_served(&mut self.served, key, value),
             _ => {}
         }
     }

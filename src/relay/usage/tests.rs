@@ -87,6 +87,26 @@ fn served(model: &str, tier: &str) -> Served {
 }
 
 #[test]
+fn anthropic_tells_in_its_usage_where_and_how_fast_it_answered() {
+    let told = |usage: &str| {
+        let body = format!(r#"{{"model":"m","usage":{{"input_tokens":1,{usage}}}}}"#);
+        answered_body(Endpoint::Messages, body.as_bytes()).served
+    };
+    #[rustfmt::skip] // One case a line: the table is read by columns.
+    let cases = [
+        (r#""service_tier":"standard","inference_geo":"global""#,                  "standard", false),
+        (r#""service_tier":"standard","inference_geo":"us""#,                      "standard", true),
+        (r#""service_tier":"standard","inference_geo":"not_available""#,           "standard", false),
+        (r#""speed":"fast","service_tier":"standard""#,                            "fast",     false),
+        (r#""service_tier":"standard","speed":"fast","inference_geo":"us""#,       "fast",     true),
+        (r#""service_tier":"standard","speed":"standard""#,                        "standard", false),
+    ];
+    for (usage, tier, is_regional) in cases {
+        assert_eq!(told(usage), Served { is_regional, ..served("m", tier) }, "{usage}");
+    }
+}
+
+#[test]
 fn an_answer_tells_as_what_it_was_served_at_its_ends() {
     let long = format!("[{}]", "0.125,".repeat(10_000) + "1");
     #[rustfmt::skip] // One case a line: the table is read by columns.
