@@ -3,7 +3,8 @@
 //! # What this module owns
 //!
 //! [`Unsettled`], the obligation to say how a request ended. It carries the debit and all that the
-//! log line needs, from the moment the request is sent until its answer is over.
+//! log line needs, from the moment the request is sent until its answer is over. [`UnderWay`] knows
+//! when there is none left.
 //!
 //! # What this module does not do
 //!
@@ -16,6 +17,7 @@
 
 mod ending;
 mod record;
+mod under_way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use tokio::time::Instant;
 
 pub use self::ending::Ending;
 pub use self::record::{Known, NOTHING, Record, Settlement};
+pub use self::under_way::{Pass, UnderWay};
 use crate::admit::InFlight;
 use crate::call::Endpoint;
 use crate::catalog::{Cost, Kind, Missing, ModelFacts, PriceList};
@@ -61,6 +64,8 @@ pub struct Books {
     pub series: Arc<Series>,
     /// What things cost.
     pub prices: Arc<PriceList>,
+    /// Held until the request is settled.
+    pub pass: Pass,
 }
 
 impl Unsettled {
@@ -113,6 +118,11 @@ impl Unsettled {
     /// Returns what is known of the request.
     pub const fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// Returns what tells when the program stops.
+    pub const fn pass(&self) -> &Pass {
+        &self.books.pass
     }
 
     /// Notes the status that the client gets.

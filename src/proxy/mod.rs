@@ -72,7 +72,7 @@ use crate::config::{Disconnect, Settings};
 use crate::count::Counter;
 use crate::ledger::Pins;
 use crate::relay::{Begun, Body, Kept};
-use crate::settle::{Books, NOTHING, Record};
+use crate::settle::{Books, NOTHING, Record, UnderWay};
 use crate::telemetry::Metrics;
 use crate::units::Party;
 use crate::upstream::{ClientError, FleetError, NetworkEnvironment};
@@ -94,6 +94,8 @@ struct Inner {
     counting: Arc<Semaphore>,
     metrics: Metrics,
     clock: WallClock,
+    /// What is not settled.
+    under_way: UnderWay,
     /// Which account has what requests name.
     pins: Pins,
     /// Keeps outsiders from making requests that look alike.
@@ -130,6 +132,7 @@ impl Proxy {
             counting: Arc::new(Semaphore::new(cores())),
             metrics: Metrics::new(settings.named_apps()),
             clock: WallClock::from_system(),
+            under_way: UnderWay::new(),
             pins: Pins::new(rand::random()),
             seed: rand::random(),
             terms: ArcSwap::from_pointee(terms),
@@ -155,6 +158,11 @@ impl Proxy {
     /// Returns what is remembered of whose what is.
     pub fn pins(&self) -> &Pins {
         &self.inner.pins
+    }
+
+    /// Returns what is not settled, to be told when the program stops.
+    pub fn under_way(&self) -> &UnderWay {
+        &self.inner.under_way
     }
 
     /// Answers one request, whatever becomes of it.
@@ -256,7 +264,8 @@ impl Proxy {
     fn books(&self, record: &Record) -> Books {
         let metrics = self.inner.metrics.clone();
         let series = metrics.series(&record.party, &record.model);
-        Books { metrics, series, prices: Arc::clone(&self.terms().settings.prices) }
+        let prices = Arc::clone(&self.terms().settings.prices);
+        Books { metrics, series, prices, pass: self.inner.under_way.pass() }
     }
 
     fn drains(&self) -> bool {

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request, response};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Proxy;
@@ -16,9 +17,9 @@ use super::errand::{ONE_REQUEST, fit_to_keep};
 use super::visit::Visit;
 use crate::call::{Call, Endpoint};
 use crate::count::{Demand, Method as Counted};
-use crate::relay::{Answered, Body, answered, join};
-use crate::settle::{Ending, Unsettled};
-use crate::units::{ModelName, Receipt, Tokens};
+use crate::relay::{Answered, Body, Heard, answered, join};
+use crate::settle::{Ending, Pass, Unsettled};
+use crate::units::{ModelName, Receipt, Tokens, Usage};
 
 /// A websocket that a client wants.
 #[derive(Debug)]
@@ -103,10 +104,11 @@ impl Proxy {
         unsettled.head_leaves();
         if let Some(provider) = head.extensions.remove::<OnUpgrade>() {
             let (client, talk) = (socket.client.clone(), socket.talk);
+            let pass = unsettled.pass().clone();
             let session = Session::new(self.clone(), talk, unsettled);
             tokio::spawn(async move {
                 let ending = match tokio::try_join!(client, provider) {
-                    Ok((client, provider)) => session.serve(client, provider).await,
+                    Ok(ends) => session.serve(ends, pass).await,
                     Err(_) => Ending::ClientGone,
                 };
                 session.end(ending);
@@ -122,6 +124,8 @@ struct Session {
     proxy: Proxy,
     talk: Talk,
     state: Arc<Mutex<State>>,
+    /// Rung when something is answered.
+    answered: Arc<Notify>,
 }
 
 struct State {
@@ -131,6 +135,8 @@ struct State {
     asked: VecDeque<Unsettled>,
     /// How many of them the provider has begun to answer.
     begun: usize,
+    /// What it has said of the oldest.
+    heard: Heard,
     /// Tokens of the conversation, as the last answer told them.
     history: u64,
     /// Tokens that came to it since, by size.
@@ -148,35 +154,76 @@ struct Said<'a> {
 
 impl Session {
     fn new(proxy: Proxy, talk: Talk, socket: Unsettled) -> Self {
-        let state =
-            State { socket: Some(socket), asked: VecDeque::new(), begun: 0, history: 0, fresh: 0 };
-        Self { proxy, talk, state: Arc::new(Mutex::new(state)) }
+        let state = State {
+            socket: Some(socket),
+            asked: VecDeque::new(),
+            begun: 0,
+            heard: Heard::default(),
+            history: 0,
+            fresh: 0,
+        };
+        let answered = Arc::new(Notify::new());
+        Self { proxy, talk, state: Arc::new(Mutex::new(state)), answered }
     }
 
-    async fn serve(
-        &self,
-        client: hyper::upgrade::Upgraded,
-        provider: hyper::upgrade::Upgraded,
-    ) -> Ending {
+    /// Serves a websocket to its end, or until the program stops and nothing is left to be answered.
+    async fn serve(&self, ends: (Upgraded, Upgraded), mut pass: Pass) -> Ending {
         let (told, heard) = (self.clone(), self.clone());
         let asks = move |text: &[u8]| told.asks(text);
         let answers = move |text: &[u8]| heard.answers(text);
-        join(client, provider, asks, answers).await
+        let stop = async {
+            pass.draining().await;
+            tokio::select! {
+                () = self.quiet() => {}
+                () = pass.cut() => {}
+            }
+        };
+        join(ends, (asks, answers), stop).await
     }
 
-    /// Closes all: what was not answered keeps its estimate.
+    /// Waits until all that was asked is answered.
+    async fn quiet(&self) {
+        loop {
+            let answered = self.answered.notified();
+            tokio::pin!(answered);
+            answered.as_mut().enable();
+            if self.state().asked.is_empty() {
+                return;
+            }
+            answered.await;
+        }
+    }
+
+    /// Closes all: what was being answered is counted, what was not begun keeps its estimate.
     fn end(&self, ending: Ending) {
         let mut state = self.state();
         let unanswered = match ending {
-            Ending::UpstreamCut => Ending::UpstreamCut,
+            Ending::UpstreamCut | Ending::Stopped => ending,
             _ => Ending::ClientGone,
         };
+        let heard = std::mem::take(&mut state.heard);
+        if !heard.is_empty()
+            && let Some(asked) = state.asked.pop_front()
+        {
+            self.count(asked, heard, unanswered);
+        }
         for asked in state.asked.drain(..) {
             asked.keep(unanswered);
         }
         if let Some(socket) = state.socket.take() {
             socket.settle(&Receipt::default(), Counted::Exact, ending);
         }
+    }
+
+    /// Settles what was broken off by what was heard of it, where that may take its time.
+    fn count(&self, asked: Unsettled, heard: Heard, ending: Ending) {
+        let counter = self.proxy.inner.counter.clone();
+        // Nobody waits for it but the end of the program.
+        drop(tokio::task::spawn_blocking(move || {
+            let (output, served) = heard.count(&counter, asked.record().facts.encoding);
+            let usage = Usage { input: asked.demand().input, output, ..Usage::default() };
+            asked.settle(&Receipt { usage, served }, Counted::Approximate, ending);
+        }));
     }
 
     /// Takes in what the client said.
@@ -242,9 +289,14 @@ impl Session {
             }
             ("response.failed", Some(response)) => self.settle(response, Ending::Refused),
             ("error", _) if self.talk == Talk::Responses => {
-                let mut state = self.state();
-                if let Some(refused) = state.next_answered() {
+                if let Some(refused) = self.next_answered() {
                     refused.refused();
+                }
+            }
+            (kind, _) if kind.ends_with(".delta") => {
+                let mut state = self.state();
+                if !state.asked.is_empty() {
+                    state.heard.hear_event(text);
                 }
             }
             _ => {}
@@ -254,18 +306,26 @@ impl Session {
     /// Settles the oldest that is open by what its answer tells; by `ending` where that tells nothing.
     fn settle(&self, response: &RawValue, ending: Ending) {
         let Answered { usage, served, ids } = answered(response.get().as_bytes());
-        let mut state = self.state();
-        let Some(asked) = state.next_answered() else { return };
+        let Some(asked) = self.next_answered() else { return };
         match (usage, ending) {
             (Some(usage), _) => {
                 self.proxy.inner.counter.remember_answer(&ids, usage.total());
-                state.history = usage.total().count();
-                state.fresh = 0;
+                self.state().has_told(usage.total());
                 asked.settle(&Receipt { usage, served }, Counted::Exact, Ending::Reported);
             }
             (None, Ending::Refused) => asked.refused(),
             (None, ending) => asked.keep(ending),
         }
+    }
+
+    /// Takes out the oldest that is open: it is answered.
+    fn next_answered(&self) -> Option<Unsettled> {
+        let mut state = self.state();
+        state.begun = state.begun.saturating_sub(1);
+        state.heard = Heard::default();
+        let answered = state.asked.pop_front();
+        self.answered.notify_waiters();
+        answered
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -284,9 +344,10 @@ impl State {
         }
     }
 
-    fn next_answered(&mut self) -> Option<Unsettled> {
-        self.begun = self.begun.saturating_sub(1);
-        self.asked.pop_front()
+    /// Notes how many tokens an answer had with all before it.
+    const fn has_told(&mut self, total: Tokens) {
+        self.history = total.count();
+        self.fresh = 0;
     }
 }
 

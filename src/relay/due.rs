@@ -1,7 +1,7 @@
 //! What an answer owes when it is over.
 
 use crate::count::Method;
-use crate::settle::{Ending, Settlement, Unsettled};
+use crate::settle::{Ending, Pass, Settlement, Unsettled};
 use crate::units::{Receipt, Tokens};
 
 /// The request that an answer settles, once.
@@ -22,6 +22,15 @@ impl Due {
             Self::Request(unsettled) => unsettled.demand().input,
             #[cfg(test)]
             Self::Watched(watch) => watch.input(),
+        }
+    }
+
+    /// Returns what tells when the program stops.
+    pub(super) fn pass(&self) -> Option<&Pass> {
+        match self {
+            Self::Request(unsettled) => Some(unsettled.pass()),
+            #[cfg(test)]
+            Self::Watched(_) => None,
         }
     }
 

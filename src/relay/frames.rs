@@ -40,6 +40,11 @@ const MOST_TEXT: usize = 8 << 20;
 const MOST_HEAD: usize = 14;
 
 impl Frames {
+    /// Tells whether a frame has ended and the next has not begun.
+    pub(super) fn is_between(&self) -> bool {
+        !self.is_broken && self.frame.is_none() && self.head.is_empty()
+    }
+
     /// Takes the next piece, and calls `take` with each text that it ends.
     pub(super) fn read(&mut self, piece: &[u8], mut take: impl FnMut(&[u8])) {
         let mut rest = piece;

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::sound::Sound;
 use crate::catalog::Encoding;
 use crate::count::Counter;
 use crate::units::{Served, Tokens};
@@ -30,7 +31,7 @@ const TEXT_LIMIT: usize = 1 << 20;
 
 /// What a stream has said so far.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub struct Heard {
     raw: Vec<u8>,
     texts: Texts,
 }
@@ -44,14 +45,21 @@ impl Heard {
         self.raw.extend_from_slice(piece);
     }
 
+    /// Takes the next event of a stream that is not made of lines.
+    pub fn hear_event(&mut self, json: &[u8]) {
+        self.hear(b"data:");
+        self.hear(json);
+        self.hear(b"\n");
+    }
+
     /// Tells whether nothing was said.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.raw.is_empty() && self.texts.is_empty()
     }
 
     /// Counts all output that was heard; returns it with what was told of how it was served. May take as long as a
     /// megabyte of text takes to count: not fit for an async thread.
-    pub(super) fn count(mut self, counter: &Counter, encoding: Encoding) -> (Tokens, Served) {
+    pub fn count(mut self, counter: &Counter, encoding: Encoding) -> (Tokens, Served) {
         self.texts.read_events(&self.raw);
         (self.texts.count(counter, encoding), self.texts.served)
     }
@@ -80,6 +88,7 @@ pub(super) fn count_body(body: &[u8], counter: &Counter, encoding: Encoding) -> 
 #[derive(Debug, Default)]
 struct Texts {
     channels: BTreeMap<Channel, String>,
+    sound: Sound,
     held: usize,
     estimated: u64,
     served: Served,
@@ -112,13 +121,13 @@ enum Kind {
 
 impl Texts {
     fn is_empty(&self) -> bool {
-        self.channels.is_empty() && self.estimated == 0
+        self.channels.is_empty() && self.estimated == 0 && self.sound.is_empty()
     }
 
     fn count(&self, counter: &Counter, encoding: Encoding) -> Tokens {
         let texts = self.channels.values();
         let counted: Tokens = texts.map(|text| counter.count_text(text, encoding)).sum();
-        counted + Tokens::new(self.estimated)
+        counted + Tokens::new(self.estimated) + self.sound.tokens()
     }
 
     fn read_events(&mut self, raw: &[u8]) {
@@ -170,6 +179,10 @@ impl Texts {
         self.add(channel(Kind::Refusal), said.get("refusal"));
         let reasoning = said.get("reasoning_content").or_else(|| said.get("reasoning"));
         self.add(channel(Kind::Reasoning), reasoning);
+        if let Some(audio) = said.get("audio") {
+            self.hear(audio.get("data"));
+            self.add(channel(Kind::Content), audio.get("transcript"));
+        }
         self.read_function(item, 0, said.get("function_call"));
         for (position, call) in elements(said, "tool_calls").enumerate() {
             let part = call.get("index").and_then(Value::as_u64).unwrap_or(index(position));
@@ -214,7 +227,7 @@ impl Texts {
         }
     }
 
-    /// Reads a delta event of responses, realtime or transcriptions; audio is no text.
+    /// Reads a delta event of responses, realtime, speech or transcriptions.
     fn read_delta(&mut self, event: &Value) {
         let Some(kind) = event.get("type").and_then(Value::as_str) else { return };
         if let Some(block) = match kind {
@@ -227,12 +240,15 @@ impl Texts {
         if kind == "transcript.text.delta" {
             return self.add(Channel::ONLY, event.get("delta"));
         }
+        if kind == "speech.audio.delta" {
+            return self.hear(event.get("audio"));
+        }
         let Some(of) = kind.strip_prefix("response.").and_then(|kind| kind.strip_suffix(".delta"))
         else {
             return;
         };
         let kind = match of {
-            "audio" | "output_audio" => return,
+            "audio" | "output_audio" => return self.hear(event.get("delta")),
             "refusal" => Kind::Refusal,
             _ if of.starts_with("reasoning") => Kind::Reasoning,
             "output_text" => Kind::Content,
@@ -241,6 +257,12 @@ impl Texts {
         let part = ["content_index", "summary_index"].map(|name| number(event, name));
         let item = number(event, "output_index");
         self.add(Channel { item, part: part.into_iter().sum(), kind }, event.get("delta"));
+    }
+
+    fn hear(&mut self, sound: Option<&Value>) {
+        if let Some(sound) = sound.and_then(Value::as_str) {
+            self.sound.hear(sound);
+        }
     }
 
     fn add(&mut self, channel: Channel, text: Option<&Value>) {

@@ -1,7 +1,7 @@
 //! Joins an answer's source with its meter, and sees both to their end.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::RelayError;
 use super::meter::{Meter, ReadWhole};
 use super::pinning::Watched;
 use super::source::{NextFrame, Source};
-use crate::settle::Ending;
+use crate::settle::{Ending, Pass};
 
 /// An answer on its way from the provider to the client.
 #[derive(Debug)]
@@ -200,8 +200,22 @@ impl Live {
         (read, trailers)
     }
 
-    /// Reads the rest of an answer that no client waits for.
+    /// Reads the rest of an answer that no client waits for, until the program stops.
     async fn drain(mut self: Box<Self>) {
+        let pass = self.meter.as_ref().and_then(Meter::pass).cloned();
+        let stopped = async {
+            match pass {
+                Some(mut pass) => pass.cut().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.read_out() => {}
+            () = stopped => self.break_off(Ending::Stopped),
+        }
+    }
+
+    async fn read_out(&mut self) {
         if self.gather_limit > 0 {
             if matches!(self.gather().await, Ok(Gathered::Whole)) {
                 self.end_whole().await;
@@ -254,8 +268,11 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let Some(mut live) = self.0.take() else { return };
-        let drains = live.meter.as_ref().is_some_and(Meter::outlives_client);
+        let meter = live.meter.as_ref();
+        let drains = meter.is_some_and(Meter::outlives_client);
+        let is_stopped = meter.and_then(Meter::pass).is_some_and(Pass::is_cut);
         match Handle::try_current() {
+            _ if is_stopped => live.break_off(Ending::Stopped),
             Ok(runtime) if drains => drop(runtime.spawn(live.drain())),
             _ => live.break_off(Ending::ClientGone),
         }

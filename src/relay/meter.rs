@@ -12,7 +12,7 @@ use crate::call::{Product, StreamUsage};
 use crate::config::Disconnect;
 use crate::count::Method;
 use crate::packing::{UnpackError, Unpacker};
-use crate::settle::{Ending, Settlement};
+use crate::settle::{Ending, Pass, Settlement};
 use crate::units::{Receipt, Served, Tokens, Usage};
 
 /// An answer under way, with the request that it settles.
@@ -103,7 +103,7 @@ impl Meter {
             Reading::Whole { .. } | Reading::Blind => return Ok(piece),
         };
         let mut read = |plain: Bytes| {
-            if reader.usage().is_none() {
+            if !reader.tells_output() {
                 heard.hear(&plain);
             }
             reader.feed(plain)
@@ -151,6 +151,11 @@ impl Meter {
         }
     }
 
+    /// Returns what tells when the program stops.
+    pub(super) fn pass(&self) -> Option<&Pass> {
+        self.due.pass()
+    }
+
     /// Closes an answer that came to its end.
     pub(super) fn end(self) {
         self.close(Ending::Counted);
@@ -196,10 +201,16 @@ impl Meter {
         if unpacker.is_some_and(|unpacker| unpacker.is_over()) {
             return self.due.keep(ending);
         }
-        let Some(usage) = reader.usage() else {
+        let is_cut = ending != Ending::Counted;
+        if reader.usage().is_none() && is_cut && metering.endpoint.product() == Product::Images {
+            // What was seen of a picture does not tell what it takes.
+            return self.due.keep(ending);
+        }
+        let told = reader.usage();
+        let Some(usage) = told.filter(|_| reader.tells_output()) else {
             let text = if heard.is_empty() { Text::None } else { Text::Heard(heard) };
             let served = Served::default();
-            Count { due: self.due, metering, text, served, ending }.settle_aside();
+            Count { due: self.due, metering, text, told, served, ending }.settle_aside();
             return;
         };
         // What was reported at the last is the whole usage, if nothing was missing behind it.
@@ -283,7 +294,7 @@ fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
                     Text::None
                 }
             };
-            Count { due, metering, text, served, ending: Ending::Counted }.settle()
+            Count { due, metering, text, told: None, served, ending: Ending::Counted }.settle()
         }
     };
     ReadWhole { data, is_unpacked, charged: Some(settlement) }
@@ -300,6 +311,8 @@ struct Count {
     due: Due,
     metering: Metering,
     text: Text,
+    /// What was reported before the output.
+    told: Option<Usage>,
     /// What is known of that already.
     served: Served,
     ending: Ending,
@@ -334,7 +347,10 @@ impl Count {
             Text::Heard(heard) => heard.count(counter, *encoding),
             Text::Body(body) => (count_body(&body, counter, *encoding), self.served),
         };
-        let usage = Usage { input: self.due.input(), output, ..Usage::default() };
+        let usage = match self.told {
+            Some(told) => Usage { output: output.max(told.output), ..told },
+            None => Usage { input: self.due.input(), output, ..Usage::default() },
+        };
         self.due.settle(&Receipt { usage, served }, Method::Approximate, self.ending)
     }
 }

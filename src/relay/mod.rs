@@ -30,6 +30,7 @@ mod live;
 mod meter;
 mod pinning;
 mod socket;
+mod sound;
 mod source;
 pub mod sse;
 mod usage;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::body::Body;
+pub use self::heard::Heard;
 pub use self::kept::{Begun, Kept, Notes, is_binary, is_event_stream};
 use self::live::Live;
 use self::meter::Meter;

@@ -6,27 +6,28 @@ use std::time::Duration;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::frames::Frames;
 use crate::settle::Ending;
 
-/// Passes bytes both ways until one side ends, and tells who broke off. Each text is handed to `from_client`
-/// or `from_provider` when it has gone on.
+/// Passes bytes both ways until one side ends or `stop` is ready, and tells who broke off. Each text is
+/// handed to the first of `takers` when it has gone on to the provider, to the second when it has to the client.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future breaks off both sides.
 pub async fn join(
-    client: Upgraded,
-    provider: Upgraded,
-    from_client: impl FnMut(&[u8]),
-    from_provider: impl FnMut(&[u8]),
+    (client, provider): (Upgraded, Upgraded),
+    (from_client, from_provider): (impl FnMut(&[u8]), impl FnMut(&[u8])),
+    stop: impl Future<Output = ()>,
 ) -> Ending {
     let (client_in, client_out) = tokio::io::split(TokioIo::new(client));
     let (provider_in, provider_out) = tokio::io::split(TokioIo::new(provider));
-    let up = pass(client_in, provider_out, from_client);
-    let down = pass(provider_in, client_out, from_provider);
+    let (tell, told) = watch::channel(false);
+    let up = pass((client_in, provider_out), from_client, (told.clone(), &TO_PROVIDER));
+    let down = pass((provider_in, client_out), from_provider, (told, &TO_CLIENT));
     tokio::pin!(up, down);
     tokio::select! {
         ended = &mut up => {
@@ -38,18 +39,36 @@ pub async fn join(
             let _said = timeout(LAST_WORD, up).await;
             if ended.is_ok() { Ending::Reported } else { Ending::UpstreamCut }
         }
+        () = stop => {
+            tell.send_replace(true);
+            let _said = timeout(FAREWELL, async { tokio::join!(up, down) }).await;
+            Ending::Stopped
+        }
     }
 }
 
+/// One direction of a websocket.
+type Ends = (ReadHalf<TokioIo<Upgraded>>, WriteHalf<TokioIo<Upgraded>>);
+
 async fn pass(
-    mut from: ReadHalf<TokioIo<Upgraded>>,
-    mut to: WriteHalf<TokioIo<Upgraded>>,
+    (mut from, mut to): Ends,
     mut take: impl FnMut(&[u8]),
+    (mut stopped, farewell): (watch::Receiver<bool>, &'static [u8]),
 ) -> io::Result<()> {
     let mut frames = Frames::default();
     let mut buffer = vec![0; PIECE];
     loop {
-        let size = from.read(&mut buffer).await?;
+        let size = tokio::select! {
+            biased;
+            () = told(&mut stopped) => {
+                // In the middle of a frame it would be a part of that.
+                if frames.is_between() {
+                    to.write_all(farewell).await?;
+                }
+                return to.shutdown().await;
+            }
+            size = from.read(&mut buffer) => size?,
+        };
         let piece = buffer.get(..size).unwrap_or_default();
         if piece.is_empty() {
             return to.shutdown().await;
@@ -60,7 +79,19 @@ async fn pass(
     }
 }
 
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    // Who tells lives as long as both directions.
+    let _stopped = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// A frame that closes with 1001, "going away" (RFC 6455 sections 5.5.1 and 7.4.1, read 2026-11-22).
+const TO_CLIENT: [u8; 4] = [0x88, 2, 0x03, 0xe9];
+/// The same behind the mask that clients have to use.
+const TO_PROVIDER: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
+
 /// How much is read at a time.
 const PIECE: usize = 16 * 1024;
 /// How long one side may go on when the other has ended.
 const LAST_WORD: Duration = Duration::from_secs(5);
+/// How long telling both sides of the end may take.
+const FAREWELL: Duration = Duration::from_millis(500);

@@ -89,7 +89,14 @@ impl Reader {
 
     /// Returns whether the event came that reports the usage of the whole answer.
     pub fn is_final(&self) -> bool {
-        self.seen.as_ref().is_some_and(|seen| seen.event != EventKind::Partial)
+        let of_all =
+            |seen: &EventUsage| matches!(seen.event, EventKind::UsageOnly | EventKind::Terminal);
+        self.seen.as_deref().is_some_and(of_all)
+    }
+
+    /// Returns whether what was reported last tells of the output so far.
+    pub fn tells_output(&self) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.event != EventKind::Opening)
     }
 
     /// Tells whether the client may get other bytes than come in.

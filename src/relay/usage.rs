@@ -186,6 +186,8 @@ pub(super) enum EventKind {
     Terminal,
     /// More output may follow.
     Partial,
+    /// It begins the answer, and tells of what that was made of.
+    Opening,
 }
 
 /// Returns the usage that one event of a stream reports; `None` where it does not.
@@ -211,7 +213,7 @@ pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
         return Some(EventUsage { usage: told.usage, served, ids: Vec::new(), event });
     }
     // Anthropic begins with what it has read.
-    let event = if response.is_some() { EventKind::Terminal } else { EventKind::Partial };
+    let event = if response.is_some() { EventKind::Terminal } else { EventKind::Opening };
     let Answered { usage, served, ids } = answered(response.or(message)?.get().as_bytes());
     let ids = if event == EventKind::Terminal { ids } else { Vec::new() };
     Some(EventUsage { usage: usage?, served, ids, event })

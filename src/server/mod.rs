@@ -170,23 +170,43 @@ impl Running {
     }
 
     /// Stops taking requests and waits for those under way, for at most `timeouts.drain`. Whoever
-    /// waits in line then is told so.
+    /// waits in line then is told so. A websocket goes on until what was asked on it is answered.
     ///
-    /// Returns how many connections were still open a second later; they are closed.
+    /// Returns how many connections were still open a second later; they are closed. What was under way
+    /// is settled by what came of it.
     pub async fn stop(mut self) -> usize {
         // Nobody listens any more only if serving has ended already.
         let _told = self.stop.send(true);
-        let served = match timeout(self.drain, &mut self.served).await {
-            Ok(served) => served,
-            Err(_) => {
-                self.proxy.sites().for_each(|site| site.admission().close());
-                self.served.await
-            }
+        let under_way = self.proxy.under_way().clone();
+        under_way.drain();
+        let all_over = async {
+            let served = (&mut self.served).await;
+            // Websockets, and what goes on although its client has gone.
+            under_way.over().await;
+            served
         };
-        let open = served.unwrap_or_default();
+        let open = match timeout(self.drain, all_over).await {
+            Ok(served) => served.unwrap_or_default(),
+            Err(_) => self.cut().await,
+        };
         self.admin_served.abort();
         if let Some(keeper) = self.keeper {
             keeper.finish().await;
+        }
+        open
+    }
+
+    /// Ends what is still under way; returns how many connections were open to the last.
+    async fn cut(&mut self) -> usize {
+        self.proxy.sites().for_each(|site| site.admission().close());
+        let under_way = self.proxy.under_way();
+        under_way.cut();
+        let open = match self.served.is_finished() {
+            true => 0,
+            false => (&mut self.served).await.unwrap_or_default(),
+        };
+        if timeout(LAST_WORD, under_way.over()).await.is_err() {
+            tracing::warn!("something was still under way at the end, and keeps its estimate");
         }
         open
     }

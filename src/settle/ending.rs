@@ -17,6 +17,8 @@ pub enum Ending {
     TimedOut,
     /// The provider broke off in the middle.
     UpstreamCut,
+    /// The program stopped in the middle.
+    Stopped,
     /// Nobody knows.
     Lost,
 }
@@ -32,6 +34,7 @@ impl Ending {
             Self::Unreachable => "upstream_unreachable",
             Self::TimedOut => "upstream_timeout",
             Self::UpstreamCut => "upstream_cut",
+            Self::Stopped => "stopped",
             Self::Lost => "lost",
         }
     }

@@ -146,6 +146,12 @@ struct AnswerArgs {
     /// The probability that an answer breaks off.
     #[arg(long, value_name = "P")]
     fault_cut: Option<f64>,
+    /// The probability that an answer goes on no more, on a connection that stays.
+    #[arg(long, value_name = "P")]
+    fault_hang: Option<f64>,
+    /// After which share of an answer it breaks off or hangs [default: drawn]
+    #[arg(long, value_name = "SHARE")]
+    fault_share: Option<f64>,
 }
 
 /// Why the settings of the simulated provider were rejected.
@@ -244,6 +250,8 @@ impl AnswerArgs {
         set(&mut raw.faults.reset, self.fault_reset.as_ref());
         set(&mut raw.faults.stall, self.fault_stall.as_ref());
         set(&mut raw.faults.cut, self.fault_cut.as_ref());
+        set(&mut raw.faults.hang, self.fault_hang.as_ref());
+        set(&mut raw.faults.share, self.fault_share.as_ref());
     }
 }
 

@@ -60,6 +60,10 @@ pub struct Faults {
     pub stall: f64,
     /// The answer breaks off. What was written until then is used.
     pub cut: f64,
+    /// The answer goes on no more, and the connection stays. What was written until then is used.
+    pub hang: f64,
+    /// After which share of an answer it breaks off or hangs; drawn where it is not given.
+    pub share: Option<f64>,
 }
 
 /// Whether answers tell what is left of quotas.

@@ -36,8 +36,17 @@ pub(super) enum Fault {
     Reset,
     /// No answer comes until the client gives up.
     Stall,
-    /// The answer breaks off after this share of it.
-    Cut { share: f64 },
+    /// The answer ends early.
+    Cut(Cut),
+}
+
+/// Where and how an answer ends early.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Cut {
+    /// After this share of it.
+    pub share: f64,
+    /// Whether the connection stays, and nothing more comes.
+    pub hangs: bool,
 }
 
 /// Makes plans.
@@ -85,12 +94,14 @@ impl Planner {
 
     fn fault(&self, chance: &mut StdRng) -> Option<Fault> {
         let mut draw = chance.random::<f64>();
-        let share = chance.random::<f64>();
+        let drawn = chance.random::<f64>();
+        let share = self.faults.share.unwrap_or(drawn);
         let faults = [
-            (self.faults.server_error, Fault::ServerError { overloaded: share < 0.5 }),
+            (self.faults.server_error, Fault::ServerError { overloaded: drawn < 0.5 }),
             (self.faults.reset, Fault::Reset),
             (self.faults.stall, Fault::Stall),
-            (self.faults.cut, Fault::Cut { share }),
+            (self.faults.cut, Fault::Cut(Cut { share, hangs: false })),
+            (self.faults.hang, Fault::Cut(Cut { share, hangs: true })),
         ];
         faults.into_iter().find_map(|(probability, fault)| {
             draw -= probability;

@@ -101,6 +101,8 @@ pub(super) struct RawFaults {
     pub reset: Option<f64>,
     pub stall: Option<f64>,
     pub cut: Option<f64>,
+    pub hang: Option<f64>,
+    pub share: Option<f64>,
 }
 
 /// Which value makes no sense, and what would be right.
@@ -255,13 +257,17 @@ fn latency(raw: &RawLatency, defaults: Latency) -> Result<Latency, BadSetting> {
 }
 
 fn faults(raw: &RawFaults) -> Result<Faults, BadSetting> {
-    let given = [raw.server_error, raw.reset, raw.stall, raw.cut].map(Option::unwrap_or_default);
+    let given = [raw.server_error, raw.reset, raw.stall, raw.cut, raw.hang];
+    let given = given.map(Option::unwrap_or_default);
     let sum: f64 = given.iter().sum();
     if given.iter().any(|share| !(0.0..=1.0).contains(share)) || sum > 1.0 {
         return Err(bad("faults", sum, "probabilities are 0 to 1, and at most 1 in sum"));
     }
-    let [server_error, reset, stall, cut] = given;
-    Ok(Faults { server_error, reset, stall, cut })
+    if let Some(share) = raw.share.filter(|share| !(0.0..=1.0).contains(share)) {
+        return Err(bad("faults.share", share, "a share of an answer is 0 to 1"));
+    }
+    let [server_error, reset, stall, cut, hang] = given;
+    Ok(Faults { server_error, reset, stall, cut, hang, share: raw.share })
 }
 
 /// Creates the error of a value that makes no sense.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::engine::Outcome;
 use super::patient::EVERY;
+use super::plan::Cut;
 use super::shared::Work;
 use super::wire::{Pace, Script};
 
@@ -24,9 +25,9 @@ pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// Returns a body that breaks off after `bytes`.
-pub(super) fn broken(bytes: Bytes) -> Body {
-    Broken { bytes: Some(bytes), flushed: false }.boxed_unsync()
+/// Returns a body that breaks off or hangs after `bytes`.
+pub(super) fn broken(bytes: Bytes, cut: Cut) -> Body {
+    Broken { bytes: Some(bytes), flushed: false, hangs: cut.hangs }.boxed_unsync()
 }
 
 /// An event stream that is written token by token.
@@ -41,6 +42,8 @@ pub(super) struct Talk {
     next: u64,
     /// The stream breaks off before this piece.
     breaks_at: Option<u64>,
+    /// It does not break off there, but says nothing more.
+    hangs: bool,
     timer: Pin<Box<Sleep>>,
     /// What is sent until the first token, and when the next of it is due.
     noise: Option<(&'static str, Instant)>,
@@ -57,16 +60,15 @@ enum Stage {
 }
 
 impl Talk {
-    /// Creates the stream of an answer that began at `begin`; with `cut` it breaks off after that
-    /// share of its pieces.
+    /// Creates the stream of an answer that began at `begin`, and ends early where `cut` says so.
     pub(super) fn new(
         script: Script,
         pace: Pace,
         begin: Instant,
         work: Work,
-        cut: Option<f64>,
+        cut: Option<Cut>,
     ) -> Self {
-        let breaks_at = cut.map(|share| share_of(script.draft.len(), share));
+        let breaks_at = cut.map(|cut| share_of(script.draft.len(), cut.share));
         Self {
             script,
             pace,
@@ -75,6 +77,7 @@ impl Talk {
             stage: Stage::Preface,
             next: 0,
             breaks_at,
+            hangs: cut.is_some_and(|cut| cut.hangs),
             timer: Box::pin(sleep_until(begin)),
             noise: None,
         }
@@ -154,6 +157,8 @@ impl http_body::Body for Talk {
                     this.stage = Stage::Breaking;
                     return flush_first(context);
                 }
+                // Nothing wakes it any more but the end of the connection.
+                Stage::Breaking if this.hangs => return Poll::Pending,
                 Stage::Breaking => {
                     return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
                 }
@@ -204,6 +209,7 @@ const LARGE_FRAME: usize = 16 * 1024;
 struct Broken {
     bytes: Option<Bytes>,
     flushed: bool,
+    hangs: bool,
 }
 
 /// Lets the connection send what it has before the next frame is an error, which ends it at once.
@@ -222,6 +228,9 @@ impl http_body::Body for Broken {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if let Some(bytes) = self.bytes.take().filter(|bytes| !bytes.is_empty()) {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        if self.hangs {
+            return Poll::Pending;
         }
         if !self.flushed {
             self.flushed = true;

@@ -15,7 +15,7 @@ use super::config::RateHeaders;
 use super::engine::{Outcome, Shown};
 use super::flow::{id_of, json as json_answer, of_kind};
 use super::patient::Patient;
-use super::plan::{Fault, Plan};
+use super::plan::{Cut, Fault, Plan};
 use super::shared::{Admitted, Shared, Work};
 use super::talk::{Body, Talk, broken, share_of, whole};
 use super::wire::{self, Ask, Draft, Identity, Told, WireError, add_rate_limits};
@@ -47,7 +47,7 @@ pub(super) async fn write(
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         Some(Fault::Stall) => return std::future::pending().await,
-        Some(Fault::Cut { share }) => Some(share),
+        Some(Fault::Cut(cut)) => Some(cut),
         None => None,
     };
     if ask.stream {
@@ -75,7 +75,7 @@ impl Desk<'_> {
         (ask, draft): (Ask, Draft),
         plan: &Plan,
         mut work: Work,
-        cut: Option<f64>,
+        cut: Option<Cut>,
     ) -> io::Result<Response<Body>> {
         let value = match wire::object(&ask, &draft) {
             Ok(value) => value,
@@ -86,11 +86,11 @@ impl Desk<'_> {
         };
         let (pieces, draft) = (draft.len(), Arc::new(draft));
         work.follow_clock(self.begin, plan.pace, Arc::clone(&draft));
-        if let Some(share) = cut {
-            let written = share_of(pieces, share);
+        if let Some(cut) = cut {
+            let written = share_of(pieces, cut.share);
             sleep_until(self.begin + plan.pace.until(written)).await;
             work.done(Outcome::Cut { output: draft.tokens_of(written) });
-            return Ok(self.dress(cut_off(&value, share)));
+            return Ok(self.dress(cut_off(&value, cut)));
         }
         let done = self.begin + plan.pace.until(pieces);
         let raw = wire::raw(&ask, &draft);
@@ -151,10 +151,10 @@ impl Desk<'_> {
 }
 
 /// Returns an answer whose body ends before its stated length.
-fn cut_off(value: &Value, share: f64) -> Response<Body> {
+fn cut_off(value: &Value, cut: Cut) -> Response<Body> {
     let bytes = Bytes::from(value.to_string());
-    let keep = usize::try_from(share_of(bytes.len() as u64, share)).unwrap_or(0);
-    let mut response = Response::new(broken(bytes.slice(..keep.min(bytes.len()))));
+    let keep = usize::try_from(share_of(bytes.len() as u64, cut.share)).unwrap_or(0);
+    let mut response = Response::new(broken(bytes.slice(..keep.min(bytes.len())), cut));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));

@@ -187,7 +187,7 @@ async fn what_lies_at_the_provider_is_counted_as_the_last_answer_told_it() {
 }
 
 /// Starts a provider that writes some hundred tokens, one each 2 ms, and breaks off in the middle if it is to.
-async fn slow_provider(cut: f64) -> Provider {
+pub(crate) async fn slow_provider(cut: f64) -> Provider {
     let millis = Duration::from_millis;
     let config = Config {
         outputs: Outputs { mean: 600.0, sigma: 0.01 },

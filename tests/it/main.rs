@@ -6,6 +6,7 @@ mod affinity;
 mod catalog;
 mod cli;
 mod cors;
+mod cuts;
 mod demo;
 mod dialects;
 mod endpoints;

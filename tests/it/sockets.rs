@@ -1,15 +1,23 @@
 //! Websockets through the proxy: admitted as one request, and each answer on them settled by what it tells.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use sluicegate::server::Running;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::endpoints::{charged, provider, proxy_of};
+use crate::cuts::cut_short;
+use crate::endpoints::{charged, provider, proxy_of, slow_provider};
 use crate::house::{one_account, proxy};
+
+/// Far longer than anything takes that goes right.
+const SOON: Duration = Duration::from_secs(10);
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -50,7 +58,7 @@ async fn close(proxy: &Running, mut socket: Socket) {
     socket.close(None).await.expect("it is open");
     while let Some(Ok(_)) = socket.next().await {}
     while open(proxy) > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -92,6 +100,53 @@ async fn a_realtime_conversation_grows_and_is_settled() {
     }
     assert_eq!(proxy.proxy().metrics().totals().settled.count(), charged(&provider));
     close(&proxy, socket).await;
+}
+
+#[tokio::test]
+async fn on_which_nothing_was_asked_is_closed_at_once_when_the_program_stops() {
+    let provider = provider().await;
+    let proxy = proxy_of(&provider).await;
+    let mut socket = connect(&proxy, "/v1/responses").await.expect("a websocket");
+    // Without `timeouts.drain`, which is far longer than the test may take.
+    assert_eq!(timeout(SOON, proxy.stop()).await.expect("it stops"), 0);
+    let Some(Ok(Message::Close(Some(close)))) = socket.next().await else { panic!("not closed") };
+    assert_eq!(close.code, CloseCode::Away);
+}
+
+#[tokio::test]
+async fn an_answer_on_a_websocket_comes_to_its_end_when_the_program_stops() {
+    let provider = slow_provider(0.0).await;
+    let running = proxy_of(&provider).await;
+    let proxy = running.proxy().clone();
+    let mut socket = connect(&running, "/v1/responses").await.expect("a websocket");
+    let ask = json!({"type": "response.create", "model": "gpt-4o", "input": "tell me a story"});
+    say(&mut socket, ask).await;
+    until(&mut socket, "response.output_text.delta").await;
+    let stopping = tokio::spawn(running.stop());
+    let done = until(&mut socket, "response.completed").await;
+    assert!(done["response"]["usage"]["output_tokens"].as_u64() > Some(100), "{done}");
+    assert_eq!(stopping.await.expect("it stops"), 0);
+    assert_eq!(proxy.metrics().totals().settled.count(), charged(&provider));
+}
+
+#[tokio::test]
+async fn what_is_cut_on_a_websocket_when_the_program_stops_is_settled_by_what_was_written() {
+    let provider = slow_provider(0.0).await;
+    let drain = "[timeouts]\ndrain = \"50ms\"\n";
+    let running =
+        proxy(&format!("{drain}{}", one_account(&provider.base_url(), "sk-sim", ""))).await;
+    let proxy = running.proxy().clone();
+    let mut socket = connect(&running, "/v1/responses").await.expect("a websocket");
+    let ask = json!({"type": "response.create", "model": "gpt-4o", "input": "tell me a story"});
+    say(&mut socket, ask).await;
+    for _ in 0..300 {
+        until(&mut socket, "response.output_text.delta").await;
+    }
+    running.stop().await;
+    let written = cut_short(&provider).await.cut_output;
+    let totals = proxy.metrics().totals();
+    let settled = totals.settled.count() - totals.counted.count();
+    assert!(settled.abs_diff(written) * 20 <= written, "{settled} settled of {written}");
 }
 
 #[tokio::test]

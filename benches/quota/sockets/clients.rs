@@ -98,8 +98,8 @@ fn provider_config(scenario: &Scenario, seed: u64) -> Config {
         faults: Faults {
             server_error: faults.error + faults.overloaded,
             reset: faults.reset,
-            stall: 0.0,
             cut: faults.cut,
+            ..Faults::default()
         },
         headers: scenario.headers,
         seed,

@@ -73,8 +73,10 @@ pub(in crate::simulate) enum Shape {
     Json(Value),
     /// A call of a function, with arguments that fit a schema.
     Call { name: String, schema: Value, named: bool },
-    /// Bytes in base64.
+    /// Bytes of no picture in base64.
     Bytes,
+    /// Bytes of no sound in base64.
+    Sound,
 }
 
 /// What reading needs.
@@ -300,7 +302,11 @@ fn measure_media(
     gauge.tokens(audio::tokens_of(attached.sound));
     gauge.digest(&attached.digest.to_le_bytes());
     let is_text = endpoint.listens() || endpoint == Endpoint::Videos;
-    Ok(if is_text { Shape::Text } else { Shape::Bytes })
+    Ok(match endpoint {
+        _ if is_text => Shape::Text,
+        Endpoint::Speech => Shape::Sound,
+        _ => Shape::Bytes,
+    })
 }
 
 /// Returns a text of an object.
