@@ -56,13 +56,14 @@ impl Client {
         let (base_url_variable, key_variable) = match self.dialect {
             Dialect::OpenAi => ("OPENAI_BASE_URL", "OPENAI_API_KEY"),
             Dialect::Anthropic => ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"),
+            Dialect::Azure => ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"),
         };
         let home = tempfile::tempdir().expect("a folder for what the client keeps");
         let mut command = Command::new(&self.program);
         // What the machine has for these SDKs must not reach them.
         for (name, _) in env::vars_os() {
             let name = name.to_string_lossy();
-            if name.starts_with("OPENAI_") || name.starts_with("ANTHROPIC_") {
+            if ["OPENAI_", "ANTHROPIC_", "AZURE_"].iter().any(|sdk| name.starts_with(sdk)) {
                 command.env_remove(name.as_ref());
             }
         }

@@ -23,13 +23,16 @@ pub(crate) fn without_more_quotas(direct: &[Value], mut proxied: Vec<Value>) -> 
 }
 
 fn settled_one(name: &str, value: Value) -> Value {
-    let is_level =
-        name.contains("ratelimit-") && (name.contains("-remaining") || name.contains("-reset"));
-    if is_level || VARYING.contains(&name) { Value::from("(some)") } else { value }
+    // By the README these are the proxy's own, told as OpenAI does whatever the provider's unit is;
+    // others are the provider's, whose levels move.
+    let is_quota = name.starts_with("x-ratelimit-")
+        || (name.contains("ratelimit-") && !name.ends_with("-limit"));
+    if is_quota || VARYING.contains(&name) { Value::from("(some)") } else { value }
 }
 
 /// Headers that differ between two runs against the same provider.
-const VARYING: &[&str] = &["date", "x-request-id", "request-id", "openai-processing-ms"];
+const VARYING: &[&str] =
+    &["date", "x-request-id", "request-id", "apim-request-id", "openai-processing-ms"];
 
 /// Returns the names in the README's table of headers of answers.
 fn added_by_the_proxy() -> Vec<String> {
@@ -58,8 +61,9 @@ mod tests {
     fn only_what_the_readme_names_may_be_added() {
         let heard = json!({
             "date": "Sun, 22 Nov 2026 13:50:00 GMT",
-            "x-ratelimit-limit-tokens": "90000",
             "x-ratelimit-remaining-tokens": "12",
+            "anthropic-ratelimit-tokens-limit": "90000",
+            "anthropic-ratelimit-tokens-remaining": "12000",
             "x-sluicegate-account": "team-a",
             "x-sluicegate-cost-usd": "0.1",
             "x-sluicegate-secret": "1",
@@ -67,8 +71,9 @@ mod tests {
         let Value::Object(headers) = heard else { panic!("an object") };
         let expected = json!({
             "date": "(some)",
-            "x-ratelimit-limit-tokens": "90000",
             "x-ratelimit-remaining-tokens": "(some)",
+            "anthropic-ratelimit-tokens-limit": "90000",
+            "anthropic-ratelimit-tokens-remaining": "(some)",
             "x-sluicegate-secret": "1",
         });
         assert_eq!(settled(headers), expected);

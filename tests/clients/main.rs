@@ -95,6 +95,12 @@ fn anthropics_sdk_hears_the_same_through_the_proxy() {
 }
 
 #[test]
+fn openai_pythons_client_of_azure_hears_the_same_through_the_proxy() {
+    let sdk = Client::python("openai-python-2", "play_azure.py");
+    hears_the_same(&sdk.speaking(Dialect::Azure));
+}
+
+#[test]
 fn openai_python_1_skips_what_keeps_its_streams_alive() {
     skips_what_keeps_streams_alive(openai_python(1));
 }

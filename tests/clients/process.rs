@@ -16,6 +16,7 @@ use tempfile::TempDir;
 pub(crate) enum Dialect {
     OpenAi,
     Anthropic,
+    Azure,
 }
 
 impl Dialect {
@@ -23,7 +24,15 @@ impl Dialect {
     fn path(self) -> &'static str {
         match self {
             Self::OpenAi => "/v1",
-            Self::Anthropic => "",
+            Self::Anthropic | Self::Azure => "",
+        }
+    }
+
+    /// Returns what a base URL has behind the host, as the proxy wants it of an upstream.
+    fn upstream_path(self) -> &'static str {
+        match self {
+            Self::OpenAi | Self::Anthropic => "/v1",
+            Self::Azure => "/openai/v1",
         }
     }
 
@@ -42,6 +51,7 @@ impl Dialect {
                 "gpt-image-1",
             ],
             Self::Anthropic => &["claude-haiku-4-5"],
+            Self::Azure => &["gpt-4o-mini", "text-embedding-3-small"],
         }
     }
 
@@ -50,6 +60,7 @@ impl Dialect {
         match self {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
+            Self::Azure => "azure",
         }
     }
 }
@@ -112,7 +123,8 @@ impl Proxy {
         let data = tempfile::tempdir().expect("a folder for the proxy's data");
         let mut command = sluicegate();
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-        command.arg("--upstream").arg(format!("{}/v1", provider.process.url()));
+        let upstream = provider.process.url().to_owned() + provider.dialect.upstream_path();
+        command.arg("--upstream").arg(upstream);
         command.arg("--data-dir").arg(data.path());
         let config = data.path().join("config.toml");
         let dialect = provider.dialect;
