@@ -1,7 +1,7 @@
 //! Plays every scenario against the simulated provider in simulated time, and judges the figures.
 //!
 //! `cargo bench --bench quota` plays all of it with ten seeds, five of them unseen while tuning (medians
-//! are judged, the worst are printed), and fails where a figure is missed. Beside it stands what people do
+//! are judged, the worst are printed), three in vendors' dialects, and fails where a figure is missed. Beside it stands what people do
 //! today, in one cell of each scenario, at its best setting and with three seeds; at the end five cells are played
 //! over sockets. `--full` plays three times as long, and the others with more seeds in all cells. `--markdown`
 //! prints the tables of README and ARCHITECTURE, `--write` puts them there. Fewer cells, to tune: `cargo bench

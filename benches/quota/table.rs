@@ -85,7 +85,7 @@ pub(crate) fn missing<'a>(cells: &'a [Cell], results: &Results) -> Vec<(&'a Cell
 pub(crate) fn summary(cells: &[Cell], results: &Results) -> String {
     let seeds = results.values().map(|outcome| outcome.ours.len()).max().unwrap_or(0);
     let kept = cells.len() - missing(cells, results).len();
-    format!("{kept} of {} cells keep their figures, with {seeds} seeds each.\n", cells.len())
+    format!("{kept} of {} cells keep their figures, with up to {seeds} seeds each.\n", cells.len())
 }
 
 /// Returns a row for every cell, and below it one for each of the others that was played in it.

@@ -1,4 +1,4 @@
-//! What a lane learns from answers: levels, limits, delays, and how long to stay away.
+//! What a lane learns from answers: levels, limits and delays.
 
 use std::time::Duration;
 
@@ -8,10 +8,8 @@ use super::QuotaKind;
 use super::absent::Unstated;
 use super::arithmetic::Arithmetic;
 use super::bank::Bank;
-use super::charge::Charge;
 use super::debit::{Bounded, Debit, Refused, Sent, Stage};
 use super::hint::{Hint, QuotaHint, RefusalHint};
-use super::hold::Hold;
 use super::hypothesis::{Circumstances, Hypothesis, Unheard};
 use super::lane::Lane;
 use super::meter::{Span, float};
@@ -53,6 +51,7 @@ impl Lane {
         self.learn_absent((debit, hint), &counted, &around);
         around.unstated = self.absent.unstated(&counted);
         self.told_by_headers(debit, hint, &around);
+        self.told_slices(debit, hint, now);
         if debit.told {
             self.open.untold = self.open.slack;
         }
@@ -74,64 +73,6 @@ impl Lane {
         } else {
             self.contact.refused(now);
         }
-    }
-
-    /// Closes the debit of a request that the provider refused for a limit: its tokens are credited, its request
-    /// stays debited. Nothing goes before the provider said, or before the levels say.
-    pub fn refused(&mut self, debit: Debit, now: Instant) {
-        let now = self.time.advance(now);
-        self.credit_tokens(&debit, now);
-        let minute = nanos(self.settings.minute);
-        let said = debit.refusal.as_deref().copied();
-        if self.is_crowded(&debit, said.as_ref(), now) {
-            // The next one goes when one of those is answered.
-            return;
-        }
-        let arithmetic = said.and_then(|said| said.arithmetic);
-        let by_words = said.and_then(|said| said.by).unwrap_or(QuotaKind::TokensPerMinute);
-        let kind = arithmetic.map_or(by_words, blamed);
-        let retry_after = said.and_then(|said| said.retry_after);
-        let wait = retry_after.map_or(minute / 120, nanos).min(minute);
-        // Where its headers tell the level, that knows better than a wait that was rounded up.
-        let bank = self.banks.iter().find(|bank| bank.kind == kind);
-        let numbers = debit.told && bank.is_some_and(|bank| bank.statements > 0);
-        let longest = if numbers { minute / 30 } else { minute };
-        let mut hold = Hold::new(kind, now.plus(wait.min(longest).max(1)), now);
-        if bank.is_some() && arithmetic.is_some_and(|told| told.used.is_some()) {
-            hold = hold.with_tries(minute / 120);
-        }
-        self.hold = Some(self.hold.map_or(hold, |before| before.refused_again(hold, debit.at)));
-        if said.is_some_and(|said| said.had_room) {
-            return self.pace(&debit, kind, now);
-        }
-        let hopeless = arithmetic.is_some_and(|refusal| refusal.used.is_none());
-        if debit.probing {
-            self.contact.refused(now);
-        } else if hopeless {
-            // "Request too large" says nothing of the level.
-        } else {
-            let leading = self.leading;
-            if let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) {
-                let amount = debit.charge.of(kind, bank.charging(leading));
-                bank.margin.surprised(amount, bank.limit(), minute, now);
-            }
-        }
-    }
-
-    /// Closes the debit of a request that failed for another reason than a limit: its tokens are
-    /// credited, its request stays debited, and nobody else has to wait for it.
-    pub fn failed(&mut self, debit: Debit, now: Instant) {
-        let now = self.time.advance(now);
-        self.credit_tokens(&debit, now);
-    }
-
-    fn credit_tokens(&mut self, debit: &Debit, now: Moment) {
-        let charge = (&debit.charge, debit.leading);
-        for bank in self.banks.iter_mut().filter(|bank| !bank.kind.is_of_requests()) {
-            bank.cancel(charge, debit.left_behind, debit.at, now);
-        }
-        self.traffic.undone(&Charge { requests: 0, ..debit.charge }, now);
-        self.close(debit);
     }
 
     /// Returns when the request got there at the latest, and learns how long that may take.
@@ -375,7 +316,7 @@ fn explains(said: RefusalHint, told: Option<QuotaHint>) -> bool {
 }
 
 /// Returns the quota that a refusal is put down to.
-fn blamed(refusal: RefusalHint) -> QuotaKind {
+pub(super) fn blamed(refusal: RefusalHint) -> QuotaKind {
     refusal.quota.unwrap_or(QuotaKind::TokensPerMinute)
 }
 

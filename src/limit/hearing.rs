@@ -26,6 +26,7 @@ impl Bank {
         self.learn_limit(hint.limit, around.sent, around.now);
         self.weigh_size(&around.charge);
         self.statements = self.statements.saturating_add(1);
+        self.has_ends |= hint.reset.is_some();
         let looser = self.told_limit() > self.limit();
         let tokens_per_nano = float(hint.limit) / float(self.window);
         let reset = hint.reset.map(nanos);
@@ -167,10 +168,10 @@ impl Bank {
     }
 
     /// Returns a bit for each belief that answers can refute. A window whose end nobody tells, be it by
-    /// when to come back, is held like a sliding one, and predicts nothing that could prove wrong.
+    /// when to come back or by a reset, is held like a sliding one, and predicts nothing that could prove wrong.
     fn testable(&self) -> u32 {
         let ends = |belief: &Hypothesis| belief.way.counting == Counting::Fixed;
-        if self.statements > 0 || self.has_ends || self.beliefs.iter().all(ends) {
+        if self.has_ends || self.beliefs.iter().all(ends) {
             return u32::MAX;
         }
         let others = self.beliefs.iter().enumerate().filter(|(_, belief)| !ends(belief));
@@ -183,9 +184,13 @@ impl Bank {
     }
 
     fn weigh(&mut self, enough: u32) {
-        let scores = self.beliefs.iter().map(|belief| belief.score);
-        self.mask = plausible(scores, enough, self.mask).max(1);
         let testable = self.testable();
+        // Where headers tell levels, who cannot be wrong is not right for that.
+        let judged = if self.statements > 0 { testable } else { u32::MAX };
+        let scores = self.beliefs.iter().enumerate().map(|(place, belief)| {
+            if judged & bit(place) != 0 { belief.score } else { belief.score.untested() }
+        });
+        self.mask = plausible(scores, enough, self.mask).max(1);
         let missed = |place: usize| self.beliefs.get(place).map_or(f64::MAX, |of| of.score.miss());
         let rivals = || (0..self.beliefs.len()).filter(|place| testable & bit(*place) != 0);
         let least = rivals().map(missed).fold(f64::MAX, f64::min);

@@ -15,6 +15,10 @@ pub struct Hint {
     pub requests_daily: Option<QuotaHint>,
     /// Of tokens per day, where the provider names the day itself.
     pub tokens_daily: Option<QuotaHint>,
+    /// Of requests in a part of the minute.
+    pub requests_sliced: Option<SliceHint>,
+    /// Of tokens in a part of the minute.
+    pub tokens_sliced: Option<SliceHint>,
     /// Of input tokens, where they are counted apart.
     pub input: Option<QuotaHint>,
     /// Of output tokens, where they are counted apart.
@@ -55,6 +59,16 @@ pub struct QuotaHint {
     pub rounded_to: u64,
     /// How far `reset` may be off, either way. Zero: it is cut to a millisecond, no more.
     pub reset_within: Duration,
+}
+
+/// What the headers say of a part of the minute: the limit alone, as what is left of it is gone when it is
+/// heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SliceHint {
+    /// The limit.
+    pub limit: u64,
+    /// How many such parts a minute has.
+    pub per_minute: u64,
 }
 
 /// Which window a provider's counter is about.

@@ -301,9 +301,13 @@ impl Lane {
 
     /// Creates the beliefs about a quota of `kind`.
     pub(super) fn new_bank(&self, kind: QuotaKind, limit: u64, now: Moment) -> Bank {
+        self.new_bank_of(kind, (limit, nanos(self.window(kind)).max(1)), now)
+    }
+
+    /// Creates the beliefs about a quota of `kind`, with its limit in a window of so many nanoseconds.
+    pub(super) fn new_bank_of(&self, kind: QuotaKind, quota: (u64, u64), now: Moment) -> Bank {
         let first = self.banks.iter().map(|bank| bank.beliefs.len()).sum();
-        let window = nanos(self.window(kind)).max(1);
-        Bank::new(kind, (limit, window), &self.settings, first, now)
+        Bank::new(kind, quota, &self.settings, first, now)
     }
 
     fn fits_slots(&self) -> Result<(), Shortfall> {

@@ -49,6 +49,7 @@ mod offset;
 mod outputs;
 mod pacing;
 mod ramp;
+mod refused;
 mod relimit;
 mod route;
 mod score;
@@ -67,7 +68,7 @@ use tokio::time::Instant;
 
 pub use self::cost::Cost;
 pub use self::debit::Debit;
-pub use self::hint::{Hint, HintWindow, QuotaHint, RefusalHint};
+pub use self::hint::{Hint, HintWindow, QuotaHint, RefusalHint, SliceHint};
 pub use self::lane::Lane;
 pub use self::learned::{Absence, LastEnd, Learned};
 pub use self::settings::{Charging, Counting, Estimator, LaneSettings};

@@ -1,11 +1,13 @@
-//! What is done about limits of shorter slices, which no header tells.
+//! What is done about limits of shorter slices.
 //!
-//! A provider may hold each second to its part of the minute. It shows as a refusal although both
-//! windows had room; from then on so many go in each second, until that has worked for a while.
+//! A provider may hold each second, or each ten, to its part of the minute. Few tell it by headers. Else it
+//! shows as a refusal although both windows had room; from then on so many go in each second, until that
+//! has worked for a while.
 
 use super::QuotaKind;
 use super::bank::Bank;
 use super::debit::Debit;
+use super::hint::Hint;
 use super::lane::Lane;
 use super::moment::{Moment, nanos};
 
@@ -28,7 +30,10 @@ impl Lane {
             (QuotaKind::RequestsPerMinute, QuotaKind::RequestsPerSecond)
         };
         let limit = |kind| self.banks.iter().find(|bank| bank.kind == kind).map(Bank::limit);
-        let Some(part) = limit(minute).map(|limit| limit.div_ceil(SLICES)) else { return };
+        let window = self.banks.iter().find(|bank| bank.kind == slice).map(|bank| bank.window);
+        let length = nanos(self.settings.minute);
+        let slices = window.map_or(SLICES, |window| (length / window.max(1)).max(1));
+        let Some(part) = limit(minute).map(|limit| limit.div_ceil(slices)) else { return };
         self.pacing.quiet = (self.pacing.quiet * 2).clamp(FIRST_QUIET, MOST_QUIET);
         self.pacing.since = now;
         if limit(slice).is_none() {
@@ -38,6 +43,28 @@ impl Lane {
             self.banks.push(bank);
         } else if let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == slice) {
             bank.learn_limit(part, now, now);
+        }
+    }
+
+    /// Takes over the limits of slices that headers tell.
+    pub(super) fn told_slices(&mut self, debit: &Debit, hint: &Hint, now: Moment) {
+        let told = [
+            (QuotaKind::RequestsPerSecond, hint.requests_sliced),
+            (QuotaKind::TokensPerSecond, hint.tokens_sliced),
+        ];
+        for (kind, told) in told {
+            let Some(told) = told.filter(|told| told.limit > 0 && told.per_minute > 0) else {
+                continue;
+            };
+            if let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) {
+                bank.learn_limit(told.limit, debit.at, now);
+                continue;
+            }
+            let window = (nanos(self.settings.minute) / told.per_minute).max(1);
+            let mut bank = self.new_bank_of(kind, (told.limit, window), now);
+            let others = self.open.charge.minus(&debit.charge);
+            bank.begin_used(0, (&others, debit.leading), now, self.grace.nanos());
+            self.banks.push(bank);
         }
     }
 

@@ -37,6 +37,11 @@ impl Score {
         if (0.0..=WORST).contains(&self.miss) { self } else { Self::default() }
     }
 
+    /// Returns it as that of a belief which no answer could have contradicted.
+    pub(super) fn untested(self) -> Self {
+        Self { miss: self.miss.max(UNTESTED), ..self }
+    }
+
     /// Returns the smoothed miss.
     pub(super) fn miss(&self) -> f64 {
         self.miss
@@ -78,6 +83,8 @@ const APART: f64 = 0.5;
 const FAST: u32 = 10;
 /// A quota that is used up looks much the same to all beliefs: who was wrong stays out for long.
 const FORGIVING: f64 = 0.01;
+/// Half a request an answer: whoever misses less is preferred to who cannot miss.
+const UNTESTED: f64 = 0.5;
 /// Misses of a twentieth of a request per answer are noise.
 pub(super) const CLOSE: f64 = 0.05;
 

@@ -27,20 +27,17 @@ impl Dialect {
             Self::Groq => {
                 Limits { requests_per_day: Some(1_000), ..limited(Some(30), Some(12_000)) }
             }
-            // <https://github.com/mistralai/client-ts/issues/169>, read 2026-11-22; one request a second. Answers tell
-            // what is left of a calendar minute, without a reset.
+            // <https://github.com/mistralai/client-ts/issues/169>, read 2026-11-22; one request a second. What is left is
+            // told without a reset, and less what the request cost.
             Self::Mistral => Limits {
-                counting: Counting::Calendar,
                 charging: Charging::Later,
                 slices: Slices::Requests,
                 ..limited(Some(60), Some(50_000))
             },
             // <https://docs.together.ai/docs/rate-limits>, read 2026-11-21: each second has its part.
-            Self::Together => Limits {
-                charging: Charging::Later,
-                slices: Slices::RequestsAndTokens,
-                ..limited(Some(600), Some(180_000))
-            },
+            Self::Together => {
+                Limits { slices: Slices::RequestsAndTokens, ..limited(Some(600), Some(180_000)) }
+            }
             // <https://inference-docs.cerebras.ai/support/rate-limits>; what a request may use is taken when it is
             // admitted, 16,384 where it does not say (<https://github.com/dcdpr/jp/pull/1085>); read 2026-11-22.
             Self::Cerebras => Limits {

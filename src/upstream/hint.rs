@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName};
 use super::dialect::{Counted, Counter, Table, Unit, Window, table};
 use super::duration;
 use crate::config::Dialect;
-use crate::limit::{Hint, HintWindow, QuotaHint};
+use crate::limit::{Hint, HintWindow, QuotaHint, SliceHint};
 
 /// When an answer's headers came.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +42,15 @@ pub fn hint(headers: &HeaderMap, dialect: Dialect, came: Came) -> Hint {
             && let Some(tightest) = place(&mut hint, counter.counted, told.window)
         {
             *tightest = Some(tightest.map_or(told, |other| tighter(other, told)));
+        }
+        if let Window::Slice { per_minute } = counter.window
+            && let Some(limit) = number(headers, counter.limit)
+        {
+            let told = Some(SliceHint { limit, per_minute });
+            match counter.counted {
+                Counted::Requests => hint.requests_sliced = told,
+                Counted::Tokens | Counted::Input | Counted::Output => hint.tokens_sliced = told,
+            }
         }
     }
     hint.tokens = hint.tokens.filter(|tokens| !is_sum(tokens, hint.input, hint.output));

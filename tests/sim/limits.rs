@@ -5,6 +5,7 @@
 //! refusal is a run in which no window was over its limit.
 
 use sluicegate::limit::{self, LaneSettings};
+use sluicegate::simulate::Dialect;
 use sluicegate::simulate::engine::{Charging, Counting, Limits};
 
 use crate::play::gate::Sluicegate;
@@ -23,8 +24,10 @@ const SEEDS: [u64; 3] = [3, 6, 9];
 fn configured(limits: Limits, factor: u64) -> Scenario {
     let settings = LaneSettings { counting: None, ..told(&limits, factor) };
     let scenario = cell("S1", "bucket/refund");
+    let apart = limits.charging == Charging::Split;
+    let speaks = if apart { Dialect::Anthropic } else { Dialect::OpenAi };
     let account = Account { told: with_modes(settings, &limits), ..Account::told("sk", limits) };
-    Scenario { accounts: vec![account], ..scenario }
+    Scenario { speaks, accounts: vec![account], ..scenario }
 }
 
 fn with_modes(settings: LaneSettings, limits: &Limits) -> LaneSettings {

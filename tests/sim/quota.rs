@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sluicegate::simulate::Dialect;
+
 use crate::play::checker::worst_excess;
 use crate::play::figures::Figures;
 use crate::play::gate::Sluicegate;
@@ -149,5 +151,30 @@ fn the_checker_finds_no_window_over_its_limit_where_limits_are_enforced() {
         let scenario = cell("S10", mode);
         let excess = worst_excess(&play::<Sdk>(&scenario, 3), &scenario, 3);
         assert!((-0.2..=0.0).contains(&excess), "{mode}: {:.2} % over", excess * 100.0);
+    }
+}
+
+/// Every vendor's headers and errors once, and its way of charging: each is used up without refusals that could have
+/// been known. A small quota shows a single refusal.
+#[test]
+fn every_dialect_is_used_up() {
+    for dialect in Dialect::ALL.into_iter().filter(|dialect| *dialect != Dialect::OpenAi) {
+        let name = dialect.name();
+        // A second of Together's must hold a request.
+        let size = match dialect {
+            Dialect::Together => Size { tokens: 200_000, windows: 0.5 },
+            _ => SMALL,
+        };
+        let figures = figures::<Sluicegate>(&sized(size, "S1", name), 1);
+        // Seconds in which three requests fit are not used to the last of them.
+        let most = if dialect == Dialect::Together { 1.5 } else { 1.06 };
+        assert!(figures.ratio <= most, "{name}: {figures:?}");
+        let slots = dialect.usual_limits().concurrency.is_some();
+        assert!(slots || figures.refused <= 20.0, "{name}: {figures:?}");
+        assert_eq!(
+            (figures.again * u64::from(slots), figures.failed),
+            (0, 0),
+            "{name}: {figures:?}"
+        );
     }
 }

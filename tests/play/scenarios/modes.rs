@@ -1,7 +1,7 @@
 //! How a provider counts and charges: S1, S9, S10, S18.
 
-use sluicegate::simulate::RateHeaders;
 use sluicegate::simulate::engine::{Charging, Counting, Enforcement};
+use sluicegate::simulate::{Dialect, RateHeaders};
 
 use super::super::scenario::Judged;
 use super::{
@@ -102,7 +102,9 @@ fn no_headers(size: Size) -> Vec<Scenario> {
             let usual = words(Counting::Bucket, Charging::Refund);
             let judged =
                 if scenario.cell == usual { at_most(1.02, 1.0) } else { at_most(1.15, 10.0) };
-            Scenario { name: "S18", headers: RateHeaders::Hidden, judged, ..scenario }
+            // Refusals tell their numbers.
+            let (headers, speaks) = (RateHeaders::Hidden, Dialect::OpenAi);
+            Scenario { name: "S18", headers, speaks, judged, ..scenario }
         })
         .collect()
 }

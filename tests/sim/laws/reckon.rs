@@ -276,6 +276,8 @@ fn charged(job: &Job, (from, fared): (Duration, Fared), charging: Charging) -> L
         Fared::Open => vec![(from, need)],
         Fared::Done(_) if charging == Charging::Refund => vec![(from, job.last(charging))],
         Fared::Done(ended) => vec![(from, need), (ended, job.late(charging))],
+        // Who never corrects a charge does not for what failed.
+        Fared::Undone if charging == Charging::Max => vec![(from, need)],
         Fared::Undone => vec![(from, Amount { requests: 1, ..Amount::default() })],
         Fared::Gone => Vec::new(),
         Fared::Kept(ended) => {
