@@ -15,6 +15,7 @@
 //! 1. Every request that was sent is settled once, and leaves one log line.
 //! 2. What the buckets are told is what is counted.
 
+mod deferred;
 mod ending;
 mod record;
 mod under_way;

@@ -49,7 +49,7 @@ pub use self::pattern::ModelPattern;
 pub use self::problem::{ConfigError, Origin, Problem, Warning};
 use self::raw::{RawTable, RawValue};
 pub use self::renewal::{RenewError, Renewed};
-pub use self::routes::{Leg, ModelSettings, Plan, RouteBy, RouteSettings, Target};
+pub use self::routes::{Leg, ModelSettings, OtherName, Plan, RouteBy, RouteSettings, Target};
 use self::section::{Check, Section};
 pub use self::settings::{
     AccountSettings, AppSettings, AzureSettings, DataDir, Deployment, Disconnect, KeySettings,

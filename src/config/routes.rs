@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use thiserror::Error;
+
 use super::pattern::ModelPattern;
 use super::settings::Settings;
 use crate::units::{ModelName, UpstreamName};
@@ -72,15 +74,31 @@ impl Plan {
         Self { legs: vec![Leg { upstream, model }], fallback_on_wait: None }
     }
 
-    /// Leaves only places where `model` has that name, for a request in which it cannot be changed; where
-    /// there is none, the first is asked for it all the same.
-    pub fn keep_name(&mut self, model: &ModelName) {
-        let first = self.legs.first().cloned();
+    /// Leaves only places where `model` has that name, for a request in which it cannot be changed.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`OtherName`] where it has another one everywhere.
+    pub fn keep_name(&mut self, model: &ModelName) -> Result<(), OtherName> {
+        let first = self.legs.first().map(|leg| leg.model.clone());
         self.legs.retain(|leg| leg.model == *model);
-        if self.legs.is_empty() {
-            self.legs.extend(first.map(|leg| Leg { model: model.clone(), ..leg }));
+        match first {
+            Some(real) if self.legs.is_empty() => Err(OtherName { model: model.clone(), real }),
+            _ => Ok(()),
         }
     }
+}
+
+/// A name of the configuration's for a model, in a request in which it cannot be changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "in a form or a websocket `{model}` cannot be changed to `{real}`: ask for `{real}` itself"
+)]
+pub struct OtherName {
+    /// The name that the request has.
+    pub model: ModelName,
+    /// The name that the upstream knows.
+    pub real: ModelName,
 }
 
 /// One place that a request may go to.

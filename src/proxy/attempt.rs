@@ -20,9 +20,7 @@ use crate::call::{Call, Delivery, StreamUsage};
 use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
 use crate::packing::Packing;
-use crate::relay::{
-    self, Body, Metering, RelayError, Unpacking, Watched, is_binary, is_event_stream,
-};
+use crate::relay::{self, Body, RelayError, Unpacking, Watched, is_binary, is_event_stream};
 use crate::settle::Unsettled;
 use crate::upstream::{
     self, AccountId, Answer, Came, Finding, Reading, Verdict, hint, outgoing, returning,
@@ -183,14 +181,18 @@ impl Proxy {
                 sent.unsettled.report(&Finding::of(Verdict::Accepted), &head.headers, now);
                 let body = self.watched(visit, &sent, &going.errand, (&head, body));
                 let head = self.head(head, &sent, &levels);
-                self.unread(sent, (head, body))
+                self.passed(visit, sent, (head, body))
             }
         };
         Ok(Outcome::Answered(Box::new(answer)))
     }
 
     /// Passes an answer on that nobody reads.
-    fn unread(&self, mut sent: Sent, (head, body): (response::Parts, Watched)) -> Response<Body> {
+    pub(super) fn unread(
+        &self,
+        mut sent: Sent,
+        (head, body): (response::Parts, Watched),
+    ) -> Response<Body> {
         let idle = self.terms().settings.timeouts.idle;
         sent.unsettled.head_leaves();
         Response::from_parts(head, relay::pass(body, sent.unsettled, idle))
@@ -212,17 +214,7 @@ impl Proxy {
                 return Ok(self.unread(sent, (head, body)));
             }
         };
-        let metering = {
-            let settings = &self.terms().settings;
-            Metering {
-                endpoint: call.endpoint,
-                encoding: sent.unsettled.record().facts.encoding,
-                counter: self.inner.counter.clone(),
-                idle: settings.timeouts.idle,
-                on_disconnect: settings.line.on_disconnect,
-                unpacking,
-            }
-        };
+        let metering = self.metering(call.endpoint, &sent.unsettled, unpacking);
         let streams = is_event_stream(&head.headers);
         let mut head = self.head(head, &sent, levels);
         estimate(&mut head.headers, &sent.unsettled);

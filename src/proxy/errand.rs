@@ -243,7 +243,7 @@ const SPLICED: Delivery = Delivery::Stream { usage: StreamUsage::Spliced };
 impl Proxy {
     /// Reads what the client wants, and what it may cost.
     pub(super) async fn read(&self, visit: &mut Visit, body: Incoming) -> Result<Errand, Failure> {
-        if let Some(socket) = self.socket(visit) {
+        if let Some(socket) = self.socket(visit)? {
             return Ok(Errand::Socket(Box::new(socket)));
         }
         let head = Arc::clone(&visit.head);
@@ -279,7 +279,7 @@ impl Proxy {
             visit.record.model = fit_to_keep(&model);
             visit.plan = self.plan(visit, &model);
             if matches!(errand, Errand::Form(_)) {
-                visit.plan.keep_name(&model);
+                visit.plan.keep_name(&model)?;
             }
             self.turn_to(visit, &mut errand, 0).await;
         }

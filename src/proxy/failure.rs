@@ -13,6 +13,7 @@ use super::wishes::WishError;
 use crate::admit::Refusal;
 use crate::auth::AuthError;
 use crate::call::{CallError, Endpoint};
+use crate::config::OtherName;
 use crate::limit::QuotaKind;
 use crate::packing::UnpackError;
 use crate::relay::{Body, RelayError};
@@ -38,6 +39,9 @@ pub enum Failure {
     /// The body cannot be read as a call.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// Its model goes under another name, which cannot be put into it.
+    #[error(transparent)]
+    OtherName(#[from] OtherName),
     /// The body is larger than allowed.
     #[error("the body has more than {limit} bytes; `server.max_body` sets the limit")]
     BodyTooLarge {
@@ -105,6 +109,7 @@ impl Failure {
             | Self::Call(_)
             | Self::Request(_)
             | Self::Scattered { .. }
+            | Self::OtherName(_)
             | Self::Unpack(UnpackError::Broken) => "bad_request",
             Self::BodyTooLarge { .. }
             | Self::ModelTooFar { .. }
@@ -194,6 +199,7 @@ impl Failure {
             Self::Wish(error) => {
                 Shape { param: Some(error.param()), ..bad(StatusCode::BAD_REQUEST) }
             }
+            Self::OtherName(_) => Shape { param: Some("model"), ..bad(StatusCode::BAD_REQUEST) },
             Self::Call(error) => Shape { param: error.param(), ..bad(StatusCode::BAD_REQUEST) },
             Self::Request(_) | Self::Body(_) | Self::Unpack(UnpackError::Broken) => {
                 bad(StatusCode::BAD_REQUEST)

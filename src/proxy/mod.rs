@@ -24,6 +24,7 @@ mod binding;
 mod errand;
 mod failure;
 mod form;
+mod later;
 mod legs;
 mod listing;
 mod patience;

@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Proxy;
 use super::errand::{ONE_REQUEST, fit_to_keep};
 use super::visit::Visit;
+use super::{Failure, Proxy};
 use crate::call::{Call, Endpoint};
 use crate::count::{Demand, Method as Counted};
 use crate::relay::{Answered, Body, Heard, answered, join};
@@ -85,12 +85,17 @@ fn switch(headers: &mut HeaderMap) {
 
 impl Proxy {
     /// Returns the websocket that a request asks for, if it does, and notes its model.
-    pub(super) fn socket(&self, visit: &mut Visit) -> Option<Socket> {
-        let socket = Socket::of(&visit.head)?;
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::OtherName`] for a model that the provider knows by another name.
+    pub(super) fn socket(&self, visit: &mut Visit) -> Result<Option<Socket>, Failure> {
+        let Some(socket) = Socket::of(&visit.head) else { return Ok(None) };
+        self.plan(visit, &socket.model).keep_name(&socket.model)?;
         visit.record.model = fit_to_keep(&socket.model);
         visit.record.sent_model = visit.record.model.clone();
         visit.record.facts = self.inner.catalog.facts(socket.model.as_str());
-        Some(socket)
+        Ok(Some(socket))
     }
 
     /// Joins a client with the provider, which agreed to speak.

@@ -10,6 +10,8 @@ use crate::units::{Receipt, Tokens};
 pub(super) enum Due {
     /// A request whose debit is open.
     Request(Unsettled),
+    /// A request that is answered with what another one asked for, which is awaited under this id.
+    Overheard(Unsettled, Box<str>),
     /// A test that wants to know.
     #[cfg(test)]
     Watched(super::tests::Watch),
@@ -19,7 +21,7 @@ impl Due {
     /// Returns the tokens of the prompt, as counted.
     pub(super) fn input(&self) -> Tokens {
         match self {
-            Self::Request(unsettled) => unsettled.demand().input,
+            Self::Request(unsettled) | Self::Overheard(unsettled, _) => unsettled.demand().input,
             #[cfg(test)]
             Self::Watched(watch) => watch.input(),
         }
@@ -28,7 +30,7 @@ impl Due {
     /// Returns what tells when the program stops.
     pub(super) fn pass(&self) -> Option<&Pass> {
         match self {
-            Self::Request(unsettled) => Some(unsettled.pass()),
+            Self::Request(unsettled) | Self::Overheard(unsettled, _) => Some(unsettled.pass()),
             #[cfg(test)]
             Self::Watched(_) => None,
         }
@@ -38,6 +40,12 @@ impl Due {
     pub(super) fn settle(self, receipt: &Receipt, method: Method, ending: Ending) -> Settlement {
         match self {
             Self::Request(unsettled) => unsettled.settle(receipt, method, ending),
+            Self::Overheard(own, id) => {
+                if method == Method::Exact {
+                    own.tell(&id, receipt);
+                }
+                own.settle(&Receipt::default(), Method::Exact, Ending::Counted)
+            }
             #[cfg(test)]
             Self::Watched(watch) => {
                 watch.settle(Some((receipt.usage, method)), ending);
@@ -50,9 +58,21 @@ impl Due {
     /// Leaves the estimate as it is.
     pub(super) fn keep(self, ending: Ending) {
         match self {
-            Self::Request(unsettled) => unsettled.keep(ending),
+            Self::Request(unsettled) | Self::Overheard(unsettled, _) => unsettled.keep(ending),
             #[cfg(test)]
             Self::Watched(watch) => watch.settle(None, ending),
+        }
+    }
+}
+
+impl Due {
+    /// Leaves the request open, whose answer is still being made as `id`.
+    pub(super) fn defer(self, id: &str) {
+        match self {
+            Self::Request(unsettled) => unsettled.defer(id),
+            Self::Overheard(unsettled, _) => unsettled.keep(Ending::Counted),
+            #[cfg(test)]
+            Self::Watched(watch) => watch.settle(None, Ending::Untold),
         }
     }
 }

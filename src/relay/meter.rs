@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use super::due::Due;
 use super::heard::{Heard, count_body};
 use super::sse::Reader;
-use super::usage::{Answered, answered_body};
+use super::usage::{Answered, answered_body, unfinished};
 use super::{Metering, Unpacking};
 use crate::call::{Product, StreamUsage};
 use crate::config::Disconnect;
@@ -287,6 +287,10 @@ fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
     let settlement = match reported {
         Ok(receipt) => due.settle(&receipt, Method::Exact, Ending::Reported),
         Err(served) => {
+            if let Some(id) = unfinished(metering.endpoint, &plain) {
+                due.defer(&id);
+                return ReadWhole { data, is_unpacked, charged: None };
+            }
             let text = match metering.endpoint.product() {
                 Product::Text => Text::Body(plain),
                 // Models that do not tell know no tokens, but for those of their input.

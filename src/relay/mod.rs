@@ -41,6 +41,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::body::Body;
+use self::due::Due;
 pub use self::heard::Heard;
 pub use self::kept::{Begun, Kept, Notes, is_binary, is_event_stream};
 use self::live::Live;
@@ -119,6 +120,28 @@ pub fn stream(
 ) -> Body {
     let idle = metering.idle;
     Body::live(Live::new(answer.into(), idle, Meter::of_stream(unsettled.into(), usage, metering)))
+}
+
+/// Returns a body that passes on a whole answer to a request that costs nothing but itself, and which may tell
+/// what another one used that is [awaited](Unsettled::awaits) under the id given: read as it passes, and told
+/// at its end.
+pub fn overhear(
+    answer: impl Into<Watched>,
+    (unsettled, awaited): (Unsettled, &str),
+    metering: Metering,
+) -> Body {
+    let (idle, due) = (metering.idle, Due::Overheard(unsettled, awaited.into()));
+    Body::live(Live::new(answer.into(), idle, Meter::of_whole(due, metering).into_passing()))
+}
+
+/// The same for an answer of server-sent events.
+pub fn overhear_stream(
+    answer: impl Into<Watched>,
+    (unsettled, awaited): (Unsettled, &str),
+    metering: Metering,
+) -> Body {
+    let (idle, due) = (metering.idle, Due::Overheard(unsettled, awaited.into()));
+    Body::live(Live::new(answer.into(), idle, Meter::of_stream(due, StreamUsage::Told, metering)))
 }
 
 /// Returns a body that streams an answer unread; at its end the estimate stays debited.

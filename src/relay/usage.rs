@@ -124,6 +124,21 @@ pub fn answered(response: &[u8]) -> Answered {
     answered
 }
 
+/// Returns the id of a response that is still being made when its request is answered (`background`); `None`
+/// where that is all.
+pub(super) fn unfinished(endpoint: Endpoint, body: &[u8]) -> Option<Box<str>> {
+    let (mut name, mut goes_on) = (None, false);
+    if endpoint.is_gone_on_with() {
+        // What is no object tells nothing.
+        let _read = members(body, |key, value| match key {
+            "id" => name = id(value),
+            "status" => goes_on = matches!(value.get(), "\"queued\"" | "\"in_progress\""),
+            _ => {}
+        });
+    }
+    name.filter(|_| goes_on)
+}
+
 /// Counts the searches of the web among the items of a response. What else is done there, opening a page
 /// and looking for words in it, is not paid by the call
 /// (<https://developers.openai.com/api/docs/guides/tools-web-search>, read 2026-11-22).

@@ -19,6 +19,8 @@ pub enum Ending {
     UpstreamCut,
     /// The program stopped in the middle.
     Stopped,
+    /// It went on at the provider when it was answered, and nothing told what it used.
+    Untold,
     /// Nobody knows.
     Lost,
 }
@@ -35,6 +37,7 @@ impl Ending {
             Self::TimedOut => "upstream_timeout",
             Self::UpstreamCut => "upstream_cut",
             Self::Stopped => "stopped",
+            Self::Untold => "untold",
             Self::Lost => "lost",
         }
     }

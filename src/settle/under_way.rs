@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::deferred::Deferred;
+
 /// All requests that were sent and are not settled. Cloning it shares them.
 #[derive(Debug, Clone)]
 pub struct UnderWay {
     stage: Arc<watch::Sender<Stage>>,
+    deferred: Deferred,
 }
 
 /// Shows that a request is under way: while one is held, [`UnderWay::over`] waits. Cloning it makes one more.
 #[derive(Debug, Clone)]
 pub struct Pass {
     stage: watch::Receiver<Stage>,
+    pub(super) deferred: Deferred,
 }
 
 /// How far the program has come towards its end.
@@ -27,12 +31,13 @@ enum Stage {
 impl UnderWay {
     /// Creates an empty one.
     pub fn new() -> Self {
-        Self { stage: Arc::new(watch::Sender::new(Stage::Serving)) }
+        let stage = Arc::new(watch::Sender::new(Stage::Serving));
+        Self { stage, deferred: Deferred::new() }
     }
 
     /// Returns a pass for one more request.
     pub fn pass(&self) -> Pass {
-        Pass { stage: self.stage.subscribe() }
+        Pass { stage: self.stage.subscribe(), deferred: self.deferred.clone() }
     }
 
     /// Tells all that the program stops: what only waits for more to be asked ends now.

@@ -14,6 +14,7 @@ use sluicegate::simulate::engine::Limits;
 use sluicegate::simulate::{Config, Faults, Latency, Outputs, Provider};
 
 use crate::house::{Answer, App, one_account, proxy};
+use crate::recorder::{Recorder, Reply};
 
 /// Starts a provider with small answers that come at once.
 pub(crate) async fn provider() -> Provider {
@@ -184,6 +185,56 @@ async fn what_lies_at_the_provider_is_counted_as_the_last_answer_told_it() {
     }
     let settled = proxy.proxy().metrics().totals().settled.count();
     assert_eq!(settled, charged(&provider));
+}
+
+#[tokio::test]
+async fn a_response_in_the_background_is_settled_by_the_later_answer_that_tells_what_it_used() {
+    const QUEUED: &str = r#"{"id":"resp_1","object":"response","status":"queued","usage":null}"#;
+    const DONE: &str = r#"{"id":"resp_1","object":"response","status":"completed","output":[],"usage":{"input_tokens":30,"output_tokens":70,"total_tokens":100}}"#;
+    let recorder = Recorder::start(|turn, _| match turn {
+        0 | 1 => Reply::Json(200, QUEUED),
+        _ => Reply::Json(200, DONE),
+    })
+    .await;
+    let proxy = proxy(&one_account(&recorder.base_url(), "sk-sim", "")).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let settled = || proxy.proxy().metrics().totals().settled.count();
+    let open = || -> usize {
+        proxy.proxy().admission().snapshot().lanes.iter().map(|lane| lane.open).sum()
+    };
+    let body = json!({"model": "gpt-4o", "input": "hi", "background": true});
+    let answer = ask(&app, "/v1/responses", &body).await;
+    assert_eq!(answer.text(), QUEUED);
+    assert_eq!(answer.header("x-sluicegate-charged-tokens"), None);
+    let answer = app.get("/v1/responses/resp_1").await;
+    assert_eq!(answer.text(), QUEUED);
+    // What was asked is over, and what goes on is not.
+    while open() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((settled(), open()), (0, 1), "still being made");
+    let answer = app.get("/v1/responses/resp_1").await;
+    assert_eq!(answer.text(), DONE);
+    while open() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(settled(), 100);
+    app.get("/v1/responses/resp_1").await;
+    assert_eq!(settled(), 100, "it is told once");
+}
+
+#[tokio::test]
+async fn what_nobody_asked_about_keeps_its_estimate_when_the_program_stops() {
+    const QUEUED: &str = r#"{"id":"resp_1","object":"response","status":"in_progress"}"#;
+    let recorder = Recorder::start(|_, _| Reply::Json(200, QUEUED)).await;
+    let running = proxy(&one_account(&recorder.base_url(), "sk-sim", "")).await;
+    let proxy = running.proxy().clone();
+    let app = App::new(running.listen(), "notebook");
+    let body = json!({"model": "gpt-4o", "input": "hi", "max_output_tokens": 50});
+    assert_eq!(ask(&app, "/v1/responses", &body).await.status(), 200);
+    drop(app);
+    assert_eq!(running.stop().await, 0);
+    assert!(proxy.metrics().totals().settled.count() > 50);
 }
 
 /// Starts a provider that writes some hundred tokens, one each 2 ms, and breaks off in the middle if it is to.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use sluicegate::server::Running;
+use sluicegate::server::{self, Running};
+use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -14,7 +15,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::cuts::cut_short;
 use crate::endpoints::{charged, provider, proxy_of, slow_provider};
-use crate::house::{one_account, proxy};
+use crate::house::{one_account, proxy, settings};
+use crate::upstream::{tls_server_that, trusting};
 
 /// Far longer than anything takes that goes right.
 const SOON: Duration = Duration::from_secs(10);
@@ -81,6 +83,26 @@ async fn each_response_on_a_websocket_is_settled_by_what_it_tells() {
     close(&proxy, socket).await;
     let totals = proxy.proxy().metrics().totals();
     assert_eq!((totals.requests, totals.settled.count()), (4, charged(&provider)));
+}
+
+#[tokio::test]
+async fn a_websocket_goes_over_tls_although_http_2_is_offered_there() {
+    let provider = provider().await;
+    let behind = provider.addr();
+    let tls = tls_server_that(&[b"h2", b"http/1.1"], move |mut stream| async move {
+        let mut plain = TcpStream::connect(behind).await.expect("it listens");
+        // Whoever ends first ends it.
+        let _copied = copy_bidirectional(&mut stream, &mut plain).await;
+    })
+    .await;
+    let base = format!("https://localhost:{}/v1", tls.port);
+    let settings = settings(&one_account(&base, "sk-sim", ""));
+    let proxy = server::start(settings, trusting(&tls)).await.expect("a proxy");
+    let mut socket = connect(&proxy, "/v1/responses").await.expect("a websocket");
+    say(&mut socket, json!({"type": "response.create", "model": "gpt-4o", "input": "hi"})).await;
+    until(&mut socket, "response.completed").await;
+    assert_eq!(proxy.proxy().metrics().totals().settled.count(), charged(&provider));
+    close(&proxy, socket).await;
 }
 
 #[tokio::test]
