@@ -5,12 +5,14 @@
 //! [`Crowd`]. A refusal that no quota explains, because it says so or because there is none and it tells neither
 //! numbers nor a time, means that there was no slot: those under way that were not refused have them all.
 //! So many may be under way from then on. Who had been sent before that was known may be refused, too, and
-//! had no slot either. After some quiet minutes an eighth more is tried.
+//! had no slot either. After a quiet minute half as many more are tried, later with
+//! each time that fails.
 //!
 //! # What this module does not do
 //!
 //! What is configured is not learned. A refusal while fewer are under way than were before had another reason, if
-//! it does not say that it is this one: then nothing was learned, and for a while nothing is.
+//! it does not say that it is this one: then nothing was learned, and for a while nothing is. Nor do refusals tell
+//! anything of slots where all are refused: that is for [`super::reach`].
 
 use super::QuotaKind;
 use super::debit::{Debit, Refused};
@@ -25,6 +27,8 @@ pub(super) struct Crowd {
     quiet: u64,
     /// Until when refusals without a reason are not put down to slots.
     doubted: Moment,
+    /// How many had been under way where that was mistaken for slots.
+    mistaken: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +36,8 @@ struct Learned {
     most: u64,
     /// Who was sent before could not know.
     since: Moment,
+    /// How many were under way before anything was known.
+    before: u64,
 }
 
 impl Crowd {
@@ -44,30 +50,43 @@ impl Crowd {
     /// whether the refusal says that this was the reason. Returns whether it was.
     fn refused(&mut self, sent: Moment, others: u64, said: bool, now: Moment) -> bool {
         let Some(known) = &mut self.learned else {
-            if !said && now < self.doubted {
+            if !said && (now < self.doubted || others == 0) {
                 return false;
             }
-            self.learned = Some(Learned { most: others.max(1), since: now });
+            self.learned = Some(Learned { most: others.max(1), since: now, before: others + 1 });
             self.quiet = (self.quiet * 2).clamp(FIRST_QUIET, MOST_QUIET);
             return true;
         };
         if sent <= known.since {
             // It was counted among those that had a slot.
-            known.most = known.most.saturating_sub(1).max(1);
-            return true;
+            if known.most > 1 || said {
+                known.most = known.most.saturating_sub(1).max(1);
+                return true;
+            }
+            return self.forget(); // Nobody had one.
         }
-        if !said && others + 1 < known.most {
-            self.learned = None;
-            return false;
+        if !said && (others == 0 || others + 1 < known.most) {
+            return self.forget();
         }
-        *known = Learned { most: others.clamp(1, known.most), since: now };
+        *known = Learned { most: others.clamp(1, known.most), since: now, ..*known };
         self.quiet = (self.quiet * 2).clamp(FIRST_QUIET, MOST_QUIET);
         true
     }
 
+    /// Forgets what was learned: it was none of slots.
+    fn forget(&mut self) -> bool {
+        self.mistaken = self.learned.take().map_or(0, |known| known.before);
+        false
+    }
+
+    /// Returns how many had been under way where that was mistaken for slots, once.
+    pub(super) fn take_mistaken(&mut self) -> u64 {
+        std::mem::take(&mut self.mistaken)
+    }
+
     /// Takes in that the provider says how many slots there are.
     fn told(&mut self, most: u64, now: Moment) -> bool {
-        self.learned = Some(Learned { most, since: now });
+        self.learned = Some(Learned { most, since: now, before: most });
         self.quiet = self.quiet.clamp(FIRST_QUIET, MOST_QUIET);
         true
     }
@@ -77,7 +96,7 @@ impl Crowd {
         let Some(known) = &mut self.learned else { return };
         if now.since(known.since) >= self.quiet.saturating_mul(minute) {
             let more = (known.most / PART).max(1);
-            *known = Learned { most: known.most.saturating_add(more), since: now };
+            *known = Learned { most: known.most.saturating_add(more), since: now, ..*known };
         }
     }
 }
@@ -107,10 +126,11 @@ impl Lane {
             None => self.crowd.refused(debit.at, others, says_so, now),
         };
         if had_slots && !is_crowded {
-            self.crowd.doubted = now.plus(FIRST_QUIET * nanos(self.settings.minute));
+            self.crowd.doubted = now.plus(DOUBTED * nanos(self.settings.minute));
         }
         self.slots.most = self.crowd.most();
-        is_crowded
+        // Where nobody else is under way there is no answer to wait for.
+        is_crowded && others > 0
     }
 
     /// Tries whether there are more slots by now.
@@ -123,10 +143,12 @@ impl Lane {
 }
 
 /// So many minutes must be quiet before more is tried; doubled with each failure.
-const FIRST_QUIET: u64 = 10;
+const FIRST_QUIET: u64 = 1;
 const MOST_QUIET: u64 = 640;
-/// More is this part of what there is.
-const PART: u64 = 8;
+/// More is this part of what there is: what a passing trouble made look like few slots soon comes back.
+const PART: u64 = 2;
+/// For so many minutes nothing is put down to slots after that turned out to be wrong.
+const DOUBTED: u64 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -172,16 +194,29 @@ mod tests {
     fn more_is_tried_after_quiet_minutes_and_later_each_time() {
         let mut crowd = Crowd::default();
         assert!(crowd.refused(at(1), 16, false, at(2)));
-        crowd.release(MINUTE, at(2 + 599));
+        crowd.release(MINUTE, at(2 + 59));
         assert_eq!(crowd.most(), Some(16));
-        crowd.release(MINUTE, at(2 + 600));
-        assert_eq!(crowd.most(), Some(18));
-        assert!(crowd.refused(at(603), 17, false, at(604)));
-        assert!(crowd.refused(at(603), 16, false, at(604)));
+        crowd.release(MINUTE, at(2 + 60));
+        assert_eq!(crowd.most(), Some(24));
+        for others in (16..24).rev() {
+            assert!(crowd.refused(at(63), others, false, at(64)));
+        }
         assert_eq!(crowd.most(), Some(16));
-        crowd.release(MINUTE, at(604 + 1_199));
+        crowd.release(MINUTE, at(64 + 119));
         assert_eq!(crowd.most(), Some(16));
-        crowd.release(MINUTE, at(604 + 1_200));
-        assert_eq!(crowd.most(), Some(18));
+        crowd.release(MINUTE, at(64 + 120));
+        assert_eq!(crowd.most(), Some(24));
+    }
+
+    #[test]
+    fn where_all_are_refused_there_is_nothing_to_learn_of_slots() {
+        let mut crowd = Crowd::default();
+        let told: Vec<bool> =
+            (0..24).rev().map(|others| crowd.refused(at(1), others, false, at(2))).collect();
+        assert_eq!(told.last(), Some(&false), "nobody had a slot");
+        assert_eq!(crowd.take_mistaken(), 24);
+        assert_eq!(crowd.most(), None);
+        assert!(!crowd.refused(at(3), 0, false, at(4)), "nor had who was alone");
+        assert_eq!(crowd.most(), None);
     }
 }

@@ -18,6 +18,7 @@ use super::offer::Offer;
 use super::outputs::Outputs;
 use super::pacing::Pacing;
 use super::ramp::Ramp;
+use super::reach::Reach;
 use super::settings::{Charging, LaneSettings};
 use super::slots::Slots;
 use super::traffic::Traffic;
@@ -46,6 +47,7 @@ pub struct Lane {
     pub(super) open: Open,
     pub(super) slots: Slots,
     pub(super) crowd: Crowd,
+    pub(super) reach: Reach,
     /// What holds it back after a refusal.
     pub(super) hold: Option<Hold>,
     pub(super) doubt: Doubt,
@@ -88,6 +90,7 @@ impl Lane {
             open: Open::default(),
             slots: Slots::new(settings.concurrency),
             crowd: Crowd::default(),
+            reach: Reach::default(),
             hold: None,
             doubt: Doubt::default(),
             heard: begin,
@@ -126,7 +129,7 @@ impl Lane {
         self.fits_slots()?;
         let mut latest = self.first_contact(&offer, now).max(self.absent_turn(&offer, now));
         latest = latest.max(self.restrained(&offer.charge, now));
-        latest = latest.max(self.hold.and_then(|hold| hold.wait(now)));
+        latest = latest.max(self.hold.and_then(|hold| hold.wait(now))).max(self.out_of_reach(now));
         let mut dares = false;
         if exceeded.is_none() {
             let (held, tries) = self.held_by_quotas(&offer, spare, now);
@@ -279,6 +282,7 @@ impl Lane {
             bank.account(&settled, debit.left_behind, now, self.grace.nanos());
         }
         self.slots.learn(debit.at, now);
+        self.reach.served(debit.at);
     }
 
     /// Takes a debit out of the sums over what is under way.

@@ -49,6 +49,7 @@ mod offset;
 mod outputs;
 mod pacing;
 mod ramp;
+mod reach;
 mod refused;
 mod relimit;
 mod route;

@@ -26,7 +26,8 @@ impl Lane {
         let arithmetic = said.and_then(|said| said.arithmetic);
         let kind = arithmetic.map_or_else(|| self.blamed_without_numbers(said.as_ref()), blamed);
         let retry_after = said.and_then(|said| said.retry_after);
-        let wait = retry_after.map_or(minute / 120, nanos).min(minute);
+        let pause = self.pause(&debit, said.as_ref(), now);
+        let wait = retry_after.map_or(minute / 120, nanos).min(minute).max(pause);
         // Where its headers tell the level, that knows better than a wait that was rounded up.
         let bank = self.banks.iter().find(|bank| bank.kind == kind);
         let numbers = debit.told && bank.is_some_and(|bank| bank.statements > 0);

@@ -236,3 +236,54 @@ fn the_numbers_of_refusals_tell_how_a_silent_provider_counts_and_charges() {
         }
     }
 }
+
+/// Sends all that may go; a tenth of a second later they are refused as the hint says, or served without one.
+/// Returns how many that were.
+fn send_all(lane: &mut Lane, refusal: Option<&Hint>, now: Instant) -> usize {
+    let mut debits: Vec<Debit> =
+        std::iter::from_fn(|| lane.try_reserve(&demand(10, Some(10)), Spare::default(), now).ok())
+            .take(300)
+            .collect();
+    debits.iter_mut().for_each(|debit| lane.sent(debit, now));
+    let answered = now + SECOND / 10;
+    debits
+        .iter_mut()
+        .for_each(|debit| lane.observe(debit, refusal.unwrap_or(&Hint::default()), answered));
+    let count = debits.len();
+    for debit in debits {
+        if refusal.is_some() {
+            lane.refused(debit, answered);
+        } else {
+            lane.settle(debit, &usage(10, 10), answered);
+        }
+    }
+    count
+}
+
+#[test]
+fn refusals_that_tell_nothing_are_met_with_fewer_and_fewer_tries_and_all_go_soon_after_them() {
+    let in_vain = [
+        Hint { retry_after: Some(SECOND), ..Hint::default() },
+        Hint { refused_by: Some(OF_TOKENS), ..Hint::default() },
+        Hint { refused_by: Some(QuotaKind::Concurrency), ..Hint::default() },
+        Hint::default(),
+    ];
+    for hint in in_vain {
+        let (mut lane, begin) = met(LaneSettings::default());
+        let mut during = |seconds: std::ops::Range<u32>, refusal| -> Vec<usize> {
+            let tenths = seconds.start * 10..seconds.end * 10;
+            tenths.map(|tenth| send_all(&mut lane, refusal, begin + tenth * SECOND / 10)).collect()
+        };
+        let storm = during(0..60, Some(&hint));
+        assert_eq!(storm.first(), Some(&300), "nothing was refused yet");
+        let later: usize = storm.iter().skip(1).sum();
+        assert!((10..400).contains(&later), "{later} more for {hint:?}");
+        let last: usize = storm.iter().rev().take(200).sum();
+        assert!((1..=10).contains(&last), "{last} in the last 20 s for {hint:?}");
+        let after = during(60..70, None);
+        assert!(after.iter().any(|count| *count > 0), "it is noticed that it is over: {hint:?}");
+        let soon = during(130..140, None);
+        let of_slots = hint.refused_by == Some(QuotaKind::Concurrency);
+        assert!(of_slots || soon.contains(&300), "all go again: {hint:?}, {soon:?}");
+    }
+}
