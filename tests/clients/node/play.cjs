@@ -120,6 +120,10 @@ async function whole(answer, example) {
   if (typeof answer === 'string') return { text: answer };
   if (typeof answer.arrayBuffer === 'function') {
     const bytes = Buffer.from(await answer.arrayBuffer());
+    const lines = /^(data)?: /.test(bytes) ? bytes.toString().split('\n') : [];
+    // Comments, which keep it alive, are no part of what an event stream says.
+    const events = lines.filter((line) => line.startsWith('data: '));
+    if (lines.length > 0) return { events: events.map((line) => JSON.parse(line.slice(6))) };
     return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
   }
   const isStream = answer.controller instanceof AbortController;

@@ -146,6 +146,10 @@ def sent(value):
 def plain(answer):
     if isinstance(answer, str):
         return {"text": answer}
+    if hasattr(answer, "content") and answer.content.startswith((b"data: ", b": ")):
+        # Comments, which keep it alive, are no part of what an event stream says.
+        lines = answer.content.decode().split("\n")
+        return {"events": [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]}
     if hasattr(answer, "content"):
         return {"bytes": len(answer.content), "sha256": hashlib.sha256(answer.content).hexdigest()}
     plain = answer.model_dump(mode="json")
