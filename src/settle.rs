@@ -1,4 +1,4 @@
-//! Tells limits and metrics the same number: the only place where a request under way is closed.
+//! Tells limits, metrics and ledger the same number: the only place where a request under way is closed.
 //!
 //! # What this module owns
 //!
@@ -13,7 +13,8 @@
 //! # Invariants
 //!
 //! 1. Every request that was sent is settled once, and leaves one log line.
-//! 2. What the buckets are told is what is counted.
+//! 2. What the buckets are told is what is counted and booked.
+//! 3. Every try has an entry in the ledger, which is closed with it.
 
 mod deferred;
 mod ending;
@@ -23,7 +24,7 @@ mod under_way;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 pub use self::ending::Ending;
@@ -33,6 +34,7 @@ use crate::admit::InFlight;
 use crate::call::Endpoint;
 use crate::catalog::{Cost, Kind, Missing, ModelFacts, PriceList};
 use crate::count::{Demand, Method};
+use crate::ledger::{Booked, Closing, Fate, Ledger, Opened};
 use crate::limit::{Hint, QuotaLevel};
 use crate::telemetry::{Metrics, Series};
 use crate::units::{ModelName, PicoUsd, Receipt, Usage};
@@ -52,6 +54,10 @@ pub struct Unsettled {
     /// Boxed, for it is large and moves with the answer.
     record: Box<Record>,
     books: Books,
+    /// Its entry; empty once it was closed.
+    entry: Option<Opened>,
+    /// When the head of its answer came, and the id that the provider gave it.
+    answered: (Option<Instant>, Option<HeaderValue>),
     /// Whether the client has not got the head of its answer.
     head_waits: bool,
 }
@@ -67,12 +73,18 @@ pub struct Books {
     pub prices: Arc<PriceList>,
     /// Held until the request is settled.
     pub pass: Pass,
+    /// Where each try is booked.
+    pub ledger: Ledger,
 }
 
 impl Unsettled {
     /// Takes over the debit of a request whose answer is about to be relayed.
-    pub const fn new(in_flight: InFlight, record: Box<Record>, books: Books) -> Self {
-        Self { in_flight: Some(in_flight), over_limit: false, record, books, head_waits: true }
+    /// It was sent at `now`.
+    pub fn new(in_flight: InFlight, record: Box<Record>, books: Books, now: Instant) -> Self {
+        let entry = Some(books.ledger.open(record.opening(now)));
+        let in_flight = Some(in_flight);
+        let answered = (None, None);
+        Self { in_flight, over_limit: false, record, books, entry, answered, head_waits: true }
     }
 
     /// Debits another request for `model`, which goes along with this one at once; it has a log line and a
@@ -98,7 +110,7 @@ impl Unsettled {
             would_wait: None,
             ..(*self.record).clone()
         };
-        let mut also = Self::new(in_flight, Box::new(record), books);
+        let mut also = Self::new(in_flight, Box::new(record), books, now);
         also.head_leaves();
         Some(also)
     }
@@ -139,11 +151,14 @@ impl Unsettled {
     /// Compares what the answer says with what was predicted; returns the lane's levels after that.
     /// `now` is when the answer's headers came.
     pub fn observe(&mut self, hint: &Hint, now: Instant) -> Vec<QuotaLevel> {
+        self.answered.0 = Some(now);
         self.in_flight.as_mut().map(|flight| flight.observe(hint, now)).unwrap_or_default()
     }
 
     /// Tells the fleet how the key fared, and what the answer's head says of its owner.
-    pub fn report(&self, finding: &Finding, headers: &HeaderMap, now: Instant) -> Change {
+    pub fn report(&mut self, finding: &Finding, headers: &HeaderMap, now: Instant) -> Change {
+        let id = PROVIDER_IDS.into_iter().find_map(|name| headers.get(name));
+        self.answered.1 = id.cloned();
         let report = |flight: &InFlight| flight.report(finding, headers, now);
         self.in_flight.as_ref().map_or(Change::Unchanged, report)
     }
@@ -164,7 +179,9 @@ impl Unsettled {
     /// Closes a try that the provider refused or failed, and that is made again: its tokens are
     /// credited, its request stays debited. The log line is the last try's.
     pub fn give_back(mut self) {
-        self.credit_tokens(Instant::now());
+        let now = Instant::now();
+        self.credit_tokens(now);
+        let _booked = self.enter(NOTHING, Fate::Refused, now);
     }
 
     /// Closes a try that the provider never saw, as if it had not been made.
@@ -172,12 +189,15 @@ impl Unsettled {
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.unsent();
         }
+        let _booked = self.enter(NOTHING, Fate::Unsent, Instant::now());
     }
 
     /// Closes a try of which nothing will be known and that is made again: its estimate stays
     /// debited and booked. The log line is the last try's.
     pub fn abandon(mut self) {
-        self.book_estimate();
+        if let Some(settlement) = self.book_estimate() {
+            let _booked = self.enter((&settlement, Method::Assumed), Fate::Failed, Instant::now());
+        }
     }
 
     /// Closes a request that got no answer; the client gets `status`. What the provider never saw
@@ -185,17 +205,25 @@ impl Unsettled {
     pub fn unanswered(mut self, status: u16, ending: Ending, unsent: bool) {
         self.record.status = status;
         if !unsent {
-            return self.keep_estimate(ending);
+            let _booked = self.keep_estimate(ending);
+            return;
         }
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.unsent();
-            self.close(NOTHING, ending, Instant::now());
+            let now = Instant::now();
+            let _booked = self.enter(NOTHING, Fate::Unsent, now);
+            self.close(NOTHING, ending, now);
         }
     }
 
     /// Replaces the estimate by what `receipt` says, everywhere: as the answer reported it, or as it was
-    /// counted. Returns what it was settled with.
-    pub fn settle(mut self, receipt: &Receipt, method: Method, ending: Ending) -> Settlement {
+    /// counted. Returns what it was settled with, and what the end of the answer waits for.
+    pub fn settle(
+        mut self,
+        receipt: &Receipt,
+        method: Method,
+        ending: Ending,
+    ) -> (Settlement, Booked) {
         let now = Instant::now();
         let usage = self.record.completed(receipt.usage);
         if let Some(in_flight) = self.in_flight.take() {
@@ -203,22 +231,25 @@ impl Unsettled {
         }
         self.record.served = receipt.served.clone();
         let settlement = self.book(usage);
+        let booked = self.enter((&settlement, method), ending.fate(), now);
         self.close((&settlement, method), ending, now);
-        settlement
+        (settlement, booked)
     }
 
     /// Leaves the estimate debited, because what was used will never be known or is the estimate
-    /// itself, and books `ending`.
-    pub fn keep(mut self, ending: Ending) {
-        self.keep_estimate(ending);
+    /// itself, and books `ending`. Returns what the end of the answer waits for.
+    pub fn keep(mut self, ending: Ending) -> Booked {
+        self.keep_estimate(ending)
     }
 
     /// Closes a request which the provider refused or failed: its tokens are credited, its request
-    /// stays debited.
-    pub fn refused(mut self) {
+    /// stays debited. Returns what the end of the answer waits for.
+    pub fn refused(mut self) -> Booked {
         let now = Instant::now();
         self.credit_tokens(now);
+        let booked = self.enter(NOTHING, Fate::Refused, now);
         self.close(NOTHING, Ending::Refused, now);
+        booked
     }
 
     fn credit_tokens(&mut self, now: Instant) {
@@ -230,10 +261,12 @@ impl Unsettled {
     }
 
     /// Closes what is still in flight at its estimate; nothing where it was closed before.
-    fn keep_estimate(&mut self, ending: Ending) {
-        if let Some(settlement) = self.book_estimate() {
-            self.close((&settlement, Method::Assumed), ending, Instant::now());
-        }
+    fn keep_estimate(&mut self, ending: Ending) -> Booked {
+        let Some(settlement) = self.book_estimate() else { return Booked::there() };
+        let (known, now) = ((&settlement, Method::Assumed), Instant::now());
+        let booked = self.enter(known, ending.fate(), now);
+        self.close(known, ending, now);
+        booked
     }
 
     /// Books the estimate as used, once; the debit keeps it.
@@ -244,6 +277,23 @@ impl Unsettled {
         let output = demand.output_bound.unwrap_or_default();
         let usage = Usage { input: demand.input, output, ..Usage::default() };
         Some(self.book(self.record.completed(usage)))
+    }
+
+    /// Closes its entry.
+    fn enter(&mut self, (settlement, method): Known<'_>, fate: Fate, at: Instant) -> Booked {
+        let Some(entry) = self.entry.take() else { return Booked::there() };
+        let (head_at, provider_id) = std::mem::take(&mut self.answered);
+        entry.close(Closing {
+            at,
+            head_at,
+            status: self.record.status,
+            fate,
+            usage: settlement.usage,
+            method,
+            cost: settlement.cost.known(),
+            served: self.record.served.clone(),
+            provider_id,
+        })
     }
 
     fn cost(&self, usage: &Usage) -> Cost {
@@ -285,10 +335,13 @@ impl Unsettled {
 impl Drop for Unsettled {
     fn drop(&mut self) {
         // Before the head is there, only a client that hangs up makes its request be dropped.
-        self.keep_estimate(if self.head_waits { Ending::ClientGone } else { Ending::Lost });
+        let _booked =
+            self.keep_estimate(if self.head_waits { Ending::ClientGone } else { Ending::Lost });
     }
 }
 
 /// Stands in the log for the status of an answer that nobody waits for, as nginx writes it.
 pub const CLIENT_GONE: u16 = 499;
 const BAD_GATEWAY: u16 = 502;
+/// Under which header providers tell their id of a request: OpenAI and those like it, Anthropic.
+const PROVIDER_IDS: [&str; 2] = ["x-request-id", "request-id"];

@@ -3,12 +3,14 @@
 //! # What this module owns
 //!
 //! The routes of the admin listener: `/healthz` (the process lives), `/readyz` (requests are taken, and some key is
-//! usable), `/metrics` (OpenMetrics text) and `/line` (lanes, and who waits for what).
+//! usable), `/metrics` (OpenMetrics text), `/line` (lanes, and who waits for what) and `/ledger` (whether all is
+//! booked).
 //!
 //! # What this module does not do
 //!
 //! It changes nothing, and holds no socket: [`crate::server`] does.
 
+mod ledger;
 mod line;
 
 use bytes::Bytes;
@@ -16,6 +18,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
 use crate::admit::{Admission, Snapshot};
+use crate::ledger::Ledger;
 use crate::telemetry::Metrics;
 use crate::units::UpstreamName;
 
@@ -24,12 +27,17 @@ use crate::units::UpstreamName;
 pub struct Admin {
     upstreams: Vec<(UpstreamName, Admission)>,
     metrics: Metrics,
+    ledger: Ledger,
 }
 
 impl Admin {
     /// Creates the answers out of what the proxy counts.
-    pub const fn new(upstreams: Vec<(UpstreamName, Admission)>, metrics: Metrics) -> Self {
-        Self { upstreams, metrics }
+    pub const fn new(
+        upstreams: Vec<(UpstreamName, Admission)>,
+        metrics: Metrics,
+        ledger: Ledger,
+    ) -> Self {
+        Self { upstreams, metrics, ledger }
     }
 
     /// Returns the answer to a request; its body is not read. `stopping` tells whether the proxy
@@ -48,10 +56,14 @@ impl Admin {
                 typed(StatusCode::OK, content_type, self.metrics_text())
             }
             "/line" => typed(StatusCode::OK, "application/json", line::json(&self.views())),
-            "/" => text(StatusCode::OK, "sluicegate: /line /metrics /healthz /readyz\n"),
+            "/ledger" => {
+                let state = ledger::json(self.ledger.state().as_ref());
+                typed(StatusCode::OK, "application/json", state)
+            }
+            "/" => text(StatusCode::OK, "sluicegate: /line /ledger /metrics /healthz /readyz\n"),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "no such page; there are /line /metrics /healthz /readyz\n",
+                "no such page; there are /line /ledger /metrics /healthz /readyz\n",
             ),
         }
     }
@@ -83,6 +95,8 @@ impl Admin {
         let mut text = self.metrics.render();
         let end = text.rfind("# EOF").unwrap_or(text.len());
         text.insert_str(end, &line::gauges(&self.views()));
+        let end = text.rfind("# EOF").unwrap_or(text.len());
+        text.insert_str(end, &ledger::metrics(self.ledger.state().as_ref()));
         text
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::apps::{apps, rules};
+use super::ledger::ledger;
 use super::prices::prices;
 use super::problem::{Origin, Problem, Warning};
 use super::routing::routing;
@@ -22,6 +23,7 @@ use crate::catalog::PriceList;
 pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Settings> {
     let data_dir = data_dir(&mut root, check);
     let server = server(root.table("server", check), check);
+    let ledger = ledger(root.table("ledger", check), check);
     let log = log(root.table("log", check), check);
     let line = line(root.table("line", check), check);
     let timeouts = timeouts(root.table("timeouts", check), check);
@@ -50,6 +52,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
     Some(Settings {
         server: server.settings(),
         data_dir,
+        ledger: ledger?,
         log: log?,
         upstreams: upstreams.into_iter().map(|upstream| upstream.settings).collect(),
         routes: routing.routes,

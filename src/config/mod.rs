@@ -26,6 +26,7 @@ mod azure;
 mod check;
 mod dialect;
 mod environment;
+mod ledger;
 mod pattern;
 mod prices;
 mod problem;
@@ -52,9 +53,9 @@ pub use self::renewal::{RenewError, Renewed};
 pub use self::routes::{Leg, ModelSettings, OtherName, Plan, RouteBy, RouteSettings, Target};
 use self::section::{Check, Section};
 pub use self::settings::{
-    AccountSettings, AppSettings, AzureSettings, DataDir, Deployment, Disconnect, KeySettings,
-    LimitRule, LineMode, LineSettings, LogFormat, Mode, RuleSettings, ServerSettings, Settings,
-    TimeoutSettings, UpstreamSettings,
+    AccountSettings, AppSettings, AzureSettings, DataDir, Deployment, Disconnect, Durability,
+    KeySettings, LedgerSettings, LimitRule, LineMode, LineSettings, LogFormat, Mode, RuleSettings,
+    ServerSettings, Settings, TimeoutSettings, UpstreamSettings, WhenFull,
 };
 use crate::catalog::{NEWER_PRICES, NewerList};
 

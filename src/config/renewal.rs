@@ -74,6 +74,7 @@ impl Settings {
         stays("server.max_connections", server.max_connections == other.max_connections);
         stays("server.cors_origins", server.cors_origins == other.cors_origins);
         stays("data_dir", self.data_dir == next.data_dir);
+        stays("ledger", self.ledger == next.ledger);
         stays("log", self.log == next.log);
         stays("timeouts", self.timeouts == next.timeouts);
         let names = |settings: &Self| -> Vec<UpstreamName> {
@@ -115,6 +116,7 @@ impl Settings {
         let settings = Self {
             server: ServerSettings { max_body: other.max_body, ..server.clone() },
             data_dir: self.data_dir.clone(),
+            ledger: self.ledger.clone(),
             log: self.log,
             upstreams,
             timeouts: self.timeouts.clone(),

@@ -29,6 +29,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Where what is learned and booked is kept.
     pub data_dir: DataDir,
+    /// What is booked, and how.
+    pub ledger: LedgerSettings,
     /// How log lines are written.
     pub log: LogFormat,
     /// Where requests go; what no route leads elsewhere goes to the first.
@@ -335,6 +337,39 @@ pub enum Disconnect {
     Cancel,
     /// It is read to its end, and settled with what it reports.
     Drain,
+}
+
+/// The ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerSettings {
+    /// What the end of an answer waits for.
+    pub durability: Durability,
+    /// What becomes of requests when nothing more can be booked.
+    pub when_full: WhenFull,
+    /// The folder of the file beside the store; `None`: the data folder.
+    pub spill_dir: Option<PathBuf>,
+}
+
+/// What the end of an answer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// That its entry survives this process.
+    #[default]
+    Strict,
+    /// That its entry survives the machine.
+    Fsync,
+    /// Nothing: the entries of the last 100 ms may be lost.
+    Relaxed,
+}
+
+/// What becomes of requests when nothing more can be booked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// They are refused, and nothing is lost.
+    #[default]
+    Refuse,
+    /// They go on, and how many are not booked is told.
+    GoOn,
 }
 
 /// Times after which something is given up.

@@ -3,13 +3,12 @@
 //! # What this module owns
 //!
 //! [`Store`]: one SQLite file `sluicegate.db` in the data folder, its schema (`migrations/`), and in it
-//! what was learned of each lane ([`Lesson`]) and which account made what ([`Pins`], the latest of them
-//! also in memory).
+//! what was learned of each lane ([`Lesson`]), which account made what ([`Pins`], the latest of them
+//! also in memory), and one entry for each attempt at a provider ([`Ledger`], which a [`Clerk`] keeps).
 //!
 //! # What this module does not do
 //!
-//! It decides nothing and runs no task: [`crate::server`] reads at the start and writes in the
-//! background. No key, body or header value is ever written but the ids of objects; of keys only a hash
+//! It decides nothing: [`crate::server`] reads at the start and lets it write in the background. No key, body or header value is ever written but the ids of objects; of keys only a hash
 //! too short to tell them.
 //!
 //! # Invariants
@@ -17,14 +16,27 @@
 //! 1. A batch is written as a whole or not at all, and survives the death of the process.
 //! 2. Several instances may share the file: who writes waits for the other.
 //! 3. A file that is damaged, foreign or from a newer program is left as it is.
-//! 4. The statements are such that another SQL database understands them, too.
+//! 4. Who leaves something to be booked waits for nothing but its receipt, and nobody waits for a store that
+//!    hangs: what it does not take in time lies beside it until it does.
+//! 5. The statements are such that another SQL database understands them, too.
 
+mod aside;
+mod base;
+mod clerk;
+mod desk;
+mod entry;
 mod lessons;
 mod pins;
+mod row;
+mod spill;
 mod store;
 
+pub use self::clerk::{Clerk, Terms};
+pub use self::desk::{Booked, Ledger, Opened, State};
+pub use self::entry::{Closing, Fate, Opening};
 pub use self::lessons::{Lesson, OLDEST};
 pub use self::pins::{Pin, Pins, Term};
+pub use self::spill::SPILL_BYTES;
 pub use self::store::{Store, StoreError};
 
 #[cfg(test)]

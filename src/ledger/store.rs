@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, Sqlite, Transaction};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
+
+use crate::config::Durability;
 
 /// The database. Cloning it shares the connection, which is opened when it is used and closed when it
 /// was idle for a while.
@@ -99,15 +102,7 @@ impl Store {
         let path = folder.join("sluicegate.db");
         let length =
             make_file(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .journal_mode(SqliteJournalMode::Wal)
-            // What is committed survives this process, though perhaps not the machine.
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(patience)
-            .foreign_keys(true)
-            .pragma("cache_size", CACHE)
-            .statement_cache_capacity(16);
+        let options = options(&path).busy_timeout(patience).statement_cache_capacity(16);
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(IDLE)
@@ -117,6 +112,20 @@ impl Store {
         // After a kill everything may still stand in the write-ahead log.
         let is_new = length == 0 && !folder.join("sluicegate.db-wal").exists();
         Ok(Self { pool, path, is_new, patience })
+    }
+
+    /// Opens a connection of its own, for whoever writes often; it waits for others only as long as
+    /// answers do.
+    pub(super) async fn connect(
+        &self,
+        durability: Durability,
+    ) -> Result<SqliteConnection, sqlx::Error> {
+        let options = options(&self.path).busy_timeout(SHORTLY).statement_cache_capacity(32);
+        let options = match durability {
+            Durability::Fsync => options.synchronous(SqliteSynchronous::Full),
+            Durability::Strict | Durability::Relaxed => options,
+        };
+        options.connect().await
     }
 
     /// Brings the schema up to date. Instances that start together do so one after the other.
@@ -190,6 +199,17 @@ pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Says how the file is opened.
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // What is committed survives this process, though perhaps not the machine.
+        .synchronous(SqliteSynchronous::Normal)
+        .foreign_keys(true)
+        .pragma("cache_size", CACHE)
+}
+
 /// Tells whether the database found the file to be damaged or something else.
 fn is_damage(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))
@@ -236,6 +256,8 @@ fn make_file(path: &Path) -> io::Result<u64> {
 const AWHILE: Duration = Duration::from_millis(20);
 /// How long a statement waits for another instance.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long a statement of the ledger waits for another instance.
+const SHORTLY: Duration = Duration::from_millis(200);
 /// How long an unused connection, which has a thread and a cache, is kept.
 const IDLE: Duration = Duration::from_secs(15);
 /// The most that a connection caches: 256 KiB, as the database's documentation says of negative

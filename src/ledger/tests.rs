@@ -1,4 +1,6 @@
+mod booking;
 mod pins;
+mod spill;
 
 use std::path::Path;
 use std::time::Duration;

@@ -109,7 +109,7 @@ pub(super) fn unanswered(
     sent: Sent,
     going: &mut Try,
 ) -> Result<Outcome, Failure> {
-    let Sent { unsettled, place, account, .. } = sent;
+    let Sent { mut unsettled, place, account, .. } = sent;
     if !matches!(error, SendError::Upload) {
         let finding = Finding::of(Verdict::Unreachable);
         unsettled.report(&finding, &HeaderMap::new(), Instant::now());

@@ -109,6 +109,9 @@ impl Proxy {
         let Some(credential) = reservation.credential() else {
             return Err(Failure::Dropped);
         };
+        if !self.inner.ledger.may_open() {
+            return Err(Failure::Unbooked);
+        }
         let target = visit.site.address.of(&visit.head.uri, visit.asked_as.as_deref())?;
         let (place, account) = (reservation.place(), reservation.account());
         let reading = going.errand.reading(visit.keep_alive.is_some());
@@ -129,7 +132,7 @@ impl Proxy {
         record.account = reservation.account_name();
         let books = self.books(&record);
         let at = Instant::now();
-        let unsettled = Unsettled::new(reservation.commit(at), record, books);
+        let unsettled = Unsettled::new(reservation.commit(at), record, books, at);
         let site = Arc::clone(&visit.site);
         Ok((Sent { site, at, unsettled, place, account, reading }, request))
     }
@@ -181,7 +184,9 @@ impl Proxy {
                 sent.unsettled.report(&Finding::of(Verdict::Accepted), &head.headers, now);
                 let body = self.watched(visit, &sent, &going.errand, (&head, body));
                 let head = self.head(head, &sent, &levels);
-                self.passed(visit, sent, (head, body))
+                let mut answer = self.passed(visit, sent, (head, body));
+                answer.body_mut().booked().await;
+                answer
             }
         };
         Ok(Outcome::Answered(Box::new(answer)))

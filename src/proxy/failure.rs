@@ -84,6 +84,12 @@ pub enum Failure {
         /// The account that the client asks for.
         wished: Option<AccountName>,
     },
+    /// What it costs could not be booked.
+    #[error(
+        "the ledger cannot be written, and nothing is sent that could not be booked: see /ledger on the \
+         admin port, or set `ledger.when_full` to \"go_on\""
+    )]
+    Unbooked,
     /// The path cannot be sent on.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -115,6 +121,7 @@ impl Failure {
             | Self::ModelTooFar { .. }
             | Self::Unpack(UnpackError::TooLarge { .. }) => "body_too_large",
             Self::Disk(_) => "disk",
+            Self::Unbooked => "unbooked",
             Self::BodyTooSlow | Self::Body(_) => "body_broken",
             Self::Refused(Refusal::TooLarge { .. }) => "too_large",
             Self::Refused(_) => "refused_in_line",
@@ -219,6 +226,11 @@ impl Failure {
             Self::Send(_) | Self::Relay(_) => {
                 shape(StatusCode::BAD_GATEWAY, "server_error", Some(self.label()))
             }
+            Self::Unbooked => shape(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "service_unavailable_error",
+                Some("ledger_unavailable"),
+            ),
             Self::Dropped | Self::Disk(_) => {
                 shape(StatusCode::INTERNAL_SERVER_ERROR, "server_error", None)
             }

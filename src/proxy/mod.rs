@@ -71,7 +71,7 @@ use crate::catalog::Catalog;
 use crate::clock::WallClock;
 use crate::config::{Disconnect, Settings};
 use crate::count::Counter;
-use crate::ledger::Pins;
+use crate::ledger::{Ledger, Pins};
 use crate::relay::{Begun, Body, Kept};
 use crate::settle::{Books, NOTHING, Record, UnderWay};
 use crate::telemetry::Metrics;
@@ -99,6 +99,8 @@ struct Inner {
     under_way: UnderWay,
     /// Which account has what requests name.
     pins: Pins,
+    /// Where each try is booked.
+    ledger: Ledger,
     /// Keeps outsiders from making requests that look alike.
     seed: u64,
 }
@@ -135,6 +137,7 @@ impl Proxy {
             clock: WallClock::from_system(),
             under_way: UnderWay::new(),
             pins: Pins::new(rand::random()),
+            ledger: Ledger::default(),
             seed: rand::random(),
             terms: ArcSwap::from_pointee(terms),
         };
@@ -164,6 +167,11 @@ impl Proxy {
     /// Returns what is not settled, to be told when the program stops.
     pub fn under_way(&self) -> &UnderWay {
         &self.inner.under_way
+    }
+
+    /// Returns where each try is booked.
+    pub fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
     }
 
     /// Answers one request, whatever becomes of it.
@@ -266,7 +274,8 @@ impl Proxy {
         let metrics = self.inner.metrics.clone();
         let series = metrics.series(&record.party, &record.model);
         let prices = Arc::clone(&self.terms().settings.prices);
-        Books { metrics, series, prices, pass: self.inner.under_way.pass() }
+        let (pass, ledger) = (self.inner.under_way.pass(), self.inner.ledger.clone());
+        Books { metrics, series, prices, pass, ledger }
     }
 
     fn drains(&self) -> bool {
@@ -289,6 +298,10 @@ async fn lead(
     mut errand: Errand,
     mut pulse: Option<Pulse>,
 ) -> Result<Response<Body>, Failure> {
+    if !vigil.proxy.inner.ledger.may_open() {
+        // Nobody waits in line for that.
+        return Err(Failure::Unbooked);
+    }
     vigil.proxy.turn_to_open(&mut vigil.visit, &mut errand, 0).await;
     let mut ask = vigil.proxy.ask(&vigil.visit, &errand);
     let mut going = Try { errand, backoff: vigil.visit.backoff() };
@@ -298,6 +311,7 @@ async fn lead(
         vigil.go();
         let reservation = reserved?;
         vigil.note(&reservation);
+        vigil.visit.record.attempt += 1;
         vigil.end();
         // Boxed: what is awaited is copied into what awaits it, level by level.
         let attempt = Box::pin(vigil.proxy.attempt(&vigil.visit, going, reservation));

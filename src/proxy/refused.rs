@@ -79,7 +79,8 @@ impl Proxy {
             Err(error) => {
                 let failure = Failure::from(error);
                 sent.unsettled.set_status(failure.status().as_u16());
-                sent.unsettled.refused();
+                // The answer is ours.
+                let _booked = sent.unsettled.refused();
                 return Err(failure);
             }
         };
@@ -91,8 +92,8 @@ impl Proxy {
             head.headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         let place = sent.place;
-        sent.unsettled.refused();
-        let answer = Box::new(Response::from_parts(head, body));
+        let booked = sent.unsettled.refused();
+        let answer = Box::new(Response::from_parts(head, body.until(booked)));
         let is_told = status == answer.status();
         if is_told && is_over_limit(&finding) && mode == LineMode::Enforce {
             return Ok(Outcome::Limited(answer, place));

@@ -312,15 +312,16 @@ impl Session {
     fn settle(&self, response: &RawValue, ending: Ending) {
         let Answered { usage, served, ids } = answered(response.get().as_bytes());
         let Some(asked) = self.next_answered() else { return };
-        match (usage, ending) {
+        // What passes on a websocket is not held back.
+        let _booked = match (usage, ending) {
             (Some(usage), _) => {
                 self.proxy.inner.counter.remember_answer(&ids, usage.total());
                 self.state().has_told(usage.total());
-                asked.settle(&Receipt { usage, served }, Counted::Exact, Ending::Reported);
+                asked.settle(&Receipt { usage, served }, Counted::Exact, Ending::Reported).1
             }
             (None, Ending::Refused) => asked.refused(),
             (None, ending) => asked.keep(ending),
-        }
+        };
     }
 
     /// Takes out the oldest that is open: it is answered.

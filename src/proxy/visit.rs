@@ -68,6 +68,7 @@ impl Proxy {
         let deadline = arrived + self.terms().settings.line.max_wait;
         let record = Record {
             id: RequestId::new(format!("sg_{:016x}", rand::random::<u64>())),
+            attempt: 0,
             party: Party::usual(AppName::new("anonymous")),
             uri,
             model: "".into(),

@@ -11,6 +11,7 @@ use super::RelayError;
 use super::kept::{Kept, Next};
 use super::live::{Live, Slot};
 use super::source::NextFrame;
+use crate::ledger::Booked;
 
 /// The body of an answer to a client.
 ///
@@ -21,8 +22,9 @@ pub struct Body(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// All of it is there; trailers are boxed, for few answers have any.
-    Full { data: Bytes, trailers: Option<Box<HeaderMap>> },
+    /// All of it is there; trailers are boxed, for few answers have any. Its last byte waits for the
+    /// receipt.
+    Full { data: Bytes, trailers: Option<Box<HeaderMap>>, receipt: Booked },
     /// It comes from the provider.
     Live(Slot),
     /// Its request is still served; boxed, for few are.
@@ -42,7 +44,34 @@ impl Body {
 
     /// Creates a body of what was read ahead.
     pub(super) fn gathered(data: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self(Kind::Full { data, trailers: trailers.map(Box::new) })
+        let (trailers, receipt) = (trailers.map(Box::new), Booked::there());
+        Self(Kind::Full { data, trailers, receipt })
+    }
+
+    /// Holds what ends it back until `until` is there; what still comes from the provider is held by its
+    /// own.
+    pub fn until(mut self, until: Booked) -> Self {
+        if let Kind::Full { receipt, .. } = &mut self.0 {
+            *receipt = until;
+        }
+        self
+    }
+
+    /// Waits for the receipt of a body without data, whose end goes out with its head.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn booked(&mut self) {
+        match &mut self.0 {
+            Kind::Full { data, receipt, .. } if data.is_empty() => receipt.await,
+            Kind::Live(slot) => {
+                if let Some(live) = slot.live_mut() {
+                    live.booked().await;
+                }
+            }
+            Kind::Full { .. } | Kind::Kept(_) => {}
+        }
     }
 
     /// Creates a body that comes from the provider; one without data is settled at once.
@@ -79,7 +108,14 @@ impl http_body::Body for Body {
         match &mut body.0 {
             // What a request is answered with is never one that is served again.
             Kind::Kept(_) => Poll::Ready(None),
-            Kind::Full { data, trailers } => {
+            Kind::Full { data, trailers, receipt } => {
+                if !receipt.is_there() {
+                    if data.len() > 1 {
+                        let most = data.split_to(data.len() - 1);
+                        return Poll::Ready(Some(Ok(Frame::data(most))));
+                    }
+                    ready!(Pin::new(receipt).poll(context));
+                }
                 let data = std::mem::take(data);
                 let frame = if data.is_empty() {
                     trailers.take().map(|trailers| Frame::trailers(*trailers))
@@ -97,7 +133,9 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Full { data, trailers } => data.is_empty() && trailers.is_none(),
+            Kind::Full { data, trailers, receipt } => {
+                data.is_empty() && trailers.is_none() && receipt.is_there()
+            }
             Kind::Live(slot) => slot.live().is_none_or(Live::is_end_stream),
             Kind::Kept(_) => false,
         }
@@ -105,7 +143,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Full { data, trailers } => {
+            Kind::Full { data, trailers, .. } => {
                 let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
                 let mut hint = SizeHint::with_exact(length);
                 if trailers.is_some() {

@@ -1,6 +1,7 @@
 //! What an answer owes when it is over.
 
 use crate::count::Method;
+use crate::ledger::Booked;
 use crate::settle::{Ending, Pass, Settlement, Unsettled};
 use crate::units::{Receipt, Tokens};
 
@@ -36,8 +37,9 @@ impl Due {
         }
     }
 
-    /// Replaces the estimate by what `receipt` says, which is known by `method`; returns what was settled.
-    pub(super) fn settle(self, receipt: &Receipt, method: Method, ending: Ending) -> Settlement {
+    /// Replaces the estimate by what `receipt` says, which is known by `method`; returns what was settled, and what
+    /// the end of the answer waits for.
+    pub(super) fn settle(self, receipt: &Receipt, method: Method, ending: Ending) -> Settled {
         match self {
             Self::Request(unsettled) => unsettled.settle(receipt, method, ending),
             Self::Overheard(own, id) => {
@@ -48,15 +50,15 @@ impl Due {
             }
             #[cfg(test)]
             Self::Watched(watch) => {
-                watch.settle(Some((receipt.usage, method)), ending);
+                let booked = watch.settle(Some((receipt.usage, method)), ending);
                 let cost = crate::catalog::Cost::Unknown(crate::catalog::Missing::Model);
-                Settlement { usage: receipt.usage, cost }
+                (Settlement { usage: receipt.usage, cost }, booked)
             }
         }
     }
 
-    /// Leaves the estimate as it is.
-    pub(super) fn keep(self, ending: Ending) {
+    /// Leaves the estimate as it is. Returns what the end of the answer waits for.
+    pub(super) fn keep(self, ending: Ending) -> Booked {
         match self {
             Self::Request(unsettled) | Self::Overheard(unsettled, _) => unsettled.keep(ending),
             #[cfg(test)]
@@ -70,12 +72,19 @@ impl Due {
     pub(super) fn defer(self, id: &str) {
         match self {
             Self::Request(unsettled) => unsettled.defer(id),
-            Self::Overheard(unsettled, _) => unsettled.keep(Ending::Counted),
+            Self::Overheard(unsettled, _) => {
+                let _booked = unsettled.keep(Ending::Counted);
+            }
             #[cfg(test)]
-            Self::Watched(watch) => watch.settle(None, Ending::Untold),
+            Self::Watched(watch) => {
+                let _booked = watch.settle(None, Ending::Untold);
+            }
         }
     }
 }
+
+/// What a request was settled with, and what the end of its answer waits for.
+pub(super) type Settled = (Settlement, Booked);
 
 impl From<Unsettled> for Due {
     fn from(unsettled: Unsettled) -> Self {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use http_body::{Frame, SizeHint};
 use tokio::runtime::Handle;
 
 use super::RelayError;
-use super::meter::{Meter, ReadWhole};
+use super::meter::{Fed, Meter, ReadWhole};
 use super::pinning::Watched;
 use super::source::{NextFrame, Source};
+use crate::ledger::Booked;
 use crate::settle::{Ending, Pass};
 
 /// An answer on its way from the provider to the client.
@@ -22,6 +24,9 @@ pub(super) struct Live {
     source: Source,
     /// What is to be sent before the source is asked again.
     queue: VecDeque<Frame<Bytes>>,
+    /// What ends the answer, and what it waits for.
+    ending: VecDeque<Frame<Bytes>>,
+    receipt: Booked,
     /// `None` once the request is settled, and where there is none.
     meter: Option<Meter>,
     /// How many bytes may be read ahead.
@@ -40,8 +45,16 @@ impl Live {
     /// Wraps an answer that nobody meters.
     pub(super) fn unmetered(answer: Watched, idle: Duration) -> Self {
         let source = Source::new(answer, idle);
-        let queue = VecDeque::new();
-        Self { source, queue, meter: None, gather_limit: 0, is_ended: false, broken: None }
+        Self {
+            source,
+            queue: VecDeque::new(),
+            ending: VecDeque::new(),
+            receipt: Booked::there(),
+            meter: None,
+            gather_limit: 0,
+            is_ended: false,
+            broken: None,
+        }
     }
 
     /// Lets `limit` bytes of the answer be read ahead; more than none.
@@ -55,6 +68,11 @@ impl Live {
         loop {
             if let Some(frame) = self.queue.pop_front() {
                 return Poll::Ready(Some(Ok(frame)));
+            }
+            if !self.receipt.is_there() {
+                ready!(Pin::new(&mut self.receipt).poll(context));
+                self.queue.append(&mut self.ending);
+                continue;
             }
             if let Some(error) = self.broken.take() {
                 return Poll::Ready(Some(Err(*error)));
@@ -85,34 +103,68 @@ impl Live {
     fn take(&mut self, frame: Frame<Bytes>) -> Result<(), RelayError> {
         match frame.into_data() {
             Ok(piece) => {
-                let piece = match &mut self.meter {
+                let fed = match &mut self.meter {
                     Some(meter) => meter.feed(piece)?,
-                    None => piece,
+                    None => Fed { piece, end: None },
                 };
-                self.queue_data(piece);
+                match fed {
+                    Fed { piece, end: None } => self.queue_data(piece),
+                    Fed { mut piece, end: Some(at) } => {
+                        if let Some(meter) = &mut self.meter {
+                            self.receipt = meter.end();
+                        }
+                        let is_held = !self.receipt.is_there();
+                        let at = if is_held { at.min(piece.len()) } else { piece.len() };
+                        let last = piece.split_off(at);
+                        self.queue_data(piece);
+                        self.queue_end(last);
+                    }
+                }
                 self.end_if_complete();
             }
             Err(trailers) => {
                 self.end();
-                self.queue.push_back(trailers);
+                let end = if self.receipt.is_there() { &mut self.queue } else { &mut self.ending };
+                end.push_back(trailers);
             }
         }
         Ok(())
     }
 
-    /// Settles an answer that came to its end.
+    /// Settles an answer that came to its end. The client gets that when it is booked.
     fn end(&mut self) {
-        if let Some(mut meter) = self.meter.take() {
-            let rest = meter.finish();
-            meter.end();
+        let Some(mut meter) = self.meter.take() else { return };
+        let rest = meter.finish();
+        if self.receipt.is_there() {
             self.queue_data(rest);
+            self.receipt = meter.end();
+        } else {
+            self.queue_end(rest);
         }
     }
 
     /// Settles an answer of which all data is there already.
     pub(super) fn end_if_complete(&mut self) {
-        if self.source.is_complete() {
-            self.end();
+        if self.meter.is_none() || !self.source.is_complete() {
+            return;
+        }
+        let is_held = !self.receipt.is_there();
+        self.end();
+        if is_held || self.receipt.is_there() {
+            return;
+        }
+        if let Some(Ok(mut piece)) = self.queue.pop_back().map(Frame::into_data) {
+            let last = piece.split_off(piece.len().saturating_sub(1));
+            self.queue_data(piece);
+            self.queue_end(last);
+        }
+    }
+
+    /// Waits for the receipt of an answer that is over and of which nothing is to be sent.
+    pub(super) async fn booked(&mut self) {
+        let is_over = self.meter.is_none() && self.source.is_end_stream();
+        if is_over && self.queue.is_empty() && self.ending.is_empty() {
+            (&mut self.receipt).await;
         }
     }
 
@@ -128,10 +180,20 @@ impl Live {
         }
     }
 
+    /// Queues what the client gets when its request is booked.
+    fn queue_end(&mut self, piece: Bytes) {
+        if self.receipt.is_there() {
+            self.queue_data(piece);
+        } else if !piece.is_empty() {
+            self.ending.push_back(Frame::data(piece));
+        }
+    }
+
     /// Tells whether nothing more will come.
     pub(super) fn is_end_stream(&self) -> bool {
         let is_read = self.is_ended || self.meter.is_none() && self.source.is_end_stream();
-        is_read && self.broken.is_none() && self.queue.is_empty()
+        let is_sent = self.queue.is_empty() && self.receipt.is_there();
+        is_read && self.broken.is_none() && is_sent
     }
 
     /// Returns how many bytes the client will still get, as far as that is known.
@@ -139,7 +201,7 @@ impl Live {
         if self.meter.as_ref().is_some_and(Meter::is_editing) {
             return SizeHint::default();
         }
-        let queued = self.queue.iter().filter_map(Frame::data_ref);
+        let queued = self.queue.iter().chain(&self.ending).filter_map(Frame::data_ref);
         let queued: u64 = queued.map(|piece| u64::try_from(piece.len()).unwrap_or(u64::MAX)).sum();
         let source = self.source.size_hint();
         let mut hint = SizeHint::new();

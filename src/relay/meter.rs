@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::due::Due;
+use super::due::{Due, Settled};
 use super::heard::{Heard, count_body};
 use super::sse::Reader;
 use super::usage::{Answered, answered_body, unfinished};
@@ -11,6 +11,7 @@ use super::{Metering, Unpacking};
 use crate::call::{Product, StreamUsage};
 use crate::config::Disconnect;
 use crate::count::Method;
+use crate::ledger::Booked;
 use crate::packing::{UnpackError, Unpacker};
 use crate::settle::{Ending, Pass, Settlement};
 use crate::units::{Receipt, Served, Tokens, Usage};
@@ -21,7 +22,8 @@ use crate::units::{Receipt, Served, Tokens, Usage};
 #[derive(Debug)]
 #[must_use = "an answer that is not closed is booked as lost"]
 pub(super) struct Meter {
-    due: Due,
+    /// Empty once the request is settled: what comes behind the end of an answer is read all the same.
+    due: Option<Due>,
     reading: Reading,
 }
 
@@ -55,17 +57,17 @@ impl Meter {
                 Some(Box::new(Unpacker::new(coding)))
             }
         };
-        Self { due, reading: Reading::Stream { reader, heard, unpacker, metering } }
+        Self { due: Some(due), reading: Reading::Stream { reader, heard, unpacker, metering } }
     }
 
     /// Creates a meter of an answer that is gathered before it is sent.
     pub(super) fn of_whole(due: Due, metering: Metering) -> Self {
-        Self { due, reading: Reading::Whole { metering } }
+        Self { due: Some(due), reading: Reading::Whole { metering } }
     }
 
     /// Creates a meter that reads nothing and leaves the estimate as it is.
     pub(super) fn blind(due: Due) -> Self {
-        Self { due, reading: Reading::Blind }
+        Self { due: Some(due), reading: Reading::Blind }
     }
 
     /// Reads what passes from now on instead of gathering it first.
@@ -79,7 +81,7 @@ impl Meter {
 
     /// Stops reading: the answer turned out too large to be gathered.
     pub(super) fn into_blind(self) -> Self {
-        Self::blind(self.due)
+        Self { reading: Reading::Blind, ..self }
     }
 
     /// Takes a piece of the answer and returns what of it goes on to the client.
@@ -87,35 +89,37 @@ impl Meter {
     /// # Errors
     ///
     /// Returns why it cannot be unpacked, where the client gets it unpacked.
-    pub(super) fn feed(&mut self, piece: Bytes) -> Result<Bytes, UnpackError> {
+    pub(super) fn feed(&mut self, piece: Bytes) -> Result<Fed, UnpackError> {
         let (reader, heard, unpacker, metering) = match &mut self.reading {
             Reading::Stream { reader, heard, unpacker, metering } => {
                 (reader, heard, unpacker, metering)
             }
             Reading::Passing { passed, .. } if passed.len() + piece.len() <= MOST_UNPACKED => {
                 passed.extend_from_slice(&piece);
-                return Ok(piece);
+                return Ok(Fed::amid(piece));
             }
             Reading::Passing { .. } => {
                 self.reading = Reading::Blind;
-                return Ok(piece);
+                return Ok(Fed::amid(piece));
             }
-            Reading::Whole { .. } | Reading::Blind => return Ok(piece),
+            Reading::Whole { .. } | Reading::Blind => return Ok(Fed::amid(piece)),
         };
         let mut read = |plain: Bytes| {
             if !reader.tells_output() {
                 heard.hear(&plain);
             }
-            reader.feed(plain)
+            let piece = reader.feed(plain);
+            Fed { piece, end: reader.take_end() }
         };
         let Some(unpacker) = unpacker else { return Ok(read(piece)) };
         let unpacked = unpacker.feed(&piece, MOST_OF_A_PIECE);
         match metering.unpacking {
             Unpacking::Through(_) => unpacked.map(read),
             Unpacking::Needless | Unpacking::Beside(_) => {
-                // What cannot be read is the client's to read.
-                let _read = unpacked.map(read);
-                Ok(piece)
+                // What cannot be read is the client's to read. Where in what is packed the end
+                // stands nobody can tell.
+                let end = unpacked.map(read).ok().and_then(|fed| fed.end).map(|_| 0);
+                Ok(Fed { piece, end })
             }
         }
     }
@@ -140,6 +144,9 @@ impl Meter {
 
     /// Tells whether the answer is to be read to its end when the client has hung up.
     pub(super) fn outlives_client(&self) -> bool {
+        if self.due.is_none() {
+            return false;
+        }
         match &self.reading {
             Reading::Stream { reader, metering, .. } => {
                 metering.on_disconnect == Disconnect::Drain && !reader.is_final()
@@ -151,73 +158,92 @@ impl Meter {
         }
     }
 
-    /// Returns what tells when the program stops.
+    /// Returns what tells when the program stops, until the request is settled.
     pub(super) fn pass(&self) -> Option<&Pass> {
-        self.due.pass()
+        self.due.as_ref()?.pass()
     }
 
-    /// Closes an answer that came to its end.
-    pub(super) fn end(self) {
-        self.close(Ending::Counted);
+    /// Settles an answer that came to its end, if that was not done; the client gets that when it is booked.
+    pub(super) fn end(&mut self) -> Booked {
+        self.close(Ending::Counted)
     }
 
-    /// Closes an answer that was broken off, by whom `ending` says.
-    pub(super) fn break_off(self, ending: Ending) {
-        self.close(ending);
+    /// Settles an answer that was broken off, by whom `ending` says, if that was not done.
+    pub(super) fn break_off(mut self, ending: Ending) {
+        // There is no end to hold back.
+        let _booked = self.close(ending);
     }
 
     /// Closes an answer that came whole, and returns what was read of it.
     ///
     /// The request is settled even if the future is dropped.
     pub(super) async fn end_whole(self, body: Bytes) -> ReadWhole {
-        let Reading::Whole { metering } = self.reading else {
-            self.due.keep(Ending::Counted);
-            return ReadWhole::unread(body);
+        let Self { due: Some(due), reading } = self else { return ReadWhole::unread(body) };
+        let Reading::Whole { metering } = reading else {
+            let booked = due.keep(Ending::Counted);
+            return ReadWhole { booked, ..ReadWhole::unread(body) };
         };
         if metering.unpacking == Unpacking::Needless
             && let Ok(receipt) = metering.reported(&body)
         {
-            let settlement = self.due.settle(&receipt, Method::Exact, Ending::Reported);
-            return ReadWhole { charged: Some(settlement), ..ReadWhole::unread(body) };
+            let (settlement, booked) = due.settle(&receipt, Method::Exact, Ending::Reported);
+            return ReadWhole { charged: Some(settlement), booked, ..ReadWhole::unread(body) };
         }
-        let (due, packed) = (self.due, body.clone());
+        let packed = body.clone();
         let read = tokio::task::spawn_blocking(|| read_whole(due, metering, packed));
         // Only a runtime that stops drops it.
         read.await.unwrap_or_else(|_| ReadWhole::unread(body))
     }
 
-    fn close(self, ending: Ending) {
-        let (reader, heard, unpacker, metering) = match self.reading {
+    fn close(&mut self, ending: Ending) -> Booked {
+        let Some(due) = self.due.take() else { return Booked::there() };
+        let (reader, heard, unpacker, metering) = match &mut self.reading {
             Reading::Stream { reader, heard, unpacker, metering } => {
                 (reader, heard, unpacker, metering)
             }
             Reading::Passing { metering, passed } if ending == Ending::Counted => {
-                return read_passed(self.due, metering, passed.into());
+                return read_passed(due, metering.clone(), std::mem::take(passed).into());
             }
             Reading::Whole { .. } | Reading::Passing { .. } | Reading::Blind => {
-                return self.due.keep(ending);
+                return due.keep(ending);
             }
         };
-        if unpacker.is_some_and(|unpacker| unpacker.is_over()) {
-            return self.due.keep(ending);
+        if unpacker.as_ref().is_some_and(|unpacker| unpacker.is_over()) {
+            return due.keep(ending);
         }
         let is_cut = ending != Ending::Counted;
         if reader.usage().is_none() && is_cut && metering.endpoint.product() == Product::Images {
             // What was seen of a picture does not tell what it takes.
-            return self.due.keep(ending);
+            return due.keep(ending);
         }
         let told = reader.usage();
         let Some(usage) = told.filter(|_| reader.tells_output()) else {
+            let (heard, metering) = (std::mem::take(heard), metering.clone());
             let text = if heard.is_empty() { Text::None } else { Text::Heard(heard) };
             let served = Served::default();
-            Count { due: self.due, metering, text, told, served, ending }.settle_aside();
-            return;
+            return Count { due, metering, text, told, served, ending }.settle_aside();
         };
         // What was reported at the last is the whole usage, if nothing was missing behind it.
         let is_whole = reader.is_final() || ending == Ending::Counted;
         metering.counter.remember_answer(reader.ids(), usage.total());
         let receipt = Receipt { usage, served: reader.served() };
-        self.due.settle(&receipt, Method::Exact, if is_whole { Ending::Reported } else { ending });
+        due.settle(&receipt, Method::Exact, if is_whole { Ending::Reported } else { ending }).1
+    }
+}
+
+/// What goes on to the client of a piece of an answer.
+#[derive(Debug)]
+pub(super) struct Fed {
+    pub(super) piece: Bytes,
+    /// Where in it the end of the answer begins, which the client gets when its request is booked; `None` if it
+    /// is not there yet.
+    pub(super) end: Option<usize>,
+}
+
+impl Fed {
+    /// A piece that does not tell whether the answer is over.
+    fn amid(piece: Bytes) -> Self {
+        Self { piece, end: None }
     }
 }
 
@@ -246,24 +272,29 @@ pub(super) struct ReadWhole {
     pub(super) is_unpacked: bool,
     /// What the request was settled with.
     pub(super) charged: Option<Settlement>,
+    /// What its end waits for.
+    pub(super) booked: Booked,
 }
 
 impl ReadWhole {
     /// An answer of which nothing was learned.
     pub(super) fn unread(data: Bytes) -> Self {
-        Self { data, is_unpacked: false, charged: None }
+        Self { data, is_unpacked: false, charged: None, booked: Booked::there() }
     }
 }
 
 /// Reads an answer that has passed, where nobody waits for it.
-fn read_passed(due: Due, metering: Metering, body: Bytes) {
+fn read_passed(due: Due, metering: Metering, body: Bytes) -> Booked {
     let told = metering.reported(&body);
     match (told, Handle::try_current()) {
-        (Ok(receipt), _) => {
-            due.settle(&receipt, Method::Exact, Ending::Reported);
-        }
+        (Ok(receipt), _) => due.settle(&receipt, Method::Exact, Ending::Reported).1,
         (Err(_), Ok(runtime)) => {
-            drop(runtime.spawn_blocking(|| read_whole(due, metering, body)));
+            let (closed, booked) = Booked::later();
+            drop(runtime.spawn_blocking(|| {
+                // Whoever hung up does not wait.
+                let _told = closed.send(read_whole(due, metering, body).booked);
+            }));
+            booked
         }
         (Err(_), Err(_)) => due.keep(Ending::Counted),
     }
@@ -278,18 +309,18 @@ fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
         }
     };
     let Ok(plain) = plain else {
-        due.keep(Ending::Counted);
-        return ReadWhole::unread(body);
+        let booked = due.keep(Ending::Counted);
+        return ReadWhole { booked, ..ReadWhole::unread(body) };
     };
     let is_unpacked = matches!(metering.unpacking, Unpacking::Through(_));
     let data = if is_unpacked { plain.clone() } else { body };
     let reported = metering.reported(&plain);
-    let settlement = match reported {
+    let (settlement, booked) = match reported {
         Ok(receipt) => due.settle(&receipt, Method::Exact, Ending::Reported),
         Err(served) => {
             if let Some(id) = unfinished(metering.endpoint, &plain) {
                 due.defer(&id);
-                return ReadWhole { data, is_unpacked, charged: None };
+                return ReadWhole { is_unpacked, ..ReadWhole::unread(data) };
             }
             let text = match metering.endpoint.product() {
                 Product::Text => Text::Body(plain),
@@ -301,7 +332,7 @@ fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
             Count { due, metering, text, told: None, served, ending: Ending::Counted }.settle()
         }
     };
-    ReadWhole { data, is_unpacked, charged: Some(settlement) }
+    ReadWhole { data, is_unpacked, charged: Some(settlement), booked }
 }
 
 /// The most that a piece of a stream may unpack to.
@@ -332,19 +363,22 @@ enum Text {
 
 impl Count {
     /// Counts and settles where that may take its time: a vocabulary may have to be loaded.
-    fn settle_aside(self) {
+    fn settle_aside(self) -> Booked {
         match (&self.text, Handle::try_current()) {
             (Text::Heard(_) | Text::Body(_), Ok(runtime)) => {
-                // Nobody waits for it; a runtime that stops drops it, and it is booked as lost.
-                drop(runtime.spawn_blocking(|| self.settle()));
+                let (closed, booked) = Booked::later();
+                // A runtime that stops drops it, and it is booked as lost.
+                drop(runtime.spawn_blocking(|| {
+                    // Whoever hung up does not wait.
+                    let _told = closed.send(self.settle().1);
+                }));
+                booked
             }
-            _ => {
-                self.settle();
-            }
+            _ => self.settle().1,
         }
     }
 
-    fn settle(self) -> Settlement {
+    fn settle(self) -> Settled {
         let Metering { counter, encoding, .. } = &self.metering;
         let (output, served) = match self.text {
             Text::None => (Tokens::ZERO, self.served),

@@ -55,6 +55,10 @@ pub struct Reader {
     at_start: bool,
     /// Boxed, for it is large and comes once.
     seen: Option<Box<EventUsage>>,
+    /// Whether the event that was judged last ends the answer.
+    is_last: bool,
+    /// Where in what was returned last the end of the event begins that ends the answer.
+    end: Option<usize>,
 }
 
 impl Reader {
@@ -68,6 +72,8 @@ impl Reader {
             dropped: false,
             at_start: true,
             seen: None,
+            is_last: false,
+            end: None,
         }
     }
 
@@ -102,6 +108,12 @@ impl Reader {
     /// Tells whether the client may get other bytes than come in.
     pub fn is_editing(&self) -> bool {
         self.mode == StreamUsage::Spliced
+    }
+
+    /// Returns where in the piece that was returned last the line end begins that completes the event which
+    /// ends the answer; `None` if that did not come with it.
+    pub fn take_end(&mut self) -> Option<usize> {
+        self.end.take()
     }
 
     /// Takes the next piece of the stream and returns what goes on to the client, maybe nothing.
@@ -139,6 +151,7 @@ impl Reader {
         self.boundary.is_between_events()
             && (piece.ends_with(b"\n\n") || piece.ends_with(b"\r\n\r\n"))
             && USAGE_KEY.find(piece).is_none()
+            && !event::may_be_last(piece)
     }
 
     /// Looks at the events in `piece`; where the stream may be changed, returns what is left.
@@ -175,6 +188,8 @@ impl Reader {
 
     /// Takes the last part of an event, which may be the whole.
     fn end_event(&mut self, part: &[u8], range: Range<usize>, output: &mut Output) {
+        let line_end = if part.ends_with(b"\r\n") { 2 } else { 1 };
+        let range_end = range.end;
         self.dropped = false;
         if std::mem::take(&mut self.oversize) {
             output.keep(range);
@@ -190,10 +205,20 @@ impl Reader {
             output.push(event, edit);
         }
         self.at_start = false;
+        if std::mem::take(&mut self.is_last) {
+            let end = match self.mode {
+                StreamUsage::Told => range_end,
+                StreamUsage::Spliced => output.len(),
+            };
+            self.end = self.end.or(end.checked_sub(line_end));
+        }
     }
 
     /// Notes the usage that `event` reports, and says what becomes of the event.
     fn judge(&mut self, event: &[u8]) -> Edit {
+        if event.len() <= MAX_EVENT && event::may_be_last(event) {
+            self.is_last |= event::is_last(event);
+        }
         if event.len() > MAX_EVENT || USAGE_KEY.find(event).is_none() {
             return Edit::Keep;
         }
@@ -204,6 +229,7 @@ impl Reader {
             && let Some(seen) = usage_of_event(json)
         {
             let seen = seen.after(self.seen.as_deref());
+            self.is_last |= seen.event == EventKind::Terminal;
             let is_extra = seen.event == EventKind::UsageOnly;
             self.seen = Some(Box::new(seen));
             if self.mode == StreamUsage::Spliced && is_extra {

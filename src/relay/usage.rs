@@ -213,8 +213,10 @@ pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
     let mut has_choices = false;
     let mut has_error = false;
     let mut served = Served::default();
+    let mut is_done = false;
     members(json, |key, value| match key {
         "usage" => usage = Some(value),
+        "type" => is_done = ends(value.get()),
         "response" => response = Some(value),
         "message" => message = Some(value),
         "choices" => has_choices = !is_empty_array(value),
@@ -223,7 +225,11 @@ pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
     })?;
     if let Some(told) = usage.and_then(|value| parse(value.get().as_bytes())) {
         let more = has_choices || has_error;
-        let event = if more { EventKind::Partial } else { EventKind::UsageOnly };
+        let event = match (more, is_done) {
+            (true, _) => EventKind::Partial,
+            (false, true) => EventKind::Terminal,
+            (false, false) => EventKind::UsageOnly,
+        };
         let served = served.or(told.served);
         return Some(EventUsage { usage: told.usage, served, ids: Vec::new(), event });
     }
@@ -232,6 +238,12 @@ pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
     let Answered { usage, served, ids } = answered(response.or(message)?.get().as_bytes());
     let ids = if event == EventKind::Terminal { ids } else { Vec::new() };
     Some(EventUsage { usage: usage?, served, ids, event })
+}
+
+/// Tells whether a `type` is that of an event which ends an answer, such as `transcript.text.done` and
+/// `image_generation.completed` (OpenAI's OpenAPI specification 2.3.0).
+fn ends(kind: &str) -> bool {
+    kind.ends_with(".done\"") || kind.ends_with(".completed\"")
 }
 
 impl EventUsage {

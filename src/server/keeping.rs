@@ -1,5 +1,5 @@
-//! Keeps what lanes learn, and which account made what: reads it at the start, writes it in the background,
-//! and at the end.
+//! Keeps what lanes learn, which account made what, and the ledger: reads it at the start, writes it in the
+//! background, and at the end.
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::admit::{Admission, Keeping, Memory};
 use crate::clock::WallClock;
-use crate::config::DataDir;
-use crate::ledger::{Lesson, Pins, Store, StoreError};
+use crate::config::{DataDir, LedgerSettings};
+use crate::ledger::{Clerk, Ledger, Lesson, Pins, SPILL_BYTES, Store, StoreError, Terms};
 use crate::limit::{Absence, LastEnd};
 use crate::units::{AccountName, UpstreamName};
 
@@ -32,6 +32,7 @@ pub(super) struct Keeper {
     /// Dropping it ends the writing without a last word.
     over: watch::Sender<bool>,
     task: JoinHandle<()>,
+    clerk: Clerk,
 }
 
 /// Writes what the lanes of one upstream learn.
@@ -90,12 +91,22 @@ impl Past {
         Ok(Self { store, memories })
     }
 
-    /// Gives the past back to the lanes of each upstream, and begins to keep what they learn, and `pins`.
+    /// Gives the past back to the lanes of each upstream, and begins to keep what they learn, `pins`, and the
+    /// `ledger` as `settings` say.
     pub(super) fn keep_on(
         mut self,
         upstreams: &[(UpstreamName, Admission)],
         pins: &Pins,
+        (ledger, settings): (&Ledger, &LedgerSettings),
     ) -> Keeper {
+        let folder = self.store.path().parent().unwrap_or(Path::new("")).to_owned();
+        let terms = Terms {
+            durability: settings.durability,
+            when_full: settings.when_full,
+            spill_dir: settings.spill_dir.clone().unwrap_or(folder),
+            spill_bytes: SPILL_BYTES,
+        };
+        let clerk = Clerk::keep(ledger, self.store.clone(), terms);
         if !self.store.is_new() {
             pins.look_into(self.store.clone());
         }
@@ -115,7 +126,7 @@ impl Past {
             let writing = scribes.into_iter().map(|scribe| scribe.run(told.clone()));
             tokio::join!(join_all(writing), pinning.run(told.clone()));
         });
-        Keeper { store, over, task }
+        Keeper { store, over, task, clerk }
     }
 
     /// Makes the database if it is new, else deletes what is old in it.
@@ -223,6 +234,7 @@ impl Keeper {
 
     /// Writes the last word: nothing is sent any more. Gives up where that takes too long.
     pub(super) async fn finish(self) {
+        self.clerk.finish().await;
         let last_word = async {
             // Nobody listens any more only if writing ended already.
             let _told = self.over.send(true);

@@ -90,6 +90,7 @@ pub async fn start(
 ) -> Result<Running, ServeError> {
     let server = settings.server.clone();
     let timeouts = settings.timeouts.clone();
+    let booking = settings.ledger.clone();
     let upstreams = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
     // Both take some milliseconds: the one reads files while the other finds roots of trust.
     let past = tokio::spawn(keeping::open(settings.data_dir.clone(), upstreams));
@@ -99,7 +100,8 @@ pub async fn start(
     let past = past.await.unwrap_or(Ok(None))?;
     let named: Vec<_> =
         proxy.sites().map(|site| (site.name().clone(), site.admission().clone())).collect();
-    let keeper = past.map(|past| past.keep_on(&named, proxy.pins()));
+    let booking = (proxy.ledger(), &booking);
+    let keeper = past.map(|past| past.keep_on(&named, proxy.pins(), booking));
     let (stop, stopped) = watch::channel(false);
     let bounds = Bounds {
         connections: server.max_connections,
@@ -112,7 +114,7 @@ pub async fn start(
         stopped.clone(),
         answers(proxy.clone(), listen, Cors::new(&server.cors_origins)),
     ));
-    let pages = Admin::new(named, proxy.metrics().clone());
+    let pages = Admin::new(named, proxy.metrics().clone(), proxy.ledger().clone());
     // Monitors are few, and are served until the proxy has drained.
     let admin_bounds = Bounds { connections: 64, drain: Duration::from_secs(1), ..bounds };
     let told = stopped.clone();

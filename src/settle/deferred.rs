@@ -46,7 +46,10 @@ impl Unsettled {
     ///
     /// Must be called within a tokio runtime.
     pub fn defer(mut self, id: &str) {
-        let Some(upstream) = self.record.upstream.clone() else { return self.keep(Ending::Untold) };
+        let Some(upstream) = self.record.upstream.clone() else {
+            let _booked = self.keep(Ending::Untold);
+            return;
+        };
         self.head_leaves();
         let (tell, told) = oneshot::channel();
         let key = (upstream, Box::from(id));
@@ -64,7 +67,9 @@ impl Unsettled {
                 Some(receipt) => {
                     let _settled = self.settle(&receipt, Method::Exact, Ending::Reported);
                 }
-                None => self.keep(Ending::Untold),
+                None => {
+                    let _booked = self.keep(Ending::Untold);
+                }
             }
         });
     }

@@ -1,5 +1,7 @@
 //! The ways in which a request ends.
 
+use crate::ledger::Fate;
+
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -39,6 +41,20 @@ impl Ending {
             Self::Stopped => "stopped",
             Self::Untold => "untold",
             Self::Lost => "lost",
+        }
+    }
+
+    /// Returns how the ledger calls it.
+    pub(super) const fn fate(self) -> Fate {
+        match self {
+            Self::Reported | Self::Counted => Fate::Complete,
+            Self::Refused => Fate::Refused,
+            Self::ClientGone => Fate::ClientGone,
+            Self::Unreachable | Self::TimedOut => Fate::Failed,
+            Self::UpstreamCut => Fate::ProviderCut,
+            Self::Stopped => Fate::Stopped,
+            Self::Untold => Fate::Untold,
+            Self::Lost => Fate::Lost,
         }
     }
 }

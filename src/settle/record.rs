@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::call::Endpoint;
 use crate::catalog::{Bought, Cost, ModelFacts, Tier};
 use crate::count::{Demand, Method};
+use crate::ledger::Opening;
 use crate::limit::QuotaKind;
 use crate::telemetry::RequestLine;
 use crate::units::{
@@ -20,6 +21,8 @@ use crate::units::{
 pub struct Record {
     /// The id under which the client is answered.
     pub id: RequestId,
+    /// How often it was tried, this try included.
+    pub attempt: u32,
     /// On whose behalf it was sent.
     pub party: Party,
     /// What was asked for.
@@ -62,6 +65,26 @@ pub struct Record {
 }
 
 impl Record {
+    /// Returns what is booked when a try is sent at `now`.
+    pub(super) fn opening(&self, now: Instant) -> Opening {
+        Opening {
+            request: self.id.clone(),
+            attempt: self.attempt,
+            sent: now,
+            arrived: self.arrived,
+            queued: self.queued,
+            waited_for: self.waited_for,
+            party: self.party.clone(),
+            uri: self.uri.clone(),
+            model: self.model.clone(),
+            sent_model: self.sent_model.clone(),
+            upstream: self.upstream.clone(),
+            account: self.account.clone(),
+            key: self.key.clone(),
+            demand: self.demand,
+        }
+    }
+
     /// Adds to what an answer tells what is known from its request: what was to be read aloud, how many
     /// images were to be made, and of what the output is where the answer does not tell.
     pub(super) fn completed(&self, usage: Usage) -> Usage {

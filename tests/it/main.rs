@@ -15,6 +15,8 @@ mod forms;
 mod house;
 mod identity;
 mod keep_alive;
+mod kills;
+mod ledger;
 mod listing;
 mod messages;
 mod path;

@@ -1,8 +1,10 @@
 //! Takes one event apart.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use memchr::memchr2;
+use memchr::memmem::Finder;
 
 use crate::relay::json::usage_member;
 
@@ -135,3 +137,21 @@ struct Line {
     /// Behind the line's end.
     end: usize,
 }
+
+/// Tells whether the text has a word that stands in events which end an answer, or in others that speak of it.
+pub(super) fn may_be_last(text: &[u8]) -> bool {
+    DONE.find(text).is_some() || MESSAGE_STOP.find(text).is_some()
+}
+
+/// Tells whether an event without usage ends the answer: `[DONE]` of chat and completions, `message_stop` of
+/// Anthropic's messages. Those that end others tell their usage.
+pub(super) fn is_last(event: &[u8]) -> bool {
+    let mut lines = event.split(|byte| matches!(byte, b'\n' | b'\r'));
+    lines.any(|line| {
+        let value = |name: &[u8]| line.strip_prefix(name).map(<[u8]>::trim_ascii);
+        value(b"data:") == Some(b"[DONE]") || value(b"event:") == Some(b"message_stop")
+    })
+}
+
+static DONE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("[DONE]"));
+static MESSAGE_STOP: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("message_stop"));

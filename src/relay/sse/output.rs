@@ -64,6 +64,11 @@ impl Output {
         }
     }
 
+    /// Returns how many bytes were added.
+    pub(super) fn len(&self) -> usize {
+        self.buffer.len() + self.run.len()
+    }
+
     /// Returns all that was added.
     pub(super) fn finish(mut self) -> Bytes {
         if self.buffer.is_empty() {

@@ -1,10 +1,12 @@
 //! Tests over real sockets: a provider that is scripted, a server that relays, a client that reads.
 
+mod booked;
 mod ends;
 mod wholes;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -13,6 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::due::Due;
 use super::live::Live;
@@ -23,6 +27,7 @@ use crate::call::{Endpoint, StreamUsage};
 use crate::catalog::Encoding;
 use crate::config::{Disconnect, TimeoutSettings};
 use crate::count::{Counter, Method};
+use crate::ledger::Booked;
 use crate::settle::Ending;
 use crate::units::{Tokens, Usage};
 use crate::upstream::{self, Answer, Client, NetworkEnvironment};
@@ -41,6 +46,8 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 pub(super) struct Watch {
     outcomes: Option<UnboundedSender<Outcome>>,
+    /// What stands for the entry of the request.
+    entry: Option<Booked>,
 }
 
 /// Tokens of the prompt of a watched request.
@@ -51,12 +58,13 @@ impl Watch {
         INPUT
     }
 
-    pub(super) fn settle(mut self, told: Option<(Usage, Method)>, ending: Ending) {
+    pub(super) fn settle(mut self, told: Option<(Usage, Method)>, ending: Ending) -> Booked {
         if let Some(outcomes) = self.outcomes.take() {
             let usage = told.map(|(usage, _)| usage);
             let method = told.map_or(Method::Assumed, |(_, method)| method);
             outcomes.send(Outcome { usage, ending, method }).expect("the test waits for it");
         }
+        self.entry.take().unwrap_or(Booked::there())
     }
 }
 
@@ -88,11 +96,25 @@ struct Path {
     provider: TcpStream,
     client: TcpStream,
     outcomes: UnboundedReceiver<Outcome>,
+    /// What was read of the client's answer.
+    has_head: bool,
+    is_chunked: bool,
+    chunk_left: usize,
 }
 
 impl Path {
     /// Sends a request; it has arrived at the provider.
     async fn open(way: Way) -> Self {
+        Self::open_with(way, None).await
+    }
+
+    /// The same, where the entry is stored when the second half says so.
+    async fn open_booked(way: Way) -> (Self, oneshot::Sender<Booked>) {
+        let (store, receipt) = Booked::later();
+        (Self::open_with(way, Some(receipt)).await, store)
+    }
+
+    async fn open_with(way: Way, receipt: Option<Booked>) -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let server = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let (sender, outcomes) = unbounded_channel();
@@ -100,14 +122,16 @@ impl Path {
             TcpStream::connect(server.local_addr().expect("bound")).await.expect("it listens");
         let (connection, _) = server.accept().await.expect("the client connects");
         let address = upstream.local_addr().expect("bound");
-        tokio::spawn(serve(connection, address, way, sender));
+        let watch = Watch { outcomes: Some(sender), entry: receipt };
+        tokio::spawn(serve(connection, address, way, watch));
         client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("connected");
         let (mut provider, _) = upstream.accept().await.expect("the server connects");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(provider.read_u8().await.expect("a request comes"));
         }
-        Self { provider, client, outcomes }
+        let (has_head, is_chunked, chunk_left) = (false, false, 0);
+        Self { provider, client, outcomes, has_head, is_chunked, chunk_left }
     }
 
     /// Sends the head of a chunked answer.
@@ -129,6 +153,45 @@ impl Path {
         while !String::from_utf8_lossy(&read).contains(text) {
             read.push(self.client.read_u8().await.expect("more is to come"));
         }
+    }
+
+    /// Reads so many bytes of the body, the head and the frames of its chunks left out.
+    async fn read_body(&mut self, length: usize) -> String {
+        if !self.has_head {
+            self.has_head = true;
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(self.client.read_u8().await.expect("a head comes"));
+            }
+            self.is_chunked = String::from_utf8_lossy(&head).contains("chunked");
+        }
+        let mut body = Vec::new();
+        while body.len() < length {
+            if self.is_chunked && self.chunk_left == 0 {
+                self.chunk_left = self.chunk_head().await;
+            }
+            body.push(self.client.read_u8().await.expect("more is to come"));
+            self.chunk_left = self.chunk_left.saturating_sub(1);
+            if self.is_chunked && self.chunk_left == 0 {
+                self.client.read_u16().await.expect("a chunk ends with a line end");
+            }
+        }
+        String::from_utf8(body).expect("UTF-8")
+    }
+
+    async fn chunk_head(&mut self) -> usize {
+        let mut line = String::new();
+        while !line.ends_with("\r\n") {
+            line.push(char::from(self.client.read_u8().await.expect("a chunk comes")));
+        }
+        usize::from_str_radix(line.trim(), 16).expect("a length")
+    }
+
+    /// Checks that nothing comes however long one waits: the clock, which stands still, goes on when nothing
+    /// else can happen.
+    async fn nothing_comes(&mut self) {
+        let byte = timeout(IDLE / 2, self.client.read_u8()).await;
+        assert!(byte.is_err(), "{byte:?} came before the entry was stored");
     }
 
     /// Reads to the end of the connection, and returns the body with its chunks' frames.
@@ -155,14 +218,11 @@ impl Path {
 }
 
 /// Serves one request by relaying the answer of `upstream`.
-async fn serve(
-    connection: TcpStream,
-    upstream: SocketAddr,
-    way: Way,
-    outcomes: UnboundedSender<Outcome>,
-) {
+async fn serve(connection: TcpStream, upstream: SocketAddr, way: Way, watch: Watch) {
+    let watch = Mutex::new(Some(watch));
     let service = service_fn(move |_request| {
-        let due = Due::Watched(Watch { outcomes: Some(outcomes.clone()) });
+        let watch = watch.lock().expect("no panic").take();
+        let due = Due::Watched(watch.expect("one request"));
         async move {
             let request = Request::get(format!("http://{upstream}/"));
             let request = request.body(upstream::Body::empty()).expect("it is valid");

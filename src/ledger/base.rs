@@ -1,0 +1,166 @@
+//! A connection to the database that the ledger is in, and the statements that write it.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use super::row::{ENTRY, FACET, FIXED, Kind, Row, Value};
+use super::store::{Store, StoreError};
+use crate::config::Durability;
+
+/// The ledger's own connection to the store. It is used by one task.
+#[derive(Debug)]
+pub(super) struct Base {
+    store: Store,
+    durability: Durability,
+    connection: Option<SqliteConnection>,
+    /// The facets that are written already; at most [`MOST_FACETS`].
+    facets: HashSet<i64>,
+    /// The statements that write so many entries at once.
+    entries: Vec<Arc<str>>,
+    facet: Arc<str>,
+}
+
+impl Base {
+    /// Prepares to write into `store`; connects with the first statement.
+    pub(super) fn new(store: Store, durability: Durability) -> Self {
+        let entries = (1..=AT_ONCE).map(|rows| upsert_of(rows).into()).collect();
+        let facet = insert("facets", &FACET, 1) + " ON CONFLICT (id) DO NOTHING";
+        let facets = HashSet::new();
+        Self { store, durability, connection: None, facets, entries, facet: facet.into() }
+    }
+
+    /// Writes `rows`, of which no two are of one entry: all of them, or none. An entry that is booked stays
+    /// as it is.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`]; the next call connects anew.
+    pub(super) async fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        let written = self.try_write(rows).await;
+        if written.is_err() {
+            self.forget();
+        }
+        written
+    }
+
+    /// Books what `run` sent and did not book: at its estimate, at the time at which it was sent, as lost.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`]; nothing is changed then.
+    pub(super) async fn book_lost(&mut self, run: i64) -> Result<(), StoreError> {
+        let lost = "UPDATE entries SET booked_ms = sent_ms, ending = 'lost', method = 'assumed', status = 0, \
+                    input = est_input, output = COALESCE(est_output, 0) \
+                    WHERE run = $1 AND booked_ms IS NULL";
+        let booked = self.execute(lost.into(), vec![Value::Number(Some(run))]).await;
+        if booked.is_err() {
+            self.forget();
+        }
+        booked.map(drop)
+    }
+
+    /// Closes the connection; what was written is in the store.
+    pub(super) async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // It is the end: what cannot be closed is closed by the system.
+            let _closed = connection.close().await;
+        }
+    }
+
+    async fn try_write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        let fresh: Vec<&Row> =
+            rows.iter().filter(|row| !self.facets.contains(&row.facet_id())).collect();
+        let alone = fresh.is_empty() && rows.len() <= AT_ONCE;
+        if !alone {
+            self.execute("BEGIN".into(), Vec::new()).await?;
+        }
+        let mut noted = HashSet::new();
+        for row in fresh {
+            if noted.insert(row.facet_id()) {
+                self.execute(Arc::clone(&self.facet), row.facet.clone()).await?;
+            }
+        }
+        for some in rows.chunks(AT_ONCE) {
+            let Some(sql) = self.entries.get(some.len() - 1) else { continue };
+            let values = some.iter().flat_map(|row| row.entry.iter().cloned()).collect();
+            self.execute(Arc::clone(sql), values).await?;
+        }
+        if !alone {
+            self.execute("COMMIT".into(), Vec::new()).await?;
+        }
+        if self.facets.len() + noted.len() > MOST_FACETS {
+            self.facets.clear();
+        }
+        self.facets.extend(noted);
+        Ok(())
+    }
+
+    async fn execute(&mut self, sql: Arc<str>, values: Vec<Value>) -> Result<u64, StoreError> {
+        if self.connection.is_none() {
+            self.store.update().await?;
+            let connected = self.store.connect(self.durability).await;
+            self.connection = Some(connected.map_err(|error| self.store.failed(error))?);
+        }
+        let Some(connection) = &mut self.connection else { return Ok(0) };
+        let query = sqlx::query::<Sqlite>(AssertSqlSafe(sql));
+        let bound = values.into_iter().fold(query, bind);
+        match bound.execute(connection).await {
+            Ok(done) => Ok(done.rows_affected()),
+            Err(error) => Err(self.store.failed(error)),
+        }
+    }
+
+    /// Drops the connection and what is believed of the store: it may be another one when it is back.
+    fn forget(&mut self) {
+        self.connection = None;
+        self.facets.clear();
+    }
+}
+
+fn bind(
+    query: Query<'_, Sqlite, SqliteArguments>,
+    value: Value,
+) -> Query<'_, Sqlite, SqliteArguments> {
+    match value {
+        Value::Number(number) => query.bind(number),
+        Value::Text(text) => query.bind(text),
+    }
+}
+
+/// Returns the statement that writes so many entries, and books those that are there and open.
+fn upsert_of(rows: usize) -> String {
+    let mut sql = insert("entries", &ENTRY, rows);
+    sql.push_str(" ON CONFLICT (run, seq) DO UPDATE SET ");
+    for (at, (column, _)) in ENTRY.iter().enumerate().skip(FIXED) {
+        let comma = if at == FIXED { "" } else { ", " };
+        // Writing to a text cannot fail.
+        let _written = write!(sql, "{comma}{column} = excluded.{column}");
+    }
+    sql.push_str(" WHERE entries.booked_ms IS NULL");
+    sql
+}
+
+/// Returns the statement that inserts so many rows.
+fn insert(table: &str, columns: &[(&str, Kind)], rows: usize) -> String {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let mut sql = format!("INSERT INTO {table} ({}) VALUES ", names.join(", "));
+    for row in 0..rows {
+        let first = row * columns.len() + 1;
+        let places: Vec<String> =
+            (first..first + columns.len()).map(|at| format!("${at}")).collect();
+        let comma = if row == 0 { "" } else { ", " };
+        // Writing to a text cannot fail.
+        let _written = write!(sql, "{comma}({})", places.join(", "));
+    }
+    sql
+}
+
+/// So many entries are written by one statement.
+const AT_ONCE: usize = 16;
+/// So many facets are known to be written; with more, they are written again.
+const MOST_FACETS: usize = 65_536;
