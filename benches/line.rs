@@ -21,7 +21,7 @@ use sluicegate::config::{
 };
 use sluicegate::count::{Demand, Method, Prefix};
 use sluicegate::limit::{Charging, Counting, Hint, LaneSettings};
-use sluicegate::units::{AccountName, AppName, Class, KeyLabel, ModelName, Party, Requests};
+use sluicegate::units::{AccountName, AppName, KeyLabel, ModelName, Party, Requests};
 use sluicegate::units::{Secret, Tokens, Usage};
 use tokio::runtime::Builder;
 use tokio::time::Instant;
@@ -270,7 +270,7 @@ fn ask(app: AppName) -> Ask {
     Ask {
         own_key: None,
         account: None,
-        party: Party { app, class: Class::Standard, weight: Party::USUAL_WEIGHT },
+        party: Party::usual(app),
         wanted_by: None,
         likeness: None,
         model: ModelName::new("gpt-4o"),

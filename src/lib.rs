@@ -21,7 +21,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`units`], [`clock`] |
-//! | pure cores | [`config`], [`catalog`], [`packing`], [`call`], [`count`], [`limit`], [`auth`], [`line`](mod@line) |
+//! | pure cores | [`config`], [`catalog`], [`packing`], [`call`], [`count`], [`limit`], [`auth`], [`line`](mod@line), [`budget`] |
 //! | effects | [`upstream`], [`admit`], [`settle`], [`relay`], [`telemetry`], [`ledger`] |
 //! | spine | [`proxy`] |
 //! | shells | [`server`], [`admin`], [`cli`], [`simulate`], [`demo`] |
@@ -31,6 +31,7 @@
 pub mod admin;
 pub mod admit;
 pub mod auth;
+pub mod budget;
 pub mod call;
 pub mod catalog;
 pub mod cli;

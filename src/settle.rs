@@ -13,11 +13,12 @@
 //! # Invariants
 //!
 //! 1. Every request that was sent is settled once, and leaves one log line.
-//! 2. What the buckets are told is what is counted and booked.
+//! 2. What the buckets are told is what is counted and booked, and what the budgets are told is what that costs.
 //! 3. Every try has an entry in the ledger, which is closed with it.
 
 mod deferred;
 mod ending;
+mod purse;
 mod record;
 mod under_way;
 
@@ -28,6 +29,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 pub use self::ending::Ending;
+pub use self::purse::{Afforded, Allowance, Purse, Unaffordable};
 pub use self::record::{Known, NOTHING, Record, Settlement};
 pub use self::under_way::{Pass, UnderWay};
 use crate::admit::InFlight;
@@ -307,6 +309,12 @@ impl Unsettled {
     fn book(&self, usage: Usage) -> Settlement {
         let cost = self.cost(&usage);
         let settlement = Settlement { usage, cost };
+        if let Some(allowance) = &self.record.allowance {
+            allowance.spend(cost.known());
+            if let Some(bound) = self.record.demand.output_bound {
+                allowance.learn(&self.record.sent_model, bound, settlement.usage.output);
+            }
+        }
         let (series, counted) = (&self.books.series, self.record.demand.input);
         self.books.metrics.settled(series, counted, &usage, cost.known());
         if let (Some(upstream), Some(account)) = (&self.record.upstream, &self.record.account) {

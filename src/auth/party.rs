@@ -1,5 +1,7 @@
 //! On whose behalf a request is sent, and how urgent it is.
 
+use std::sync::Arc;
+
 use super::Gate;
 use crate::config::AppSettings;
 use crate::units::{AppName, Class, Party};
@@ -14,6 +16,7 @@ pub struct Client {
     /// The highest that they may have.
     max_class: Class,
     weight: u32,
+    labels: Arc<[Arc<str>]>,
     /// Whether it may say which account serves it.
     pub may_choose_account: bool,
 }
@@ -35,15 +38,16 @@ impl Client {
     /// Creates the client that has an app's key.
     pub(super) fn of_app(app: &AppSettings) -> Self {
         let AppSettings { class, max_class, weight, may_choose_account, .. } = *app;
-        Self { app: app.name.clone(), class, max_class, weight, may_choose_account }
+        let labels = Arc::clone(&app.labels);
+        Self { app: app.name.clone(), class, max_class, weight, labels, may_choose_account }
     }
 
     /// Creates a client on this machine that needs no key: it may have any class
     /// and any account.
-    pub(super) const fn named(app: AppName) -> Self {
+    pub(super) fn named(app: AppName) -> Self {
         let (class, max_class) = (Class::Standard, Class::Interactive);
-        let weight = Party::USUAL_WEIGHT;
-        Self { app, class, max_class, weight, may_choose_account: true }
+        let (weight, labels) = (Party::USUAL_WEIGHT, Arc::default());
+        Self { app, class, max_class, weight, labels, may_choose_account: true }
     }
 }
 
@@ -57,16 +61,19 @@ impl Gate {
         let rule = self.rules.iter().find(|rule| rule.matches(path, model, user_agent));
         let named = rule.and_then(|rule| rule.app.as_ref());
         let known = |name: &AppName| self.apps.iter().map(|(_, app)| app).find(|a| a.app == *name);
-        let (app, weight, usual) = match named {
-            None => (client.app.clone(), client.weight, client.class),
-            Some(name) => known(name).map_or_else(
-                || (name.clone(), Party::USUAL_WEIGHT, Class::Standard),
-                |app| (name.clone(), app.weight, app.class),
-            ),
+        let party = |of: &Client| Party {
+            app: of.app.clone(),
+            class: of.class,
+            weight: of.weight,
+            labels: Arc::clone(&of.labels),
+        };
+        let usual = match named {
+            None => party(client),
+            Some(name) => known(name).map_or_else(|| Party::usual(name.clone()), party),
         };
         let ruled = rule.and_then(|rule| rule.class);
         let most = client.max_class.min(ruled.unwrap_or(Class::Interactive));
-        let class = asked.or(ruled).unwrap_or(usual).min(most);
-        Party { app, class, weight }
+        let class = asked.or(ruled).unwrap_or(usual.class).min(most);
+        Party { class, ..usual }
     }
 }

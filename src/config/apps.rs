@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::section::{Check, Located, Section};
 use super::settings::{AppSettings, RuleSettings};
 use super::upstreams::{Unique, secret, sections, value};
-use super::values::{Label, Weight};
+use super::values::{Label, Labels, Weight};
 use crate::units::{AppName, Class, Party};
 
 /// Reads `[[apps]]`.
@@ -24,6 +24,7 @@ pub(super) fn apps(root: &mut Section, check: &mut Check<'_>) -> Vec<Located<App
         let (class, max_class) = classes(&mut section, check);
         let weight = section.take::<Weight>("weight", check);
         let choice = section.take::<bool>("choose_account", check);
+        let labels = section.take::<Labels>("labels", check);
         let given = secret(&mut section, check);
         let path = section.path_of("key");
         section.finish(check);
@@ -39,6 +40,7 @@ pub(super) fn apps(root: &mut Section, check: &mut Check<'_>) -> Vec<Located<App
             max_class,
             may_choose_account: choice.is_some_and(|given| given.value),
             weight: weight.map_or(Party::USUAL_WEIGHT, |given| given.value.0),
+            labels: labels.map(|given| given.value.0.into()).unwrap_or_default(),
         };
         apps.push(Located { value: app, origin });
     }

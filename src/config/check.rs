@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::apps::{apps, rules};
+use super::budgets::budgets;
 use super::ledger::ledger;
 use super::prices::prices;
 use super::problem::{Origin, Problem, Warning};
@@ -30,6 +31,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
     let upstreams = upstreams(&mut root, check);
     let apps = apps(&mut root, check);
     let rules = rules(&mut root, &apps, check);
+    let budgets = budgets(&mut root, &apps, check);
     let routing = routing(&mut root, upstreams.as_deref().unwrap_or_default(), check);
     let prices = prices(&mut root, check);
     root.finish(check);
@@ -60,6 +62,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
         apps: apps.into_iter().map(|app| app.value).collect(),
         rules,
         prices: Arc::new(PriceList::embedded().with_own(prices)),
+        budgets,
         line: line.settings(),
         timeouts: timeouts?,
     })

@@ -23,6 +23,7 @@
 
 mod apps;
 mod azure;
+mod budgets;
 mod check;
 mod dialect;
 mod environment;

@@ -77,6 +77,7 @@ impl Settings {
         stays("ledger", self.ledger == next.ledger);
         stays("log", self.log == next.log);
         stays("timeouts", self.timeouts == next.timeouts);
+        stays("budgets", self.budgets == next.budgets);
         let names = |settings: &Self| -> Vec<UpstreamName> {
             settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect()
         };
@@ -104,24 +105,31 @@ impl Settings {
         if let Some(upstream) = next.upstreams_led_to().find(is_new) {
             return Err(RenewError::Upstream { upstream: upstream.clone() });
         }
-        let renewed = |one: &UpstreamSettings| match same(one) {
-            Some(other) if other.base_url == one.base_url => UpstreamSettings {
-                accounts: other.accounts.clone(),
-                limits: other.limits.clone(),
-                ..one.clone()
-            },
-            _ => one.clone(),
-        };
-        let upstreams = self.upstreams.iter().map(renewed).collect();
+        let taken = |one: &UpstreamSettings| taken_over(one, same(one));
+        let upstreams = self.upstreams.iter().map(taken).collect();
         let settings = Self {
             server: ServerSettings { max_body: other.max_body, ..server.clone() },
             data_dir: self.data_dir.clone(),
             ledger: self.ledger.clone(),
             log: self.log,
             upstreams,
+            budgets: self.budgets.clone(),
             timeouts: self.timeouts.clone(),
             ..next
         };
         Ok(Renewed { settings, left })
+    }
+}
+
+/// Returns an upstream as it goes on, where it is `other` in other settings: a key for another place is not taken
+/// over.
+fn taken_over(one: &UpstreamSettings, other: Option<&UpstreamSettings>) -> UpstreamSettings {
+    match other {
+        Some(other) if other.base_url == one.base_url => UpstreamSettings {
+            accounts: other.accounts.clone(),
+            limits: other.limits.clone(),
+            ..one.clone()
+        },
+        _ => one.clone(),
     }
 }

@@ -74,6 +74,13 @@ impl Plan {
         Self { legs: vec![Leg { upstream, model }], fallback_on_wait: None }
     }
 
+    /// Asks the place of this number for another model.
+    pub fn ask_instead(&mut self, at: usize, model: ModelName) {
+        if let Some(leg) = self.legs.get_mut(at) {
+            leg.model = model;
+        }
+    }
+
     /// Leaves only places where `model` has that name, for a request in which it cannot be changed.
     ///
     /// # Errors

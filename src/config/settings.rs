@@ -18,6 +18,7 @@ use http::Uri;
 use super::dialect::Dialect;
 use super::pattern::{ModelPattern, below_base};
 use super::routes::{ModelSettings, RouteSettings};
+use crate::budget::BudgetSettings;
 use crate::catalog::PriceList;
 use crate::limit::LaneSettings;
 use crate::units::{AccountName, AppName, Class, KeyLabel, ModelName, Secret, UpstreamName};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub rules: Vec<RuleSettings>,
     /// What things cost.
     pub prices: Arc<PriceList>,
+    /// How much money may be spent.
+    pub budgets: Vec<BudgetSettings>,
     /// The waiting line.
     pub line: LineSettings,
     /// Times after which something is given up.
@@ -263,6 +266,8 @@ pub struct AppSettings {
     pub weight: u32,
     /// Whether it may say which account serves a request.
     pub may_choose_account: bool,
+    /// What else it is known by, such as `team=search`; a budget may be that of a label.
+    pub labels: Arc<[Arc<str>]>,
 }
 
 /// Tells the app or the class of a request by what it looks like. It asks for one thing at least,

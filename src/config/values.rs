@@ -1,6 +1,7 @@
 //! Reads written values as the types that settings are made of, each with the rule it obeys.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -27,6 +28,27 @@ pub(super) struct Bytes(pub(super) usize);
 /// A name that can stand in a header and in a log line.
 #[derive(Debug, Clone)]
 pub(super) struct Label(pub(super) String);
+
+/// Names as [`Label`]s, each once.
+#[derive(Debug, Clone)]
+pub(super) struct Labels(pub(super) Vec<Arc<str>>);
+
+impl FromRaw for Labels {
+    const RULE: &'static str = "must be a list of names of 1 to 64 printable ASCII characters, each once: [\"team=search\"]";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        let RawValue::List(items) = value else { return None };
+        let labels: Option<Vec<Arc<str>>> = items
+            .iter()
+            .map(|item| Label::from_raw(&item.value).map(|label| label.0.into()))
+            .collect();
+        let labels = labels?;
+        let is_single = |(place, label): (usize, &Arc<str>)| {
+            !labels.iter().take(place).any(|other| other == label)
+        };
+        labels.iter().enumerate().all(is_single).then_some(Self(labels))
+    }
+}
 
 /// What stands before the paths of a provider: scheme, host and a path without its last slash.
 #[derive(Debug, Clone)]

@@ -92,7 +92,7 @@ impl World {
     fn request(&mut self, pool: PoolId, ask: Ask) -> Request {
         self.arrivals += 1;
         Request {
-            party: Party { app: ask.app.into(), class: ask.class, weight: 100 },
+            party: Party { class: ask.class, ..Party::usual(ask.app.into()) },
             pool,
             place: Place::new(self.arrivals, self.now, None),
             cost: Backlog { requests: 1, tokens: ask.size },

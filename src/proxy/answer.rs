@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::budget::Tint;
 use crate::limit::{QuotaKind, QuotaLevel};
-use crate::settle::{Record, Settlement, Unsettled};
+use crate::settle::{Allowance, Record, Settlement, Unsettled};
 use crate::units::{AccountName, PicoUsd, RequestId};
 
 /// The names of our own headers.
@@ -23,6 +24,7 @@ pub(super) struct OwnHeaders {
     charged: HeaderName,
     cost: HeaderName,
     estimated_cost: HeaderName,
+    budget: HeaderName,
 }
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-sluicegate-request-id");
@@ -31,6 +33,7 @@ pub(super) const OWN: OwnHeaders = OwnHeaders {
     queued: HeaderName::from_static("x-sluicegate-queued-ms"),
     expected: HeaderName::from_static("x-sluicegate-expected-wait-ms"),
     would_wait: HeaderName::from_static("x-sluicegate-would-wait-ms"),
+    budget: HeaderName::from_static("x-sluicegate-budget"),
     upstream: HeaderName::from_static("x-sluicegate-upstream"),
     model: HeaderName::from_static("x-sluicegate-model"),
     account: HeaderName::from_static("x-sluicegate-account"),
@@ -59,6 +62,10 @@ pub(super) fn describe(headers: &mut HeaderMap, record: &Record) {
     }
     if let Some(key) = &record.key {
         put(&OWN.key, key.as_str());
+    }
+    let tint = record.allowance.as_ref().and_then(Allowance::tint);
+    if let Some(Tint { budget, color }) = tint {
+        put(&OWN.budget, &format!("{budget} {}", color.label()));
     }
     headers.insert(OWN.queued, millis(record.queued));
     if let Some(wait) = record.would_wait {

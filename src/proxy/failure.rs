@@ -12,12 +12,13 @@ use super::anthropic;
 use super::wishes::WishError;
 use crate::admit::Refusal;
 use crate::auth::AuthError;
+use crate::budget::Why;
 use crate::call::{CallError, Endpoint};
 use crate::config::OtherName;
 use crate::limit::QuotaKind;
 use crate::packing::UnpackError;
 use crate::relay::{Body, RelayError};
-use crate::settle::Record;
+use crate::settle::{Record, Unaffordable};
 use crate::units::AccountName;
 use crate::upstream::{RequestError, SendError};
 
@@ -90,6 +91,9 @@ pub enum Failure {
          admin port, or set `ledger.when_full` to \"go_on\""
     )]
     Unbooked,
+    /// The budgets do not have what it costs.
+    #[error(transparent)]
+    Unaffordable(#[from] Unaffordable),
     /// The path cannot be sent on.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -122,6 +126,7 @@ impl Failure {
             | Self::Unpack(UnpackError::TooLarge { .. }) => "body_too_large",
             Self::Disk(_) => "disk",
             Self::Unbooked => "unbooked",
+            Self::Unaffordable(_) => "unaffordable",
             Self::BodyTooSlow | Self::Body(_) => "body_broken",
             Self::Refused(Refusal::TooLarge { .. }) => "too_large",
             Self::Refused(_) => "refused_in_line",
@@ -163,8 +168,13 @@ impl Failure {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         identify(headers, &record.id);
         headers.insert(OWN.queued, millis(record.queued));
-        if let Self::Refused(refusal) = self {
-            say_when(refusal, headers);
+        match self {
+            Self::Refused(refusal) => say_when(refusal, headers),
+            Self::Unaffordable(unaffordable) if unaffordable.is_for_long() => discourage(headers),
+            Self::Unaffordable(_) => {
+                headers.insert(header::RETRY_AFTER, number(SOON));
+            }
+            _ => {}
         }
         answer
     }
@@ -219,6 +229,7 @@ impl Failure {
             }
             Self::BodyTooSlow => bad(StatusCode::REQUEST_TIMEOUT),
             Self::Refused(refusal) => of_refusal(refusal),
+            Self::Unaffordable(unaffordable) => of_money(unaffordable),
             // The log has the same word.
             Self::Send(SendError::TimedOut) => {
                 shape(StatusCode::GATEWAY_TIMEOUT, "server_error", Some(self.label()))
@@ -268,6 +279,8 @@ pub(super) fn say_soon(headers: &mut HeaderMap) {
 }
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// When who waited in vain for money may come back, in seconds: nobody knows when others have spent theirs.
+const SOON: u64 = 5;
 /// The longest that all SDKs obey, in seconds.
 const LONGEST: u64 = 59;
 
@@ -276,6 +289,22 @@ pub(super) fn discourage(headers: &mut HeaderMap) {
     headers.insert("x-should-retry", HeaderValue::from_static("false"));
     headers.remove(header::RETRY_AFTER);
     headers.remove(RETRY_AFTER_MS);
+}
+
+/// As OpenAI answers an account that has no money left: SDKs and people know it.
+fn of_money(unaffordable: &Unaffordable) -> Shape {
+    let Unaffordable::Refused(objection) = unaffordable else {
+        let (kind, code) = ("requests", Some("rate_limit_exceeded"));
+        return Shape { status: StatusCode::TOO_MANY_REQUESTS, kind, code, param: None };
+    };
+    let (status, kind, code) = match objection.why {
+        Why::Spent { .. } | Why::TooDear { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "insufficient_quota")
+        }
+        Why::Crowded => (StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded"),
+        Why::Unpriced(_) => (StatusCode::BAD_REQUEST, "invalid_request_error", "unknown_price"),
+    };
+    Shape { status, kind, code: Some(code), param: None }
 }
 
 fn of_refusal(refusal: &Refusal) -> Shape {

@@ -34,6 +34,7 @@ mod refused;
 mod routes;
 mod site;
 mod socket;
+mod spending;
 mod terms;
 mod times;
 mod vigil;
@@ -73,7 +74,7 @@ use crate::config::{Disconnect, Settings};
 use crate::count::Counter;
 use crate::ledger::{Ledger, Pins};
 use crate::relay::{Begun, Body, Kept};
-use crate::settle::{Books, NOTHING, Record, UnderWay};
+use crate::settle::{Books, NOTHING, Purse, Record, UnderWay};
 use crate::telemetry::Metrics;
 use crate::units::Party;
 use crate::upstream::{ClientError, FleetError, NetworkEnvironment};
@@ -101,6 +102,8 @@ struct Inner {
     pins: Pins,
     /// Where each try is booked.
     ledger: Ledger,
+    /// What may be spent.
+    purse: Purse,
     /// Keeps outsiders from making requests that look alike.
     seed: u64,
 }
@@ -128,16 +131,18 @@ impl Proxy {
     pub fn new(settings: Settings, environment: NetworkEnvironment) -> Result<Self, ProxyError> {
         let terms = Terms::new(settings);
         let settings = &terms.settings;
+        let clock = WallClock::from_system();
         let inner = Inner {
             sites: Sites::open(settings, environment)?,
             catalog: Catalog::embedded(),
             counter: Counter::new(),
             counting: Arc::new(Semaphore::new(cores())),
             metrics: Metrics::new(settings.named_apps()),
-            clock: WallClock::from_system(),
+            clock,
             under_way: UnderWay::new(),
             pins: Pins::new(rand::random()),
             ledger: Ledger::default(),
+            purse: Purse::new(settings.budgets.clone(), clock),
             seed: rand::random(),
             terms: ArcSwap::from_pointee(terms),
         };
@@ -303,7 +308,9 @@ async fn lead(
         return Err(Failure::Unbooked);
     }
     vigil.proxy.turn_to_open(&mut vigil.visit, &mut errand, 0).await;
-    let mut ask = vigil.proxy.ask(&vigil.visit, &errand);
+    let proxy = vigil.proxy.clone();
+    proxy.afford(&mut vigil.visit, &mut errand).await?;
+    let mut ask = proxy.ask(&vigil.visit, &errand);
     let mut going = Try { errand, backoff: vigil.visit.backoff() };
     vigil.wait();
     loop {

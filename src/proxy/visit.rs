@@ -80,6 +80,7 @@ impl Proxy {
             image_form: None,
             endpoint: None,
             demand: ONE_REQUEST,
+            allowance: None,
             arrived,
             queued: Duration::ZERO,
             waited_for: None,

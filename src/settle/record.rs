@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Uri;
 use tokio::time::Instant;
 
+use super::Allowance;
 use crate::call::Endpoint;
 use crate::catalog::{Bought, Cost, ModelFacts, Tier};
 use crate::count::{Demand, Method};
@@ -46,6 +47,8 @@ pub struct Record {
     pub endpoint: Option<Endpoint>,
     /// What the request was expected to cost.
     pub demand: Demand,
+    /// What it has reserved of budgets.
+    pub allowance: Option<Allowance>,
     /// When it arrived.
     pub arrived: Instant,
     /// How long it waited in line.
@@ -103,8 +106,8 @@ impl Record {
         }
     }
 
-    /// Returns what was bought, to be charged for.
-    pub(super) fn bought<'a>(&'a self, usage: &'a Usage) -> Bought<'a> {
+    /// Returns what is bought by `usage`, to be charged for.
+    pub fn bought<'a>(&'a self, usage: &'a Usage) -> Bought<'a> {
         let tier = match self.endpoint {
             Some(Endpoint::Decisions) => Tier::Decisions,
             _ => Tier::Standard,

@@ -1,5 +1,7 @@
 //! How urgent a request is, and on whose behalf it is sent.
 
+use std::sync::Arc;
+
 use super::AppName;
 
 /// How urgent a request is: a higher class goes before a lower one, but for a small share that the
@@ -43,6 +45,8 @@ pub struct Party {
     pub class: Class,
     /// Its part of what the apps of a class share, in proportion to the others'; 100 is usual.
     pub weight: u32,
+    /// What else its app is known by, such as `team=search`.
+    pub labels: Arc<[Arc<str>]>,
 }
 
 impl Party {
@@ -50,7 +54,8 @@ impl Party {
     pub const USUAL_WEIGHT: u32 = 100;
 
     /// Creates a party of the usual weight and class.
-    pub const fn usual(app: AppName) -> Self {
-        Self { app, class: Class::Standard, weight: Self::USUAL_WEIGHT }
+    pub fn usual(app: AppName) -> Self {
+        let labels = Arc::default();
+        Self { app, class: Class::Standard, weight: Self::USUAL_WEIGHT, labels }
     }
 }

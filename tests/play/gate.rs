@@ -204,7 +204,7 @@ fn ask(job: &Job) -> Ask {
     Ask {
         own_key: None,
         account: None,
-        party: Party { app: job.app.clone(), class: job.class, weight: job.weight },
+        party: Party { class: job.class, weight: job.weight, ..Party::usual(job.app.clone()) },
         wanted_by: None,
         likeness: Some(job.number as u64),
         model: ModelName::new(MODEL),

@@ -30,7 +30,7 @@ fn world(counting: Counting, charging: Charging, apps: Vec<Party>, mut jobs: Vec
 }
 
 fn app(name: &str, class: Class, weight: u32) -> Party {
-    Party { app: name.into(), class, weight }
+    Party { class, weight, ..Party::usual(name.into()) }
 }
 
 fn job(app: usize, arrives: Duration, (input, bound, output): (u64, u64, u64)) -> Job {

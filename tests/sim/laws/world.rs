@@ -263,9 +263,9 @@ fn told() -> impl Strategy<Value = Told> {
 
 fn parties(apps: Vec<(Class, u32)>) -> Vec<Party> {
     let party = |(n, (class, weight)): (usize, (Class, u32))| Party {
-        app: format!("app{n}").as_str().into(),
         class,
         weight,
+        ..Party::usual(format!("app{n}").as_str().into())
     };
     apps.into_iter().enumerate().map(party).collect()
 }

@@ -124,7 +124,7 @@ impl Case {
             (Kind::Classes, 2) => (Class::Batch, 100),
             _ => (self.class, 100),
         };
-        Party { app: app.as_str().into(), class, weight }
+        Party { class, weight, ..Party::usual(app.as_str().into()) }
     }
 
     /// Draws a request.

@@ -1,0 +1,85 @@
+//! What a request may cost in money, and whether the budgets have it.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::errand::Errand;
+use super::visit::Visit;
+use super::{Failure, Proxy};
+use crate::budget::{Ask, Planned};
+use crate::settle::{Afforded, Record};
+use crate::units::{Tokens, Usage};
+
+impl Proxy {
+    /// Waits until the budgets have what a request may cost; where one says so, turns it to a cheaper model.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Unaffordable`] where a budget is against it, or time is up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future reserves nothing.
+    pub(super) async fn afford(
+        &self,
+        visit: &mut Visit,
+        errand: &mut Errand,
+    ) -> Result<(), Failure> {
+        let purse = &self.inner.purse;
+        if purse.is_empty() || matches!(errand, Errand::Opaque(_)) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        loop {
+            let afforded = purse.afford(self.spending(&visit.record, errand), visit.deadline).await;
+            visit.record.queued = began.elapsed();
+            match afforded? {
+                Afforded::Go(allowance) => {
+                    visit.record.allowance = Some(allowance);
+                    return Ok(());
+                }
+                // Each step leads to another model: the configuration has no circles.
+                Afforded::Instead { model, .. } => {
+                    visit.plan.ask_instead(visit.at, model);
+                    self.turn_to(visit, errand, visit.at).await;
+                }
+            }
+        }
+    }
+
+    /// Returns what is asked of the budgets for a request.
+    fn spending(&self, record: &Record, errand: &Errand) -> Ask {
+        let party = &record.party;
+        Ask {
+            app: party.app.clone(),
+            labels: party.labels.clone(),
+            class: party.class,
+            model: record.sent_model.clone(),
+            is_movable: matches!(errand, Errand::Metered(_)),
+            planned: self.planned(record),
+        }
+    }
+
+    /// Returns what a request is going to cost: with the part of its bound that outputs of its model usually have,
+    /// and with all of it.
+    fn planned(&self, record: &Record) -> Planned {
+        let demand = &record.demand;
+        let longest = record.facts.max_output.unwrap_or(LONGEST_OUTPUT);
+        let bound = demand.output_bound.unwrap_or(longest);
+        let usual = self.inner.purse.usual(&record.sent_model, bound);
+        let prices = Arc::clone(&self.terms().settings.prices);
+        let usage = |output| Usage { input: demand.input, output, ..Usage::default() };
+        let cost = |output| prices.cost(&record.bought(&usage(output))).known();
+        match (cost(usual), cost(bound)) {
+            (Some(expected), Some(most)) => Planned::Priced { expected, most },
+            _ => {
+                let sum = |output: Tokens| (demand.input + output).count();
+                Planned::Unpriced { expected: sum(usual), most: sum(bound) }
+            }
+        }
+    }
+}
+
+/// The most that a model is taken to write of which nothing is known and for which no bound is stated.
+const LONGEST_OUTPUT: Tokens = Tokens::new(16_384);

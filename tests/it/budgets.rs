@@ -1,0 +1,111 @@
+//! Money by periods: who may spend it, who waits for what others have reserved, and what the others are told.
+
+use futures_util::future::join_all;
+use serde_json::Value;
+use sluicegate::server::Running;
+
+use crate::house::{Answer, App, one_account, proxy};
+use crate::path::{CHAT, HELLO};
+use crate::recorder::{Recorder, Reply};
+
+/// What `HELLO` may cost at most, as it may have eight tokens of output: 8 x 2.50 and 8 x 10.00 USD for a million
+/// are 0.0001 USD. So much it costs here.
+const ALL_OF_IT: &str = r#"{"id":"c1","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"length"}],"usage":{"prompt_tokens":8,"completion_tokens":8,"total_tokens":16}}"#;
+
+/// Starts a provider whose answers cost all that they may, and a proxy with these budgets.
+async fn with_budgets(budgets: &str) -> (Recorder, Running) {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, ALL_OF_IT)).await;
+    let proxy = proxy(&one_account(&recorder.base_url(), "sk-1", budgets)).await;
+    (recorder, proxy)
+}
+
+fn error(answer: &Answer) -> Value {
+    let body: Value = serde_json::from_str(&answer.text()).expect("an error in OpenAI's shape");
+    body.get("error").cloned().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn two_hundred_at_once_spend_what_there_is_and_no_more() {
+    let budget = "[[budgets]]\nname = \"all\"\nusd = 0.005\nper = \"total\"\nstrict = true\n";
+    let (recorder, proxy) = with_budgets(budget).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let answers = join_all((0..200).map(|_| app.post(CHAT, HELLO))).await;
+    let served = answers.iter().filter(|answer| answer.status() == 200).count();
+    assert_eq!(served, 50, "0.0001 USD each");
+    assert_eq!(recorder.seen().len(), 50, "who has no money is not sent");
+    for refused in answers.iter().filter(|answer| answer.status() != 200) {
+        assert_eq!(refused.status(), 429);
+        assert_eq!(refused.header("x-should-retry"), Some("false"));
+        let error = error(refused);
+        assert_eq!(error["code"], "insufficient_quota");
+        let message = error["message"].as_str().expect("words");
+        assert!(message.contains("`all` is spent: 0.005000 of 0.005000 USD"), "{message}");
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn whose_money_it_is_decides_who_is_refused() {
+    let budgets = "[[budgets]]\nname = \"one\"\napps = [\"one\"]\nusd = 0.0001\nper = \"day\"\n";
+    let (_recorder, proxy) = with_budgets(budgets).await;
+    let [one, other] = ["one", "other"].map(|name| App::new(proxy.listen(), name));
+    assert_eq!(one.post(CHAT, HELLO).await.status(), 200);
+    let refused = one.post(CHAT, HELLO).await;
+    assert_eq!(refused.status(), 429);
+    let message = error(&refused)["message"].to_string();
+    assert!(message.contains("there is money again at 2"), "{message}");
+    assert_eq!(other.post(CHAT, HELLO).await.status(), 200, "it has no budget");
+    assert_eq!(one.get("/v1/models").await.status(), 200, "what costs nothing passes");
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_yellow_budget_asks_a_cheaper_model_and_says_so() {
+    let budgets = "[[budgets]]\nname = \"all\"\nusd = 0.001\nper = \"month\"\nyellow = 10\n\
+                   on_yellow = [\"step_down\"]\n[budgets.step_down]\n\"gpt-4o\" = \"gpt-4o-mini\"\n";
+    let (recorder, proxy) = with_budgets(budgets).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let first = app.post(CHAT, HELLO).await;
+    assert_eq!(first.header("x-sluicegate-budget"), None, "green");
+    let second = app.post(CHAT, HELLO).await;
+    assert_eq!(second.header("x-sluicegate-budget"), Some("all yellow"));
+    assert_eq!(second.header("x-sluicegate-model"), Some("gpt-4o-mini"));
+    let asked: Vec<bool> =
+        recorder.seen().iter().map(|seen| seen.text().contains("\"gpt-4o-mini\"")).collect();
+    assert_eq!(asked, [false, true]);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_without_prices_needs_one_under_a_budget() {
+    const UNKNOWN: &str =
+        r#"{"model":"my-own","messages":[{"role":"user","content":"hi"}],"max_tokens":8}"#;
+    let budget = "[[budgets]]\nname = \"all\"\nusd = 1\nper = \"day\"\n";
+    let (recorder, proxy) = with_budgets(budget).await;
+    let refused = App::new(proxy.listen(), "notebook").post(CHAT, UNKNOWN).await;
+    assert_eq!(refused.status(), 400);
+    let error = error(&refused);
+    assert_eq!(error["code"], "unknown_price");
+    let message = error["message"].as_str().expect("words");
+    assert!(message.contains("`[[prices]]` with `model = \"my-own\"`"), "{message}");
+    assert_eq!(recorder.seen().len(), 0);
+    proxy.stop().await;
+
+    let (_recorder, proxy) = with_budgets(&format!("{budget}unknown_price = 10\n")).await;
+    assert_eq!(App::new(proxy.listen(), "notebook").post(CHAT, UNKNOWN).await.status(), 200);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_reserved_and_not_spent_is_there_for_others() {
+    // The first reserves all that there is and costs a fifth of it.
+    const LONG: &str =
+        r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}],"max_tokens":48}"#;
+    let budget = "[[budgets]]\nname = \"all\"\nusd = 0.0005\nper = \"total\"\nstrict = true\n";
+    let (recorder, proxy) = with_budgets(budget).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let (first, second) = tokio::join!(app.post(CHAT, LONG), app.post(CHAT, HELLO));
+    assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
+    assert_eq!(recorder.seen().len(), 2, "one after the other");
+    proxy.stop().await;
+}
