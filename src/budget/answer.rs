@@ -90,7 +90,7 @@ pub enum Answer {
     Wait {
         /// Its place.
         ticket: Ticket,
-        /// When to [look](Budgets::look) if nobody calls it before; `None`: never.
+        /// When to [look](super::Budgets::look) if nobody calls it before; `None`: never.
         until: Option<Duration>,
     },
     /// Its class is paused: nobody calls it.

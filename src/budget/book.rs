@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::answer::{Alarm, Answer, Ask, Color, Hold, Objection, Part, Planned, Ticket, Tint, Why};
 use super::period::Span;
 use super::settings::{Actions, BudgetSettings, Reserves, Scope};
-use crate::units::{Class, ModelName, PicoUsd};
+use crate::units::{AppName, Class, ModelName, PicoUsd};
 
 /// All budgets, their levels, and who waits for them.
 #[derive(Debug, Default)]
@@ -48,9 +48,17 @@ impl Budgets {
         self.each.is_empty()
     }
 
-    /// Takes in what was booked before the program started, of the budget at this place.
-    pub fn recall(&mut self, place: usize, booked: PicoUsd) {
-        if let Some(budget) = self.each.get_mut(place) {
+    /// Returns since when each budget counts what is booked, in the order of the settings.
+    pub fn begins(&mut self, now: Duration) -> Vec<Duration> {
+        self.roll(now);
+        self.each.iter().map(|budget| budget.span.begin).collect()
+    }
+
+    /// Takes in what an app with these labels had booked in the present period of the budget at this place when the
+    /// program started.
+    pub fn recall(&mut self, place: usize, app: &AppName, labels: &[Arc<str>], booked: PicoUsd) {
+        let budget = self.each.get_mut(place);
+        if let Some(budget) = budget.filter(|budget| budget.settings.scope.holds(app, labels)) {
             budget.booked = budget.booked + booked;
             budget.told = budget.color();
         }
@@ -151,7 +159,7 @@ impl Budgets {
     fn judge(&mut self, ask: &Ask, turn: Turn) -> Judged {
         let (mut parts, mut tint) = (Vec::new(), None);
         for (place, budget) in self.each.iter().enumerate() {
-            if !budget.settings.scope.holds(ask) {
+            if !budget.settings.scope.holds(&ask.app, &ask.labels) {
                 continue;
             }
             let named = || Arc::clone(&budget.settings.name);
@@ -312,10 +320,10 @@ impl Budget {
 }
 
 impl Scope {
-    fn holds(&self, ask: &Ask) -> bool {
+    fn holds(&self, app: &AppName, labels: &[Arc<str>]) -> bool {
         let is_everybody = self.apps.is_empty() && self.labels.is_empty();
-        let has_label = || self.labels.iter().any(|label| ask.labels.contains(label));
-        is_everybody || self.apps.contains(&ask.app) || has_label()
+        let has_label = || self.labels.iter().any(|label| labels.contains(label));
+        is_everybody || self.apps.contains(app) || has_label()
     }
 }
 

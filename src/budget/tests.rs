@@ -157,7 +157,7 @@ fn yellow_steps_down_and_pauses_batch_where_that_is_configured() {
     let step_down = vec![(ModelName::new("m"), ModelName::new("s"))];
     let mut budgets =
         Budgets::new(vec![BudgetSettings { on_yellow: yellow, step_down, ..daily() }], NOW);
-    budgets.recall(0, PicoUsd::new(800));
+    budgets.recall(0, &AppName::new("a"), &[], PicoUsd::new(800));
     let cheaper = |answer| matches!(answer, Answer::Instead { model, .. } if model.as_str() == "s");
     assert!(cheaper(budgets.ask(ask(10), NOW)));
     let fixed = Ask { is_movable: false, ..ask(10) };

@@ -28,6 +28,7 @@ mod entry;
 mod lessons;
 mod pins;
 mod row;
+mod spending;
 mod spill;
 mod store;
 
@@ -36,6 +37,7 @@ pub use self::desk::{Booked, Ledger, Opened, State};
 pub use self::entry::{Closing, Fate, Opening};
 pub use self::lessons::{Lesson, OLDEST};
 pub use self::pins::{Pin, Pins, Term};
+pub use self::spending::Spent;
 pub use self::spill::SPILL_BYTES;
 pub use self::store::{Store, StoreError};
 

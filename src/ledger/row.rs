@@ -179,6 +179,15 @@ fn booked(opening: &Opening, closing: &Closing, date: impl Fn(Instant) -> i64) -
     ]
 }
 
+/// Stands between the labels of an app, which are printable.
+pub(super) const LABEL_BREAK: char = '\n';
+
+/// Returns all labels of an app in one text; null where it has none.
+fn labels(labels: &[Arc<str>]) -> Value {
+    let joined = labels.join(LABEL_BREAK.encode_utf8(&mut [0; 4]));
+    Value::Text((!joined.is_empty()).then(|| joined.into()))
+}
+
 /// Returns the values of the attempt's facet.
 fn facet(opening: &Opening, served: Option<&Served>) -> Vec<Value> {
     fn known<K>(name: Option<&Name<K>>) -> Value {
@@ -187,7 +196,7 @@ fn facet(opening: &Opening, served: Option<&Served>) -> Vec<Value> {
     let values = [
         text(opening.party.app.as_str()),
         text(opening.party.class.label()),
-        Value::Text(None),
+        labels(&opening.party.labels),
         known(opening.upstream.as_ref()),
         known(opening.account.as_ref()),
         known(opening.key.as_ref()),

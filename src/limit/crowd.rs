@@ -5,8 +5,7 @@
 //! [`Crowd`]. A refusal that no quota explains, because it says so or because there is none and it tells neither
 //! numbers nor a time, means that there was no slot: those under way that were not refused have them all.
 //! So many may be under way from then on. Who had been sent before that was known may be refused, too, and
-//! had no slot either. After a quiet minute half as many more are tried, later with
-//! each time that fails.
+//! had no slot either. After some quiet minutes an eighth more is tried, later with each time that fails.
 //!
 //! # What this module does not do
 //!
@@ -143,10 +142,10 @@ impl Lane {
 }
 
 /// So many minutes must be quiet before more is tried; doubled with each failure.
-const FIRST_QUIET: u64 = 1;
+const FIRST_QUIET: u64 = 10;
 const MOST_QUIET: u64 = 640;
-/// More is this part of what there is: what a passing trouble made look like few slots soon comes back.
-const PART: u64 = 2;
+/// More is this part of what there is.
+const PART: u64 = 8;
 /// For so many minutes nothing is put down to slots after that turned out to be wrong.
 const DOUBTED: u64 = 10;
 
@@ -194,18 +193,18 @@ mod tests {
     fn more_is_tried_after_quiet_minutes_and_later_each_time() {
         let mut crowd = Crowd::default();
         assert!(crowd.refused(at(1), 16, false, at(2)));
-        crowd.release(MINUTE, at(2 + 59));
+        crowd.release(MINUTE, at(2 + 599));
         assert_eq!(crowd.most(), Some(16));
-        crowd.release(MINUTE, at(2 + 60));
-        assert_eq!(crowd.most(), Some(24));
-        for others in (16..24).rev() {
-            assert!(crowd.refused(at(63), others, false, at(64)));
+        crowd.release(MINUTE, at(2 + 600));
+        assert_eq!(crowd.most(), Some(18));
+        for others in (16..18).rev() {
+            assert!(crowd.refused(at(603), others, false, at(604)));
         }
         assert_eq!(crowd.most(), Some(16));
-        crowd.release(MINUTE, at(64 + 119));
+        crowd.release(MINUTE, at(604 + 1_199));
         assert_eq!(crowd.most(), Some(16));
-        crowd.release(MINUTE, at(64 + 120));
-        assert_eq!(crowd.most(), Some(24));
+        crowd.release(MINUTE, at(604 + 1_200));
+        assert_eq!(crowd.most(), Some(18));
     }
 
     #[test]

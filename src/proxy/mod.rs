@@ -164,6 +164,11 @@ impl Proxy {
         &self.inner.metrics
     }
 
+    /// Returns what may be spent.
+    pub fn purse(&self) -> &Purse {
+        &self.inner.purse
+    }
+
     /// Returns what is remembered of whose what is.
     pub fn pins(&self) -> &Pins {
         &self.inner.pins

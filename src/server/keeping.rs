@@ -16,6 +16,7 @@ use crate::clock::WallClock;
 use crate::config::{DataDir, LedgerSettings};
 use crate::ledger::{Clerk, Ledger, Lesson, Pins, SPILL_BYTES, Store, StoreError, Terms};
 use crate::limit::{Absence, LastEnd};
+use crate::settle::Purse;
 use crate::units::{AccountName, UpstreamName};
 
 /// What was learned in earlier runs, and where what this run learns is kept.
@@ -89,6 +90,21 @@ impl Past {
             }
         }
         Ok(Self { store, memories })
+    }
+
+    /// Tells the budgets what was spent in their present periods.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`] where that cannot be read: nobody may spend a period's money twice.
+    pub(super) async fn recall_spending(&self, purse: &Purse) -> Result<(), StoreError> {
+        if self.store.is_new() {
+            return Ok(());
+        }
+        for (place, begin) in purse.begins().into_iter().enumerate() {
+            purse.recall(place, &self.store.spent(begin).await?);
+        }
+        Ok(())
     }
 
     /// Gives the past back to the lanes of each upstream, and begins to keep what they learn, `pins`, and the

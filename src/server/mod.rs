@@ -100,6 +100,9 @@ pub async fn start(
     let past = past.await.unwrap_or(Ok(None))?;
     let named: Vec<_> =
         proxy.sites().map(|site| (site.name().clone(), site.admission().clone())).collect();
+    if let Some(past) = &past {
+        past.recall_spending(proxy.purse()).await?;
+    }
     let booking = (proxy.ledger(), &booking);
     let keeper = past.map(|past| past.keep_on(&named, proxy.pins(), booking));
     let (stop, stopped) = watch::channel(false);

@@ -22,6 +22,7 @@ use crate::budget::{
     Alarm, Answer, Ask, BudgetSettings, Budgets, Hold, Objection, Ticket, Tint, Usual, Why,
 };
 use crate::clock::WallClock;
+use crate::ledger::Spent;
 use crate::units::{ModelName, PicoUsd, Tokens};
 
 /// All budgets, and who waits for them. Cloning it shares everything.
@@ -139,9 +140,17 @@ impl Purse {
         self.lock().usual.of(model, bound)
     }
 
-    /// Takes in what was booked before the program started, of the budget at this place.
-    pub fn recall(&self, place: usize, booked: PicoUsd) {
-        self.lock().budgets.recall(place, booked);
+    /// Returns since when each budget counts what is booked, as time since 1970-01-01 UTC.
+    pub fn begins(&self) -> Vec<Duration> {
+        self.lock().budgets.begins(self.now())
+    }
+
+    /// Takes in what was booked in the present period of the budget at this place when the program started.
+    pub fn recall(&self, place: usize, spent: &[Spent]) {
+        let mut state = self.lock();
+        for Spent { app, labels, cost } in spent {
+            state.budgets.recall(place, app, labels, *cost);
+        }
     }
 
     fn answered(&self, answer: Answer) -> Result<Afforded, Unaffordable> {

@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::Value;
 use sluicegate::server::Running;
+use tempfile::TempDir;
 
 use crate::house::{Answer, App, one_account, proxy};
 use crate::path::{CHAT, HELLO};
@@ -108,4 +109,23 @@ async fn what_was_reserved_and_not_spent_is_there_for_others() {
     assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
     assert_eq!(recorder.seen().len(), 2, "one after the other");
     proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_gives_no_second_period_of_money() {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, ALL_OF_IT)).await;
+    let home = TempDir::new().expect("a folder");
+    let account = one_account(&recorder.base_url(), "sk-1", "");
+    let settings = format!(
+        "data_dir = \"{}\"\n{account}\n[[budgets]]\nname = \"one\"\napps = [\"one\"]\nusd = 0.0002\nper = \"total\"\n",
+        home.path().display()
+    );
+    for (name, statuses) in [("one", [200, 200]), ("other", [200, 200]), ("one", [429, 429])] {
+        let proxy = proxy(&settings).await;
+        let app = App::new(proxy.listen(), name);
+        for status in statuses {
+            assert_eq!(app.post(CHAT, HELLO).await.status(), status, "{name}");
+        }
+        proxy.stop().await;
+    }
 }

@@ -1,0 +1,60 @@
+//! What was spent so far: from it budgets go on after a restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Row as _;
+
+use super::row::LABEL_BREAK;
+use super::store::{Store, StoreError, millis};
+use crate::units::{AppName, PicoUsd};
+
+/// What an app spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spent {
+    /// The app.
+    pub app: AppName,
+    /// Its labels when it did.
+    pub labels: Vec<Arc<str>>,
+    /// How much, of what has a price.
+    pub cost: PicoUsd,
+}
+
+impl Store {
+    /// Returns what was booked since `since` (time since 1970-01-01 UTC), by app and labels.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`] where the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn spent(&self, since: Duration) -> Result<Vec<Spent>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT facets.app, facets.labels, SUM(entries.cost_pico) \
+             FROM entries JOIN facets ON facets.id = entries.facet \
+             WHERE entries.booked_ms >= $1 AND entries.cost_pico > 0 \
+             GROUP BY facets.app, facets.labels",
+        )
+        .bind(millis(since))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let spent = rows.iter().map(|row| {
+            let labels: Option<String> = row.try_get(1)?;
+            let labels = labels.unwrap_or_default();
+            let cost: i64 = row.try_get(2)?;
+            Ok(Spent {
+                app: AppName::new(row.try_get::<String, _>(0)?),
+                labels: labels
+                    .split(LABEL_BREAK)
+                    .filter(|label| !label.is_empty())
+                    .map(Arc::from)
+                    .collect(),
+                cost: PicoUsd::new(u64::try_from(cost).unwrap_or_default()),
+            })
+        });
+        spent.collect::<Result<_, sqlx::Error>>().map_err(|source| self.failed(source))
+    }
+}
