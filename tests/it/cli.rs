@@ -240,7 +240,9 @@ fn get(address: &str, path: &str) -> String {
 #[test]
 fn it_serves_where_it_says_until_it_is_told_to_stop() {
     let upstream = format!("http://{}/v1", provider(1));
-    let serving = Serving::start(&["--upstream", &upstream], &home());
+    // What it books lies there as long as it runs.
+    let home = home();
+    let serving = Serving::start(&["--upstream", &upstream], &home);
     let health = get(&serving.admin, "/healthz");
     let models = get(&serving.listen, "/v1/models");
     let (ended, rest) = serving.terminate();
