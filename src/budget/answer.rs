@@ -120,6 +120,13 @@ pub struct Objection {
     pub why: Why,
 }
 
+impl Objection {
+    /// Tells whether coming back soon would be in vain.
+    pub const fn is_for_long(&self) -> bool {
+        !matches!(self.why, Why::Crowded)
+    }
+}
+
 /// What is against a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
@@ -150,7 +157,10 @@ impl fmt::Display for Objection {
         let budget = &self.budget;
         match &self.why {
             Why::Spent { amount, booked, until } => {
-                write!(f, "the budget `{budget}` is spent: {booked} of {amount} USD")?;
+                write!(
+                    f,
+                    "the budget `{budget}` has not enough left: {booked} of {amount} USD are spent"
+                )?;
                 match until.and_then(date) {
                     Some(until) => write!(f, "; there is money again at {until}"),
                     None => f.write_str("; it has to be raised"),

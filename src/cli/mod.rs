@@ -73,7 +73,7 @@ const AFTER_HELP: &str = concat!(
     "  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR  how the provider is reached\n",
     "  RUST_LOG  what is logged besides one line per request, such as `debug`\n\n",
     "Signals:\n",
-    "  SIGHUP  reads the configuration again: accounts, keys, limits, apps, rules and the line\n",
+    "  SIGHUP  reads the configuration again: accounts, keys, limits, apps, rules, routes, prices and the line\n",
     "  SIGTERM  finishes what is under way; a second one stops at once\n\n",
     "Exit codes:\n",
     "  0  done\n",

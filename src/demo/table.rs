@@ -77,11 +77,14 @@ fn promises(text: &mut String, report: &Report) {
         report.input_counted_before_sending,
         report.input_provider,
     );
+    let waited =
+        if report.quota_used.is_some() { "while somebody waited" } else { "nobody waited" };
+    let waited = waited.to_owned();
     #[rustfmt::skip] // One line of the table a line: it is read by columns.
     let lines = [
         ("Refusals seen by apps",    grouped(report.refusals_seen_by_apps), String::new()),
         ("Refusals at the provider", grouped(report.refusals_at_provider),  per_1000),
-        ("Quota used",               share(report.quota_used),              "while somebody waited".to_owned()),
+        ("Quota used",               share(report.quota_used),              waited),
         ("Tokens at the provider",   grouped(report.tokens_provider),       settled),
         ("Input among them",         grouped(report.input_provider),        input),
         ("Cost, had it been real",   format!("${}", report.cost_usd),       String::new()),
@@ -98,7 +101,7 @@ fn promises(text: &mut String, report: &Report) {
 }
 
 fn share(share: Option<f64>) -> String {
-    share.map_or_else(|| "nobody waited".to_owned(), percent)
+    share.map_or_else(|| "-".to_owned(), percent)
 }
 
 fn compared(what: &str, ours: u64, theirs: u64) -> String {

@@ -24,7 +24,7 @@ pub(super) struct OwnHeaders {
     charged: HeaderName,
     cost: HeaderName,
     estimated_cost: HeaderName,
-    budget: HeaderName,
+    pub(super) budget: HeaderName,
 }
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-sluicegate-request-id");

@@ -12,7 +12,7 @@ use super::anthropic;
 use super::wishes::WishError;
 use crate::admit::Refusal;
 use crate::auth::AuthError;
-use crate::budget::Why;
+use crate::budget::{Color, Why};
 use crate::call::{CallError, Endpoint};
 use crate::config::OtherName;
 use crate::limit::QuotaKind;
@@ -170,7 +170,15 @@ impl Failure {
         headers.insert(OWN.queued, millis(record.queued));
         match self {
             Self::Refused(refusal) => say_when(refusal, headers),
-            Self::Unaffordable(unaffordable) if unaffordable.is_for_long() => discourage(headers),
+            Self::Unaffordable(Unaffordable::Refused(objection)) if objection.is_for_long() => {
+                let tint = format!("{} {}", objection.budget, Color::Red.label());
+                if let (Why::Spent { .. }, Ok(tint)) =
+                    (&objection.why, HeaderValue::from_str(&tint))
+                {
+                    headers.insert(OWN.budget, tint);
+                }
+                discourage(headers);
+            }
             Self::Unaffordable(_) => {
                 headers.insert(header::RETRY_AFTER, number(SOON));
             }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::budget::{
-    Alarm, Answer, Ask, BudgetSettings, Budgets, Hold, Objection, Ticket, Tint, Usual, Why,
+    Alarm, Answer, Ask, BudgetSettings, Budgets, Hold, Objection, Ticket, Tint, Usual,
 };
 use crate::clock::WallClock;
 use crate::ledger::Spent;
@@ -71,13 +71,6 @@ pub enum Unaffordable {
         "what is left of a budget is reserved by requests under way, and none of them was over in time"
     )]
     TimeIsUp,
-}
-
-impl Unaffordable {
-    /// Tells whether coming back soon would be in vain.
-    pub const fn is_for_long(&self) -> bool {
-        matches!(self, Self::Refused(objection) if !matches!(objection.why, Why::Crowded))
-    }
 }
 
 impl Purse {

@@ -37,10 +37,14 @@ async fn two_hundred_at_once_spend_what_there_is_and_no_more() {
     for refused in answers.iter().filter(|answer| answer.status() != 200) {
         assert_eq!(refused.status(), 429);
         assert_eq!(refused.header("x-should-retry"), Some("false"));
+        assert_eq!(refused.header("x-sluicegate-budget"), Some("all red"));
         let error = error(refused);
         assert_eq!(error["code"], "insufficient_quota");
         let message = error["message"].as_str().expect("words");
-        assert!(message.contains("`all` is spent: 0.005000 of 0.005000 USD"), "{message}");
+        assert!(
+            message.contains("`all` has not enough left: 0.005000 of 0.005000 USD are spent"),
+            "{message}"
+        );
     }
     proxy.stop().await;
 }
