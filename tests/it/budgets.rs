@@ -109,7 +109,12 @@ async fn what_was_reserved_and_not_spent_is_there_for_others() {
     let budget = "[[budgets]]\nname = \"all\"\nusd = 0.0005\nper = \"total\"\nstrict = true\n";
     let (recorder, proxy) = with_budgets(budget).await;
     let app = App::new(proxy.listen(), "notebook");
-    let (first, second) = tokio::join!(app.post(CHAT, LONG), app.post(CHAT, HELLO));
+    let first = tokio::spawn({
+        let app = app.clone();
+        async move { app.post(CHAT, LONG).await }
+    });
+    recorder.asked(1).await;
+    let (second, first) = (app.post(CHAT, HELLO).await, first.await.expect("an answer"));
     assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
     assert_eq!(recorder.seen().len(), 2, "one after the other");
     proxy.stop().await;
