@@ -33,8 +33,7 @@ pub use self::purse::{Afforded, Allowance, Purse, Unaffordable};
 pub use self::record::{Known, NOTHING, Record, Settlement};
 pub use self::under_way::{Pass, UnderWay};
 use crate::admit::InFlight;
-use crate::call::Endpoint;
-use crate::catalog::{Cost, Kind, Missing, ModelFacts, PriceList};
+use crate::catalog::{ModelFacts, PriceList};
 use crate::count::{Demand, Method};
 use crate::ledger::{Booked, Closing, Fate, Ledger, Opened};
 use crate::limit::{Hint, QuotaLevel};
@@ -125,9 +124,8 @@ impl Unsettled {
     /// Returns the most that the request may cost by its count; `None` where its output has no bound, or a price
     /// is missing.
     pub fn projected(&self) -> Option<PicoUsd> {
-        let Demand { input, output_bound, .. } = self.record.demand;
-        let usage = Usage { input, output: output_bound?, ..Usage::NONE };
-        self.cost(&self.record.completed(usage)).known()
+        let most = self.record.counted(self.record.demand.output_bound?);
+        self.record.cost(&self.books.prices, &most).known()
     }
 
     /// Returns what is known of the request.
@@ -275,10 +273,8 @@ impl Unsettled {
     fn book_estimate(&mut self) -> Option<Settlement> {
         // What is dropped in flight keeps its whole debit.
         drop(self.in_flight.take()?);
-        let demand = &self.record.demand;
-        let output = demand.output_bound.unwrap_or_default();
-        let usage = Usage { input: demand.input, output, ..Usage::default() };
-        Some(self.book(self.record.completed(usage)))
+        let output = self.record.demand.output_bound.unwrap_or_default();
+        Some(self.book(self.record.counted(output)))
     }
 
     /// Closes its entry.
@@ -298,16 +294,8 @@ impl Unsettled {
         })
     }
 
-    fn cost(&self, usage: &Usage) -> Cost {
-        match self.record.endpoint {
-            // It is paid by the second, and nobody tells how many it has.
-            Some(Endpoint::Videos) => Cost::Unknown(Missing::Count(Kind::Second)),
-            _ => self.books.prices.cost(&self.record.bought(usage)),
-        }
-    }
-
     fn book(&self, usage: Usage) -> Settlement {
-        let cost = self.cost(&usage);
+        let cost = self.record.cost(&self.books.prices, &usage);
         let settlement = Settlement { usage, cost };
         if let Some(allowance) = &self.record.allowance {
             allowance.spend(cost.known());

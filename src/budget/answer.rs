@@ -93,13 +93,8 @@ pub enum Answer {
         /// When to [look](super::Budgets::look) if nobody calls it before; `None`: never.
         until: Option<Duration>,
     },
-    /// Its class is paused: nobody calls it.
-    Paused {
-        /// By which budget.
-        budget: Arc<str>,
-        /// When to ask again; `None`: never.
-        until: Option<Duration>,
-    },
+    /// Its class is [paused](Why::Paused): nobody calls it.
+    Paused(Objection),
     /// It is to ask for this model instead.
     Instead {
         /// By which budget.
@@ -121,6 +116,14 @@ pub struct Objection {
 }
 
 impl Objection {
+    /// Returns when to ask again, as time since 1970-01-01 UTC, if that is known.
+    pub const fn until(&self) -> Option<Duration> {
+        match self.why {
+            Why::Spent { until, .. } | Why::Paused { until } => until,
+            Why::TooDear { .. } | Why::Unpriced(_) | Why::Crowded => None,
+        }
+    }
+
     /// Tells whether coming back soon would be in vain.
     pub const fn is_for_long(&self) -> bool {
         !matches!(self.why, Why::Crowded)
@@ -148,6 +151,11 @@ pub enum Why {
     },
     /// Nobody knows what its model costs.
     Unpriced(ModelName),
+    /// The class `batch` is paused.
+    Paused {
+        /// When to ask again; `None`: never.
+        until: Option<Duration>,
+    },
     /// Too many wait for money already.
     Crowded,
 }
@@ -177,6 +185,10 @@ impl fmt::Display for Objection {
                  `[[prices]]` with `model = \"{model}\"`, `input` and `output` (USD for a million tokens) to the \
                  configuration, or give the budget an `unknown_price`"
             ),
+            Why::Paused { until } => {
+                write!(f, "the budget `{budget}` pauses the class batch")?;
+                until.and_then(date).map_or(Ok(()), |until| write!(f, " until {until}"))
+            }
             Why::Crowded => {
                 write!(
                     f,

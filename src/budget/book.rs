@@ -173,7 +173,10 @@ impl Budgets {
                     continue;
                 }
                 Verdict::Lacks => return Judged::Lacks(place),
-                Verdict::Paused => Answer::Paused { budget: named(), until: budget.span.end },
+                Verdict::Paused => {
+                    let why = Why::Paused { until: budget.span.end };
+                    Answer::Paused(Objection { budget: named(), why })
+                }
                 Verdict::Instead(model) => Answer::Instead { budget: named(), model },
                 Verdict::Refused(why) => Answer::Refused(Objection { budget: named(), why }),
             };
@@ -338,6 +341,8 @@ impl BudgetSettings {
             Planned::Priced { expected, most } => {
                 Some(if self.reserves == Reserves::Most { most } else { expected })
             }
+            // A websocket: what is asked on it is priced when it is.
+            Planned::Unpriced { most: 0, .. } => Some(PicoUsd::ZERO),
             Planned::Unpriced { expected, most } => {
                 let million = u128::from(self.unknown_price?.pico());
                 let cost = u128::from(by(expected, most)) * million / 1_000_000;

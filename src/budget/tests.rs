@@ -165,7 +165,7 @@ fn yellow_steps_down_and_pauses_batch_where_that_is_configured() {
     let small = Ask { model: ModelName::new("s"), ..ask(10) };
     assert!(matches!(budgets.ask(small.clone(), NOW), Answer::Go(_)), "nothing is cheaper");
     let batch = Ask { class: Class::Batch, ..small };
-    assert!(matches!(budgets.ask(batch, NOW), Answer::Paused { .. }));
+    assert!(matches!(budgets.ask(batch, NOW), Answer::Paused(_)));
 }
 
 #[test]
@@ -173,6 +173,8 @@ fn a_model_of_unknown_price_needs_one() {
     let unpriced = Ask { planned: Planned::Unpriced { expected: 100, most: 200 }, ..ask(0) };
     let mut budgets = Budgets::new(vec![daily()], NOW);
     assert_eq!(refused(&mut budgets, unpriced.clone()), Why::Unpriced(ModelName::new("m")));
+    let nothing = Planned::Unpriced { expected: 0, most: 0 };
+    let _free = goes(&mut budgets, Ask { planned: nothing, ..ask(0) });
     let priced = BudgetSettings { unknown_price: Some(PicoUsd::new(5_000_000)), ..daily() };
     let mut budgets = Budgets::new(vec![priced], NOW);
     let _hold = goes(&mut budgets, unpriced.clone());

@@ -309,7 +309,9 @@ fn of_money(unaffordable: &Unaffordable) -> Shape {
         Why::Spent { .. } | Why::TooDear { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "insufficient_quota")
         }
-        Why::Crowded => (StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded"),
+        Why::Paused { .. } | Why::Crowded => {
+            (StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded")
+        }
         Why::Unpriced(_) => (StatusCode::BAD_REQUEST, "invalid_request_error", "unknown_price"),
     };
     Shape { status, kind, code: Some(code), param: None }

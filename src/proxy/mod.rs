@@ -314,7 +314,10 @@ async fn lead(
     }
     vigil.proxy.turn_to_open(&mut vigil.visit, &mut errand, 0).await;
     let proxy = vigil.proxy.clone();
-    proxy.afford(&mut vigil.visit, &mut errand).await?;
+    vigil.wait();
+    let afforded = proxy.afford(&mut vigil.visit, &mut errand).await;
+    vigil.go();
+    afforded?;
     let mut ask = proxy.ask(&vigil.visit, &errand);
     let mut going = Try { errand, backoff: vigil.visit.backoff() };
     vigil.wait();

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::errand::Errand;
 use super::visit::Visit;
 use super::{Failure, Proxy};
 use crate::budget::{Ask, Planned};
 use crate::settle::{Afforded, Record};
-use crate::units::{Tokens, Usage};
+use crate::units::Tokens;
 
 impl Proxy {
     /// Waits until the budgets have what a request may cost; where one says so, turns it to a cheaper model.
@@ -30,11 +28,8 @@ impl Proxy {
         if purse.is_empty() || matches!(errand, Errand::Opaque(_)) {
             return Ok(());
         }
-        let began = Instant::now();
         loop {
-            let afforded = purse.afford(self.spending(&visit.record, errand), visit.deadline).await;
-            visit.record.queued = began.elapsed();
-            match afforded? {
+            match purse.afford(self.spending(&visit.record, errand), visit.deadline).await? {
                 Afforded::Go(allowance) => {
                     visit.record.allowance = Some(allowance);
                     return Ok(());
@@ -69,9 +64,10 @@ impl Proxy {
         let bound = demand.output_bound.unwrap_or(longest);
         let usual = self.inner.purse.usual(&record.sent_model, bound);
         let prices = Arc::clone(&self.terms().settings.prices);
-        let usage = |output| Usage { input: demand.input, output, ..Usage::default() };
-        let cost = |output| prices.cost(&record.bought(&usage(output))).known();
-        match (cost(usual), cost(bound)) {
+        let cost = |output| record.cost(&prices, &record.counted(output)).known();
+        // Images are known by their number before anybody tells of their tokens.
+        let of_images = (demand.images > 0).then(|| cost(Tokens::ZERO)).flatten();
+        match (of_images.or_else(|| cost(usual)), of_images.or_else(|| cost(bound))) {
             (Some(expected), Some(most)) => Planned::Priced { expected, most },
             _ => {
                 let sum = |output: Tokens| (demand.input + output).count();

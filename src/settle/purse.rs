@@ -98,34 +98,37 @@ impl Purse {
     /// Dropping the future gives the place up, and back what was reserved meanwhile.
     pub async fn afford(&self, ask: Ask, deadline: Instant) -> Result<Afforded, Unaffordable> {
         loop {
-            let (waiting, until) = match self.ask(&ask) {
+            let late = match self.ask(&ask) {
+                Asked::Answered(Answer::Paused(objection)) => {
+                    sleep_until(self.wakes(objection.until(), deadline)).await;
+                    Unaffordable::Refused(objection)
+                }
                 Asked::Answered(answer) => return self.answered(answer),
-                Asked::Waits(waiting, until) => (waiting, until),
+                Asked::Waits(waiting, until) => {
+                    match waiting.called(self.wakes(until, deadline)).await {
+                        // Its class has been paused meanwhile: it asks again, and waits for that.
+                        None | Some(Answer::Paused(_)) => Unaffordable::TimeIsUp,
+                        Some(answer) => return self.answered(answer),
+                    }
+                }
             };
-            let until = until.map(|until| self.instant(until));
-            let wakes = until.map_or(deadline, |until| until.min(deadline));
-            if let Some(answer) = waiting.called(wakes).await {
-                return self.answered(answer);
-            }
             if Instant::now() >= deadline {
-                return Err(Unaffordable::TimeIsUp);
+                return Err(late);
             }
         }
     }
 
-    /// Asks, and takes a place where it has to wait.
+    /// Asks, and takes a place where it has to wait for others.
     fn ask(&self, ask: &Ask) -> Asked<'_> {
         let mut state = self.lock();
-        let (ticket, until) = match state.budgets.ask(ask.clone(), self.now()) {
-            Answer::Wait { ticket, until } => (Some(ticket), until),
-            Answer::Paused { until, .. } => (None, until),
-            answer => return Asked::Answered(answer),
-        };
-        let (sender, receiver) = oneshot::channel();
-        if let Some(ticket) = ticket {
-            state.calls.insert(ticket, sender);
+        match state.budgets.ask(ask.clone(), self.now()) {
+            Answer::Wait { ticket, until } => {
+                let (sender, receiver) = oneshot::channel();
+                state.calls.insert(ticket, sender);
+                Asked::Waits(Waiting { purse: self, ticket, receiver }, until)
+            }
+            answer => Asked::Answered(answer),
         }
-        Asked::Waits(Waiting { purse: self, ticket, receiver }, until)
     }
 
     /// Returns the output that is expected of a request for `model` of this bound.
@@ -150,9 +153,11 @@ impl Purse {
         match answer {
             Answer::Go(hold) => Ok(Afforded::Go(Allowance::new(self.clone(), hold))),
             Answer::Instead { budget, model } => Ok(Afforded::Instead { budget, model }),
-            Answer::Refused(objection) => Err(Unaffordable::Refused(objection)),
+            Answer::Refused(objection) | Answer::Paused(objection) => {
+                Err(Unaffordable::Refused(objection))
+            }
             // Only who asks is told so.
-            Answer::Wait { .. } | Answer::Paused { .. } => Err(Unaffordable::TimeIsUp),
+            Answer::Wait { .. } => Err(Unaffordable::TimeIsUp),
         }
     }
 
@@ -160,9 +165,11 @@ impl Purse {
         self.inner.clock.since_epoch(Instant::now())
     }
 
-    fn instant(&self, since_epoch: Duration) -> Instant {
+    /// Returns when who waits looks up: at `until`, the time since 1970-01-01 UTC, and at `deadline` at the latest.
+    fn wakes(&self, until: Option<Duration>, deadline: Instant) -> Instant {
+        let Some(until) = until else { return deadline };
         let now = Instant::now();
-        now + since_epoch.saturating_sub(self.inner.clock.since_epoch(now))
+        (now + until.saturating_sub(self.inner.clock.since_epoch(now))).min(deadline)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -180,18 +187,13 @@ enum Asked<'p> {
 /// A place that is given up when its owner goes.
 struct Waiting<'p> {
     purse: &'p Purse,
-    /// `None`: nobody calls it.
-    ticket: Option<Ticket>,
+    ticket: Ticket,
     receiver: oneshot::Receiver<Answer>,
 }
 
 impl Waiting<'_> {
     /// Waits to be called, until `wakes`.
     async fn called(mut self, wakes: Instant) -> Option<Answer> {
-        let Some(_place) = self.ticket else {
-            sleep_until(wakes).await;
-            return None;
-        };
         tokio::select! {
             biased;
             answer = &mut self.receiver => answer.ok(),
@@ -206,11 +208,10 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket else { return };
         let now = self.purse.now();
         let mut state = self.purse.lock();
-        if state.calls.remove(&ticket).is_some() {
-            let called = state.budgets.leave(ticket, now);
+        if state.calls.remove(&self.ticket).is_some() {
+            let called = state.budgets.leave(self.ticket, now);
             state.tell(called, now);
         }
         if let Ok(Answer::Go(hold)) = self.receiver.try_recv() {
@@ -299,4 +300,92 @@ fn tell(alarm: &Alarm) {
         amount_usd = %alarm.amount,
         "a budget is used up to its mark"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::budget::{Actions, Period, Planned, Reserves, Scope, Why};
+    use crate::units::{AppName, Class};
+
+    /// A purse with 1,000 pico-dollars for ever, yellow at 500, where the class batch is paused, and red at 1,000.
+    fn purse() -> Purse {
+        let budget = BudgetSettings {
+            name: "all".into(),
+            scope: Scope::default(),
+            amount: PicoUsd::new(1_000),
+            period: Period::Total,
+            zone: TimeZone::UTC,
+            yellow: 500,
+            red: 1_000,
+            on_yellow: Actions { pauses_batch: true, ..Actions::default() },
+            on_red: Actions { refuses: true, ..Actions::default() },
+            step_down: Vec::new(),
+            unknown_price: None,
+            reserves: Reserves::Expected,
+        };
+        Purse::new(vec![budget], WallClock::anchored(Instant::now(), Duration::from_secs(86_400)))
+    }
+
+    fn ask(class: Class, cost: u64) -> Ask {
+        let cost = PicoUsd::new(cost);
+        Ask {
+            app: AppName::new("a"),
+            labels: Arc::from([]),
+            class,
+            model: ModelName::new("m"),
+            is_movable: false,
+            planned: Planned::Priced { expected: cost, most: cost },
+        }
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(9)
+    }
+
+    async fn allowed(purse: &Purse, cost: u64) -> Allowance {
+        match purse.afford(ask(Class::Standard, cost), soon()).await {
+            Ok(Afforded::Go(allowance)) => allowance,
+            other => panic!("it may go: {other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_goes_when_another_gives_back_and_whoever_leaves_keeps_nothing() {
+        let purse = purse();
+        let first = allowed(&purse, 900).await;
+        let leaves = purse.afford(ask(Class::Standard, 300), soon());
+        drop(tokio::time::timeout(Duration::from_secs(1), leaves).await);
+        let waits = tokio::spawn({
+            let purse = purse.clone();
+            async move { allowed(&purse, 1_000).await }
+        });
+        tokio::task::yield_now().await;
+        drop(first);
+        let _all = waits.await.expect("it is called");
+        let late = purse.afford(ask(Class::Standard, 1), soon()).await;
+        assert!(matches!(late, Err(Unaffordable::TimeIsUp)), "all is reserved: {late:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_class_that_is_paused_while_it_waits_goes_on_waiting_and_is_told_why() {
+        let purse = purse();
+        let first = allowed(&purse, 900).await;
+        let began = Instant::now();
+        let batch = tokio::spawn({
+            let purse = purse.clone();
+            async move { purse.afford(ask(Class::Batch, 200), soon()).await }
+        });
+        tokio::task::yield_now().await;
+        first.spend(Some(PicoUsd::new(600)));
+        drop(first);
+        let told = batch.await.expect("an answer");
+        assert_eq!(began.elapsed(), Duration::from_secs(9), "it may still be let go until then");
+        let Err(Unaffordable::Refused(Objection { why, .. })) = told else {
+            panic!("it is paused: {told:?}")
+        };
+        assert_eq!(why, Why::Paused { until: None });
+    }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Allowance;
 use crate::call::Endpoint;
-use crate::catalog::{Bought, Cost, ModelFacts, Tier};
+use crate::catalog::{Bought, Cost, Kind, Missing, ModelFacts, PriceList, Tier};
 use crate::count::{Demand, Method};
 use crate::ledger::Opening;
 use crate::limit::QuotaKind;
@@ -106,8 +106,22 @@ impl Record {
         }
     }
 
+    /// Returns what the request uses by its count if its output has so many tokens.
+    pub fn counted(&self, output: Tokens) -> Usage {
+        self.completed(Usage { input: self.demand.input, output, ..Usage::default() })
+    }
+
+    /// Returns what `usage` costs.
+    pub fn cost(&self, prices: &PriceList, usage: &Usage) -> Cost {
+        match self.endpoint {
+            // It is paid by the second, and nobody tells how many it has.
+            Some(Endpoint::Videos) => Cost::Unknown(Missing::Count(Kind::Second)),
+            _ => prices.cost(&self.bought(usage)),
+        }
+    }
+
     /// Returns what is bought by `usage`, to be charged for.
-    pub fn bought<'a>(&'a self, usage: &'a Usage) -> Bought<'a> {
+    fn bought<'a>(&'a self, usage: &'a Usage) -> Bought<'a> {
         let tier = match self.endpoint {
             Some(Endpoint::Decisions) => Tier::Decisions,
             _ => Tier::Standard,

@@ -1,13 +1,15 @@
 //! Money by periods: who may spend it, who waits for what others have reserved, and what the others are told.
 
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluicegate::server::Running;
 use tempfile::TempDir;
 
+use crate::endpoints::provider;
 use crate::house::{Answer, App, one_account, proxy};
 use crate::path::{CHAT, HELLO};
 use crate::recorder::{Recorder, Reply};
+use crate::sockets::{close, connect, say, until};
 
 /// What `HELLO` may cost at most, as it may have eight tokens of output: 8 x 2.50 and 8 x 10.00 USD for a million
 /// are 0.0001 USD. So much it costs here.
@@ -117,6 +119,38 @@ async fn what_was_reserved_and_not_spent_is_there_for_others() {
     let (second, first) = (app.post(CHAT, HELLO).await, first.await.expect("an answer"));
     assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
     assert_eq!(recorder.seen().len(), 2, "one after the other");
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn images_reserve_what_their_number_costs() {
+    // An image of this quality and size is 0.167 USD.
+    let ask = |n: u32| {
+        let texts = r#""model":"gpt-image-1","prompt":"a cat","quality":"high","size":"1024x1024""#;
+        format!("{{{texts},\"n\":{n}}}")
+    };
+    let budget = "[[budgets]]\nname = \"all\"\nusd = 0.2\nper = \"day\"\nstrict = true\n";
+    let (_recorder, proxy) = with_budgets(budget).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let refused = app.post("/v1/images/generations", &ask(2)).await;
+    let message = error(&refused)["message"].to_string();
+    assert!(message.contains("may cost 0.334"), "{message}");
+    assert_eq!(app.post("/v1/images/generations", &ask(1)).await.status(), 200);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_asked_on_a_websocket_is_booked() {
+    let provider = provider().await;
+    let budget = "[[budgets]]\nname = \"all\"\nusd = 0.0001\nper = \"day\"\n";
+    let proxy = proxy(&one_account(&provider.base_url(), "sk-sim", budget)).await;
+    let mut socket = connect(&proxy, "/v1/responses").await.expect("it costs nothing to open");
+    let ask = json!({"type": "response.create", "model": "gpt-4o", "input": "tell me a story"});
+    say(&mut socket, ask).await;
+    until(&mut socket, "response.completed").await;
+    close(&proxy, socket).await;
+    let refused = App::new(proxy.listen(), "notebook").post(CHAT, HELLO).await;
+    assert_eq!(refused.status(), 429, "{}", refused.text());
     proxy.stop().await;
 }
 

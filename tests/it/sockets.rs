@@ -21,9 +21,9 @@ use crate::upstream::{tls_server_that, trusting};
 /// Far longer than anything takes that goes right.
 const SOON: Duration = Duration::from_secs(10);
 
-type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<TcpStream>;
 
-async fn connect(proxy: &Running, path: &str) -> Result<Socket, Error> {
+pub(crate) async fn connect(proxy: &Running, path: &str) -> Result<Socket, Error> {
     let mut request = format!("ws://{}{path}", proxy.listen()).into_client_request()?;
     let headers = request.headers_mut();
     headers.insert("authorization", "Bearer notebook".parse().expect("a value"));
@@ -32,12 +32,12 @@ async fn connect(proxy: &Running, path: &str) -> Result<Socket, Error> {
     tokio_tungstenite::client_async(request, stream).await.map(|(socket, _)| socket)
 }
 
-async fn say(socket: &mut Socket, event: Value) {
+pub(crate) async fn say(socket: &mut Socket, event: Value) {
     socket.send(Message::text(event.to_string())).await.expect("it is open");
 }
 
 /// Reads events up to one of that kind.
-async fn until(socket: &mut Socket, kind: &str) -> Value {
+pub(crate) async fn until(socket: &mut Socket, kind: &str) -> Value {
     loop {
         let message = socket.next().await.expect("it is open").expect("a message");
         let Message::Text(text) = message else { continue };
@@ -55,7 +55,7 @@ fn open(proxy: &Running) -> usize {
 }
 
 /// Closes a websocket and waits until nothing is open.
-async fn close(proxy: &Running, mut socket: Socket) {
+pub(crate) async fn close(proxy: &Running, mut socket: Socket) {
     assert!(open(proxy) >= 1, "it holds no slot");
     socket.close(None).await.expect("it is open");
     while let Some(Ok(_)) = socket.next().await {}
