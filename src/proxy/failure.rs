@@ -15,7 +15,6 @@ use crate::auth::AuthError;
 use crate::budget::{Color, Why};
 use crate::call::{CallError, Endpoint};
 use crate::config::OtherName;
-use crate::limit::QuotaKind;
 use crate::packing::UnpackError;
 use crate::relay::{Body, RelayError};
 use crate::settle::{Record, Unaffordable};
@@ -205,56 +204,6 @@ impl Failure {
             other => other.to_string(),
         }
     }
-
-    fn shape(&self) -> Shape {
-        let shape = |status, kind, code| Shape { status, kind, code, param: None };
-        let bad = |status| shape(status, "invalid_request_error", None);
-        match self {
-            Self::Auth(error) => {
-                shape(StatusCode::UNAUTHORIZED, "invalid_request_error", Some(error.code()))
-            }
-            Self::Foreign(_) => {
-                shape(StatusCode::FORBIDDEN, "invalid_request_error", Some("foreign_origin"))
-            }
-            Self::Method => bad(StatusCode::METHOD_NOT_ALLOWED),
-            // Not a conflict: SDKs would send it again.
-            Self::Scattered { .. } => {
-                shape(StatusCode::BAD_REQUEST, "invalid_request_error", Some("different_accounts"))
-            }
-            Self::Wish(error) => {
-                Shape { param: Some(error.param()), ..bad(StatusCode::BAD_REQUEST) }
-            }
-            Self::OtherName(_) => Shape { param: Some("model"), ..bad(StatusCode::BAD_REQUEST) },
-            Self::Call(error) => Shape { param: error.param(), ..bad(StatusCode::BAD_REQUEST) },
-            Self::Request(_) | Self::Body(_) | Self::Unpack(UnpackError::Broken) => {
-                bad(StatusCode::BAD_REQUEST)
-            }
-            Self::BodyTooLarge { .. } | Self::Unpack(UnpackError::TooLarge { .. }) => {
-                bad(StatusCode::PAYLOAD_TOO_LARGE)
-            }
-            Self::ModelTooFar { .. } => {
-                Shape { param: Some("model"), ..bad(StatusCode::PAYLOAD_TOO_LARGE) }
-            }
-            Self::BodyTooSlow => bad(StatusCode::REQUEST_TIMEOUT),
-            Self::Refused(refusal) => of_refusal(refusal),
-            Self::Unaffordable(unaffordable) => of_money(unaffordable),
-            // The log has the same word.
-            Self::Send(SendError::TimedOut) => {
-                shape(StatusCode::GATEWAY_TIMEOUT, "server_error", Some(self.label()))
-            }
-            Self::Send(_) | Self::Relay(_) => {
-                shape(StatusCode::BAD_GATEWAY, "server_error", Some(self.label()))
-            }
-            Self::Unbooked => shape(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "service_unavailable_error",
-                Some("ledger_unavailable"),
-            ),
-            Self::Dropped | Self::Disk(_) => {
-                shape(StatusCode::INTERNAL_SERVER_ERROR, "server_error", None)
-            }
-        }
-    }
 }
 
 /// Tells SDKs whether and when to come back.
@@ -299,63 +248,6 @@ pub(super) fn discourage(headers: &mut HeaderMap) {
     headers.remove(RETRY_AFTER_MS);
 }
 
-/// As OpenAI answers an account that has no money left: SDKs and people know it.
-fn of_money(unaffordable: &Unaffordable) -> Shape {
-    let Unaffordable::Refused(objection) = unaffordable else {
-        let (kind, code) = ("requests", Some("rate_limit_exceeded"));
-        return Shape { status: StatusCode::TOO_MANY_REQUESTS, kind, code, param: None };
-    };
-    let (status, kind, code) = match objection.why {
-        Why::Spent { .. } | Why::TooDear { .. } => {
-            (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "insufficient_quota")
-        }
-        Why::Paused { .. } | Why::Crowded => {
-            (StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded")
-        }
-        Why::Unpriced(_) => (StatusCode::BAD_REQUEST, "invalid_request_error", "unknown_price"),
-    };
-    Shape { status, kind, code: Some(code), param: None }
-}
-
-fn of_refusal(refusal: &Refusal) -> Shape {
-    let shape = |status, kind, code| Shape { status, kind, code: Some(code), param: None };
-    let limited = StatusCode::TOO_MANY_REQUESTS;
-    match refusal {
-        Refusal::TooLarge { quota, .. } => shape(limited, kind_of(*quota), "rate_limit_exceeded"),
-        Refusal::TimeIsUp { short_of, .. } => {
-            shape(limited, short_of.map_or("tokens", kind_of), "rate_limit_exceeded")
-        }
-        Refusal::LineFull { .. } | Refusal::OwnKey(_) => {
-            shape(limited, "requests", "rate_limit_exceeded")
-        }
-        Refusal::AccountDown { .. } | Refusal::AccountGone { .. } => shape(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "service_unavailable_error",
-            "account_unavailable",
-        ),
-        Refusal::Stopping => {
-            shape(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable_error", "stopping")
-        }
-    }
-}
-
-/// OpenAI names the counter in the error's type.
-const fn kind_of(quota: QuotaKind) -> &'static str {
-    match quota {
-        QuotaKind::RequestsPerMinute
-        | QuotaKind::RequestsPerDay
-        | QuotaKind::RequestsPerSecond
-        | QuotaKind::ImagesPerMinute
-        | QuotaKind::Concurrency
-        | QuotaKind::FirstContact => "requests",
-        QuotaKind::TokensPerMinute
-        | QuotaKind::TokensPerDay
-        | QuotaKind::TokensPerSecond
-        | QuotaKind::InputTokensPerMinute
-        | QuotaKind::OutputTokensPerMinute => "tokens",
-    }
-}
-
 /// Tells which account has what, where no one account can serve a request.
 fn scattered(
     id: &str,
@@ -376,13 +268,6 @@ fn scattered(
 fn again(wait: Duration) -> String {
     // The same milliseconds as `retry-after-ms`.
     format!("Please try again in {}.{:03}s.", wait.as_secs(), wait.subsec_millis())
-}
-
-struct Shape {
-    status: StatusCode,
-    kind: &'static str,
-    code: Option<&'static str>,
-    param: Option<&'static str>,
 }
 
 #[derive(Serialize)]

@@ -32,6 +32,7 @@ mod pinning;
 mod pulse;
 mod refused;
 mod routes;
+mod shape;
 mod site;
 mod socket;
 mod spending;
