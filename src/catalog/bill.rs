@@ -123,10 +123,10 @@ impl Bill {
         let lines = Vec::with_capacity(4);
         let mut bill = Self { tier, above, regional_percent, lines, missing: None };
         if usage.spoken > 0 && rate(Kind::Character).is_some() {
-            bill.units(Kind::Character, usage.spoken, rate(Kind::Character));
+            bill.units(Kind::Character, usage.spoken, rate);
         } else if usage.images > 0 && usage.output == Tokens::ZERO {
             // Nobody told of tokens, so that images are paid, with all that describes them.
-            bill.units(Kind::Image, usage.images, raised(prices.image(bought.form)));
+            bill.units(Kind::Image, usage.images, |_| raised(prices.image(bought.form)));
         } else if usage.heard.is_zero() {
             bill.tokens(usage, rate);
             if usage.spoken > 0 && usage.output == Tokens::ZERO {
@@ -141,7 +141,7 @@ impl Bill {
             bill.lines.push(line);
         }
         let searches = usage.searches + u64::from(prices.searches_always() && !bill.is_empty());
-        bill.units(Kind::Search, searches, rate(Kind::Search));
+        bill.units(Kind::Search, searches, rate);
         bill
     }
 
@@ -161,30 +161,31 @@ impl Bill {
         self.lines.is_empty()
     }
 
-    /// Adds a line for every kind of token.
+    /// Adds a line for every kind of token that there is: looking for a price is dearer than adding it up.
     fn tokens(&mut self, usage: &Usage, rate: impl Fn(Kind) -> Option<Rate>) {
         for (kind, count) in input_parts(usage) {
-            self.units(kind, count.count(), rate(kind));
+            self.units(kind, count.count(), &rate);
         }
-        let has_own = rate(Kind::Reasoning) != rate(Kind::Output);
+        let reasons = usage.reasoning > Tokens::ZERO;
+        let has_own = reasons && rate(Kind::Reasoning) != rate(Kind::Output);
         // Models that make images only have no price of other output.
         let makes_images = rate(Kind::Output).is_none() && rate(Kind::OutputImage).is_some();
         let usual = if makes_images { Kind::OutputImage } else { Kind::Output };
         for (kind, count) in output_parts(usage, has_own) {
             let kind = if kind == Kind::Output { usual } else { kind };
-            self.units(kind, count.count(), rate(kind));
+            self.units(kind, count.count(), &rate);
         }
     }
 
     /// Adds a line, or its units to the line of their kind.
-    fn units(&mut self, kind: Kind, more: u64, rate: Option<Rate>) {
+    fn units(&mut self, kind: Kind, more: u64, rate: impl Fn(Kind) -> Option<Rate>) {
         if more == 0 {
             return;
         }
         let line = self.lines.iter_mut().find(|line| line.kind == kind);
         match line.map(|line| &mut line.count) {
             Some(Count::Units(count)) => *count = count.saturating_add(more),
-            _ => self.lines.push(Line { kind, count: Count::Units(more), rate }),
+            _ => self.lines.push(Line { kind, count: Count::Units(more), rate: rate(kind) }),
         }
     }
 }

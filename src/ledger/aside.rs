@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::clerk::{Busy, Doing, Job, MOST_AT_ONCE, PATIENCE, Queued, TOGETHER, Work};
+use super::clerk::{Busy, Doing, MOST_AT_ONCE, PATIENCE, Queued, TOGETHER, Work};
+use super::job::Job;
 use super::row::Row;
 use super::spill::{Record, Spill};
 use crate::config::{Durability, WhenFull};

@@ -82,7 +82,7 @@ impl Base {
         let mut noted = HashSet::new();
         for row in fresh {
             if noted.insert(row.facet_id()) {
-                self.execute(Arc::clone(&self.facet), row.facet.clone()).await?;
+                self.execute(Arc::clone(&self.facet), row.facet.to_vec()).await?;
             }
         }
         for some in rows.chunks(AT_ONCE) {

@@ -28,6 +28,8 @@ use super::aside::give_receipts;
 use super::base::Base;
 use super::desk::{Kept, Ledger, Note, Shared};
 use super::entry::Opening;
+use super::job::Job;
+use super::pen::Pen;
 use super::row::Row;
 use super::spill::Spill;
 use super::store::{Store, StoreError};
@@ -69,6 +71,7 @@ impl Clerk {
             kept: Kept { run, durability, when_full },
             base: Some(Base::new(store, durability)),
             busy: None,
+            pen: Pen::default(),
             opened: HashMap::new(),
             opened_at: None,
             queue: VecDeque::new(),
@@ -130,6 +133,7 @@ pub(super) struct Work {
     /// The store, while it is idle.
     pub(super) base: Option<Base>,
     pub(super) busy: Option<Busy>,
+    pub(super) pen: Pen,
     /// What was sent and is neither closed nor written.
     pub(super) opened: HashMap<i64, Arc<Opening>>,
     pub(super) opened_at: Option<Instant>,
@@ -176,7 +180,8 @@ impl Work {
                 }
                 Note::Closed(seq, opening, closing, told) => {
                     self.opened.remove(&seq);
-                    let row = Row::new((self.kept.run, seq), &opening, Some(&closing), clock);
+                    let at = (self.kept.run, seq);
+                    let row = self.pen.row(at, &opening, Some(&closing), clock);
                     self.queue.push_back(Queued { row, told, since: now });
                 }
             }
@@ -257,7 +262,7 @@ impl Work {
         let clock = WallClock::from_system();
         let since = self.opened_at.take().unwrap_or_else(Instant::now);
         for (seq, opening) in self.opened.drain() {
-            let row = Row::new((self.kept.run, seq), &opening, None, clock);
+            let row = self.pen.row((self.kept.run, seq), &opening, None, clock);
             self.queue.push_back(Queued { row, told: None, since });
         }
     }
@@ -359,26 +364,6 @@ impl Doing {
     /// Tells whether somebody may wait for it.
     fn is_waited_for(&self) -> bool {
         matches!(self, Self::Entries(entries) if !entries.is_empty())
-    }
-}
-
-/// What the store is to do, in one go.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) rows: Vec<Row>,
-    /// Runs that are over: what they left open is lost.
-    pub(super) over: Vec<i64>,
-}
-
-impl Job {
-    async fn write_into(self, base: &mut Base) -> Result<(), StoreError> {
-        if !self.rows.is_empty() {
-            base.write(&self.rows).await?;
-        }
-        for run in self.over {
-            base.book_lost(run).await?;
-        }
-        Ok(())
     }
 }
 

@@ -293,7 +293,7 @@ impl Record {
                 let part = |at: usize| parts.get(at)?.as_array();
                 let facet = from_json(part(0)?, &FACET)?;
                 let entry = from_json(part(1)?, &ENTRY)?;
-                Some(Self::Entry(Row { facet, entry }))
+                Some(Self::Entry(Row { facet: facet.into(), entry: entry.into() }))
             }
             number => number.as_i64().map(Self::Over),
         }
