@@ -21,7 +21,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`units`], [`clock`] |
-//! | pure cores | [`config`], [`catalog`], [`packing`], [`call`], [`count`], [`limit`], [`auth`], [`line`](mod@line), [`budget`] |
+//! | pure cores | [`config`], [`catalog`], [`packing`], [`call`], [`count`], [`limit`], [`auth`], [`line`](mod@line), [`budget`], [`report`] |
 //! | effects | [`upstream`], [`admit`], [`settle`], [`relay`], [`telemetry`], [`ledger`] |
 //! | spine | [`proxy`] |
 //! | shells | [`server`], [`admin`], [`cli`], [`simulate`], [`demo`] |
@@ -45,6 +45,7 @@ pub mod line;
 pub mod packing;
 pub mod proxy;
 pub mod relay;
+pub mod report;
 pub mod server;
 pub mod settle;
 pub mod simulate;

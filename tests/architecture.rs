@@ -62,6 +62,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Pure,       module: "count",     may_import: &["units", "call", "catalog"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "limit",     may_import: &["units", "count"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "budget",    may_import: &["units"], must_not_say: NO_EFFECT },
+    Rule { layer: Pure,       module: "report",    may_import: &["units", "budget"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "config",    may_import: &["units", "catalog", "limit", "budget"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "auth",      may_import: &["units", "config"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "line",      may_import: &["units"], must_not_say: NO_EFFECT },
@@ -75,7 +76,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Shells,     module: "admin",     may_import: &["units", "limit", "admit", "ledger", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "server",    may_import: &["units", "clock", "limit", "config", "upstream", "admit", "ledger", "settle", "relay", "proxy", "admin"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "simulate",  may_import: &["clock", "catalog", "count"], must_not_say: NO_PRINT },
-    Rule { layer: Shells,     module: "demo",      may_import: &["upstream", "config", "limit", "simulate", "server"], must_not_say: &["tracing"] },
+    Rule { layer: Shells,     module: "demo",      may_import: &["upstream", "report", "config", "limit", "simulate", "server"], must_not_say: &["tracing"] },
     Rule { layer: Shells,     module: "cli",       may_import: &["clock", "catalog", "units", "config", "upstream", "telemetry", "server", "simulate", "demo"], must_not_say: &[] },
     Rule { layer: Shells,     module: "main",      may_import: &["cli"], must_not_say: &[] },
 ];

@@ -28,6 +28,6 @@ mod usual;
 
 pub use self::answer::{Alarm, Answer, Ask, Color, Hold, Objection, Planned, Ticket, Tint, Why};
 pub use self::book::Budgets;
-pub use self::period::{Period, Span};
+pub use self::period::{Period, Span, midnight};
 pub use self::settings::{Actions, BudgetSettings, Reserves, Scope};
 pub use self::usual::Usual;

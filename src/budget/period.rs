@@ -75,8 +75,9 @@ impl Span {
     }
 }
 
-/// Returns when a date begins; where clocks are put forward at midnight, that is later than midnight.
-fn midnight(date: Date, zone: &TimeZone) -> Option<Duration> {
+/// Returns when a date begins, since 1970-01-01 UTC; where clocks are put forward at midnight, that is later
+/// than midnight. `None` for a date that has no place in the calendar of `zone`.
+pub fn midnight(date: Date, zone: &TimeZone) -> Option<Duration> {
     let begins = zone.to_ambiguous_zoned(date.at(0, 0, 0, 0)).compatible().ok()?;
     let since_epoch = begins.timestamp().as_duration();
     Some(Duration::try_from(since_epoch).unwrap_or_default())

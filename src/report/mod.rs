@@ -1,0 +1,34 @@
+//! Tells what was used: sums by time and by whom, and how they are written.
+//!
+//! # What this module owns
+//!
+//! The figures of a report ([`Sums`]), what they can be cut by ([`By`]), from when until when ([`Range`]), and
+//! the forms in which a [`Report`] is written: a table for people, JSON, CSV.
+//!
+//! # What this module does not do
+//!
+//! It reads no database and no clock: [`crate::ledger`] hands it [`Line`]s, [`crate::cli`] the range.
+//!
+//! # Invariants
+//!
+//! 1. Every line counts once in the total, whatever the rows are by.
+//! 2. Costs that nobody knows are never zero: they are counted apart, with their tokens.
+
+mod by;
+mod csv;
+mod data;
+mod facet;
+mod range;
+mod sums;
+mod tally;
+mod words;
+
+pub use self::by::By;
+pub use self::facet::Facet;
+pub use self::range::{Piece, Range, RangeError, Wanted, days};
+pub use self::sums::{Line, Sums};
+pub use self::tally::{Cell, Remarks, Report, Row, Tally, Unpriced};
+pub use self::words::grouped;
+
+#[cfg(test)]
+mod tests;
