@@ -16,12 +16,14 @@
 //! 2. No `Debug` or `Display` shows a secret.
 
 mod class;
+mod decimal;
 mod name;
 mod quantity;
 mod secret;
 mod usage;
 
 pub use self::class::{Class, Party};
+pub use self::decimal::{Rounding, scaled};
 pub use self::name::{
     AccountName, AppName, KeyLabel, ModelName, Name, RequestId, TierName, UpstreamName, kind,
 };

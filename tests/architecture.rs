@@ -62,7 +62,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Pure,       module: "count",     may_import: &["units", "call", "catalog"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "limit",     may_import: &["units", "count"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "budget",    may_import: &["units"], must_not_say: NO_EFFECT },
-    Rule { layer: Pure,       module: "report",    may_import: &["units", "budget"], must_not_say: NO_EFFECT },
+    Rule { layer: Pure,       module: "report",    may_import: &["units", "catalog", "budget"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "config",    may_import: &["units", "catalog", "limit", "budget"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "auth",      may_import: &["units", "config"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "line",      may_import: &["units"], must_not_say: NO_EFFECT },

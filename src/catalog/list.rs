@@ -122,17 +122,7 @@ impl PriceList {
     ///
     /// Returns what is missing where there is none.
     pub fn bill(&self, bought: &Bought<'_>) -> Result<Bill, Missing> {
-        let served = bought.served.model.as_ref().map(|model| model.as_str());
-        let own = |model| find_at(&self.own, bought.upstream, model);
-        let listed = |model| {
-            let newer = find_at(&self.newer.models, bought.upstream, model);
-            newer.or_else(|| find(&self.embedded.prices, model))
-        };
-        let found = match served {
-            Some(served) => own(served).or_else(|| own(bought.model)).or_else(|| listed(served)),
-            None => own(bought.model).or_else(|| listed(bought.model)),
-        };
-        let (_, prices) = found.ok_or(Missing::Model)?;
+        let (_, prices) = self.row(bought).ok_or(Missing::Model)?;
         let tier = match &bought.served.tier {
             Some(word) => Tier::of(word.as_str()).ok_or(Missing::Tier)?,
             None => bought.tier,
@@ -141,6 +131,21 @@ impl PriceList {
             return Err(Missing::Tier);
         }
         Ok(Bill::new(prices, bought, tier))
+    }
+
+    /// Returns the prices that what was bought is charged by, with the name under which they stand; `None` where
+    /// there are none.
+    pub fn row(&self, bought: &Bought<'_>) -> Option<(&str, &Prices)> {
+        let served = bought.served.model.as_ref().map(|model| model.as_str());
+        let own = |model| find_at(&self.own, bought.upstream, model);
+        let listed = |model| {
+            let newer = find_at(&self.newer.models, bought.upstream, model);
+            newer.or_else(|| find(&self.embedded.prices, model))
+        };
+        match served {
+            Some(served) => own(served).or_else(|| own(bought.model)).or_else(|| listed(served)),
+            None => own(bought.model).or_else(|| listed(bought.model)),
+        }
     }
 
     /// Returns what was bought costs.

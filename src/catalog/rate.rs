@@ -9,7 +9,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::units::PicoUsd;
+use crate::units::{PicoUsd, Rounding, scaled};
 
 /// What a price is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -251,38 +251,6 @@ impl fmt::Display for Count {
             Self::Time(time) => time.as_secs_f64().fmt(f),
         }
     }
-}
-
-/// Whether a number had to be rounded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rounding {
-    Exact,
-    HalfUp,
-}
-
-/// Returns a number times ten to the power of `zeros`; `None` if it is negative, no number or too large.
-fn scaled(number: &str, zeros: i32) -> Option<(u64, Rounding)> {
-    let (digits, exponent) = match number.split_once(['e', 'E']) {
-        Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
-        None => (number, 0),
-    };
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let digits = format!("{whole}{part}");
-    if whole.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let value: u128 = digits.parse().ok()?;
-    let shift = exponent.checked_add(zeros)?.checked_sub(i32::try_from(part.len()).ok()?)?;
-    let power = 10_u128.checked_pow(shift.unsigned_abs());
-    let (value, rounding) = match (shift < 0, power) {
-        (_, _) if value == 0 => (0, Rounding::Exact),
-        (false, power) => (value.checked_mul(power?)?, Rounding::Exact),
-        // So small that nothing is left of it.
-        (true, None) => (0, Rounding::HalfUp),
-        (true, Some(power)) if value.is_multiple_of(power) => (value / power, Rounding::Exact),
-        (true, Some(power)) => (value.checked_add(power / 2)? / power, Rounding::HalfUp),
-    };
-    Some((u64::try_from(value).ok()?, rounding))
 }
 
 /// The most percent that may be on top of a price.

@@ -1,3 +1,6 @@
+mod against;
+mod explain;
+
 use std::sync::Arc;
 use std::time::Duration;
 

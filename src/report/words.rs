@@ -94,8 +94,11 @@ impl Report {
 /// Says which price is missing, and the lines that give one.
 fn no_price(unpriced: &Unpriced) -> String {
     let Unpriced { upstream, model, tier, attempts, tokens } = unpriced;
-    let of =
-        if model.is_empty() { "a path without a model".to_owned() } else { format!("`{model}`") };
+    let of = if model.is_empty() {
+        "a path without a model".to_owned()
+    } else {
+        format!("`{}`", plain(model))
+    };
     let tier = if tier.is_empty() { String::new() } else { format!(", service tier `{tier}`") };
     let what = format!(
         "cost unknown: {} with {} tokens of {of} at `{upstream}`{tier}",
@@ -117,8 +120,11 @@ fn tries(count: u64) -> String {
 }
 
 fn shown(cell: &Cell) -> String {
-    let text = cell.as_deref().unwrap_or("(none)");
-    // Names come from clients: none may move what is around it.
+    plain(cell.as_deref().unwrap_or("(none)"))
+}
+
+/// Returns a text that comes from outside without what would move what is around it.
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
