@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::export::{Bucket, Export, Told, Use};
+use super::export::{Bucket, Export, Told, Use, UsedFor};
 use super::range::Range;
 use super::sums::{Line, Sums};
 use super::words::plain;
@@ -160,7 +160,7 @@ struct Compared<'a> {
 }
 
 /// What is booked by use and model, as the export names it.
-type Here<'a> = BTreeMap<(Use, Option<Arc<str>>), Booked>;
+type Here = BTreeMap<UsedFor, Booked>;
 
 /// What is booked of what a provider tells.
 #[derive(Debug, Default)]
@@ -191,7 +191,7 @@ impl Compared<'_> {
     }
 
     /// Sums up what is booked of the uses that the export tells of.
-    fn by_model(&self, lines: &[Line]) -> Here<'static> {
+    fn by_model(&self, lines: &[Line]) -> Here {
         let uses: BTreeSet<Use> = self.bucket.used.keys().map(|(what, _)| *what).collect();
         let mut here = Here::new();
         for line in lines {
@@ -255,8 +255,11 @@ impl Compared<'_> {
     }
 }
 
+/// The name of a figure, what the provider tells of it, and what is booked.
+type Figure = (&'static str, Option<u64>, u64);
+
 /// Returns what is told and what is booked of each figure.
-fn figures(told: &Told, booked: &Booked) -> [(&'static str, Option<u64>, u64); 7] {
+fn figures(told: &Told, booked: &Booked) -> [Figure; 7] {
     let usage = &booked.sums.usage;
     [
         ("requests", told.requests, booked.reached),

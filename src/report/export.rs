@@ -32,10 +32,13 @@ pub struct Bucket {
     /// From when until when.
     pub range: Range,
     /// What was used by kind of use and model; of no model: of all of them together.
-    pub used: BTreeMap<(Use, Option<Arc<str>>), Told>,
+    pub used: BTreeMap<UsedFor, Told>,
     /// What that cost in pico-dollars, where the file tells: credits are below zero.
     pub cost: Option<i128>,
 }
+
+/// For what something was used, and by which model.
+pub type UsedFor = (Use, Option<Arc<str>>);
 
 /// For what something was used, as the provider counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

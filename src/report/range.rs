@@ -132,8 +132,11 @@ fn next_cut(at: u64, end: u64) -> u64 {
     }
 }
 
+/// A day, such as `2026-11-22`, and what is asked for of it.
+pub type DayPart = (Arc<str>, Range);
+
 /// Returns each day of `zone` that has a part in `range`, with that part.
-pub fn days(range: Range, zone: &TimeZone) -> Vec<(Arc<str>, Range)> {
+pub fn days(range: Range, zone: &TimeZone) -> Vec<DayPart> {
     let mut days = Vec::new();
     let Some(mut date) = date_of(range.begin, zone) else { return days };
     while let Some(whole) = of_dates(date, 1, zone).filter(|day| day.begin < range.end) {

@@ -70,13 +70,17 @@ pub struct Report {
     pub remarks: Remarks,
 }
 
+/// So many attempts, with so many tokens.
+type Amount = (u64, Tokens);
+
 /// A report in the making.
 #[derive(Debug)]
 pub struct Tally {
     by: Vec<By>,
     rows: BTreeMap<Vec<Cell>, Sums>,
     total: Sums,
-    unpriced: BTreeMap<[Arc<str>; 3], (u64, Tokens)>,
+    /// Attempts and tokens by upstream, model and tier.
+    unpriced: BTreeMap<[Arc<str>; 3], Amount>,
     lost: (u64, Tokens),
     repeated: u64,
 }

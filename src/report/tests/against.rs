@@ -42,7 +42,10 @@ fn line(served: &str, ending: &str, figures: [u64; 4], cost: u64) -> Line {
     Line { facet: Arc::new(facet), ending: ending.into(), sums }
 }
 
-fn told(comparison: &Comparison) -> Vec<(Option<&str>, &str, i128, i128)> {
+/// Model, figure, and what the provider and what the books say.
+type Apart<'a> = (Option<&'a str>, &'a str, i128, i128);
+
+fn told(comparison: &Comparison) -> Vec<Apart<'_>> {
     let told = comparison.differences.iter();
     told.map(|it| (it.model.as_deref(), it.figure, it.provider, it.booked)).collect()
 }
