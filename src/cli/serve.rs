@@ -94,7 +94,7 @@ fn greet(loaded: &Loaded, running: &server::Running) {
 /// Tells where what is learned is kept.
 fn kept(running: &server::Running) -> String {
     match running.kept_in() {
-        Some(path) => format!("what is learned and booked is kept in {}", path.display()),
+        Some(place) => format!("what is learned and booked is kept in {place}"),
         None => "what is learned is not kept over a restart, and nothing is booked".to_owned(),
     }
 }

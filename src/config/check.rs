@@ -24,7 +24,7 @@ use crate::catalog::PriceList;
 pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Settings> {
     let data_dir = data_dir(&mut root, check);
     let server = server(root.table("server", check), check);
-    let ledger = ledger(root.table("ledger", check), check);
+    let ledger = ledger(root.table("ledger", check), &data_dir, check);
     let log = log(root.table("log", check), check);
     let line = line(root.table("line", check), check);
     let timeouts = timeouts(root.table("timeouts", check), check);

@@ -36,6 +36,7 @@ pub(super) fn overlay(root: &mut RawTable, flags: &Flags, check: &mut Check<'_>)
         ("server", "listen", "SLUICEGATE_LISTEN", "--listen", &flags.listen),
         ("server", "admin", "SLUICEGATE_ADMIN", "--admin", &flags.admin),
         ("log", "format", "SLUICEGATE_LOG", "--log", &flags.log),
+        ("ledger", "url", "SLUICEGATE_LEDGER_URL", "", &None),
         ("", "data_dir", "SLUICEGATE_DATA_DIR", "--data-dir", &flags.data_dir),
         ("upstreams", "base_url", "SLUICEGATE_UPSTREAM", "--upstream", &flags.upstream),
     ];

@@ -161,7 +161,7 @@ fn may_be_secret(key: &str, text: &str) -> bool {
     key == "key"
         || (key == "env" && !variable(text))
         || text.split(['/', ' ', '"', '=', ':']).any(|word| word.starts_with("sk-"))
-        || (text.contains("://") && text.contains('@'))
+        || (text.contains("://") && (text.contains('@') || text.contains("word=")))
 }
 
 /// A text that is being read, and where it comes from.

@@ -347,6 +347,9 @@ pub enum Disconnect {
 /// The ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerSettings {
+    /// The PostgreSQL that what is learned and booked is kept in; `None`: a file in the data folder. A password
+    /// may stand in it.
+    pub url: Option<Secret>,
     /// What the end of an answer waits for.
     pub durability: Durability,
     /// What becomes of requests when nothing more can be booked.

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::units::AccountName;
 
+mod ledger;
 mod prices;
 mod routing;
 

@@ -1,6 +1,5 @@
 //! What the clerk does when the store does not take an entry in time, and when it is back.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -8,7 +7,6 @@ use tokio::time::Instant;
 
 use super::clerk::{Busy, Doing, MOST_AT_ONCE, PATIENCE, Queued, TOGETHER, Work};
 use super::job::Job;
-use super::row::Row;
 use super::spill::{Record, Spill};
 use crate::config::{Durability, WhenFull};
 
@@ -95,21 +93,15 @@ impl Work {
         let records = records.inspect_err(|error| {
             tracing::warn!(%error, "what is kept beside the store cannot be read");
         });
-        let mut rows: HashMap<_, Row> = HashMap::new();
-        let mut over = Vec::new();
+        let (mut rows, mut over) = (Vec::new(), Vec::new());
         for record in records.unwrap_or_default() {
             match record {
-                Record::Entry(row) => {
-                    let known = rows.entry(row.key()).or_insert_with(|| row.clone());
-                    if row.is_booked() && !known.is_booked() {
-                        *known = row;
-                    }
-                }
+                Record::Entry(row) => rows.push(row),
                 // Runs that are over came before this one: theirs are read by then.
                 Record::Over(run) => over.push(run),
             }
         }
-        Some(Job { rows: rows.into_values().collect(), over })
+        Some(Job::new(rows.into_iter(), over))
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
+use super::link::{Own, Statement};
 use super::row::{ENTRY, FACET, FIXED, Kind, Row, Value};
-use super::store::{Store, StoreError};
+use super::store::{Mark, Store, StoreError};
 use crate::config::Durability;
 
 /// The ledger's own connection to the store. It is used by one task.
@@ -17,7 +17,7 @@ use crate::config::Durability;
 pub(super) struct Base {
     store: Store,
     durability: Durability,
-    connection: Option<SqliteConnection>,
+    connection: Option<Own>,
     /// The facets that are written already; at most [`MOST_FACETS`].
     facets: HashSet<i64>,
     /// The statements that write so many entries at once.
@@ -28,8 +28,9 @@ pub(super) struct Base {
 impl Base {
     /// Prepares to write into `store`; connects with the first statement.
     pub(super) fn new(store: Store, durability: Durability) -> Self {
-        let entries = (1..=AT_ONCE).map(|rows| upsert_of(rows).into()).collect();
-        let facet = insert("facets", &FACET, 1) + " ON CONFLICT (id) DO NOTHING";
+        let mark = store.mark();
+        let entries = (1..=AT_ONCE).map(|rows| upsert_of(rows, mark).into()).collect();
+        let facet = insert("facets", &FACET, 1, mark) + " ON CONFLICT (id) DO NOTHING";
         let facets = HashSet::new();
         Self { store, durability, connection: None, facets, entries, facet: facet.into() }
     }
@@ -41,7 +42,8 @@ impl Base {
     ///
     /// Returns a [`StoreError`]; the next call connects anew.
     pub(super) async fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        let written = self.try_write(rows).await;
+        let store = self.store.clone();
+        let written = store.in_time(GIVING_UP, self.try_write(rows)).await;
         if written.is_err() {
             self.forget();
         }
@@ -57,7 +59,8 @@ impl Base {
         let lost = "UPDATE entries SET booked_ms = sent_ms, ending = 'lost', method = 'assumed', status = 0, \
                     input = est_input, output = COALESCE(est_output, 0) \
                     WHERE run = $1 AND booked_ms IS NULL";
-        let booked = self.execute(lost.into(), vec![Value::Number(Some(run))]).await;
+        let (store, values) = (self.store.clone(), vec![Value::Number(Some(run))]);
+        let booked = store.in_time(GIVING_UP, self.execute(lost.into_sql_str(), values)).await;
         if booked.is_err() {
             self.forget();
         }
@@ -73,25 +76,27 @@ impl Base {
     }
 
     async fn try_write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        let fresh: Vec<&Row> =
+        let mut fresh: Vec<&Row> =
             rows.iter().filter(|row| !self.facets.contains(&row.facet_id())).collect();
+        // In one order everywhere, so that no two instances wait for each other.
+        fresh.sort_unstable_by_key(|row| row.facet_id());
         let alone = fresh.is_empty() && rows.len() <= AT_ONCE;
         if !alone {
-            self.execute("BEGIN".into(), Vec::new()).await?;
+            self.execute("BEGIN".into_sql_str(), Vec::new()).await?;
         }
         let mut noted = HashSet::new();
         for row in fresh {
             if noted.insert(row.facet_id()) {
-                self.execute(Arc::clone(&self.facet), row.facet.to_vec()).await?;
+                self.execute(shared(&self.facet), row.facet.to_vec()).await?;
             }
         }
         for some in rows.chunks(AT_ONCE) {
             let Some(sql) = self.entries.get(some.len() - 1) else { continue };
             let values = some.iter().flat_map(|row| row.entry.iter().cloned()).collect();
-            self.execute(Arc::clone(sql), values).await?;
+            self.execute(shared(sql), values).await?;
         }
         if !alone {
-            self.execute("COMMIT".into(), Vec::new()).await?;
+            self.execute("COMMIT".into_sql_str(), Vec::new()).await?;
         }
         if self.facets.len() + noted.len() > MOST_FACETS {
             self.facets.clear();
@@ -100,19 +105,14 @@ impl Base {
         Ok(())
     }
 
-    async fn execute(&mut self, sql: Arc<str>, values: Vec<Value>) -> Result<u64, StoreError> {
+    async fn execute(&mut self, sql: SqlStr, values: Vec<Value>) -> Result<u64, StoreError> {
         if self.connection.is_none() {
             self.store.update().await?;
-            let connected = self.store.connect(self.durability).await;
-            self.connection = Some(connected.map_err(|error| self.store.failed(error))?);
+            self.connection = Some(self.store.connect(self.durability).await?);
         }
         let Some(connection) = &mut self.connection else { return Ok(0) };
-        let query = sqlx::query::<Sqlite>(AssertSqlSafe(sql));
-        let bound = values.into_iter().fold(query, bind);
-        match bound.execute(connection).await {
-            Ok(done) => Ok(done.rows_affected()),
-            Err(error) => Err(self.store.failed(error)),
-        }
+        let done = connection.link().execute(Statement { sql, values }).await;
+        done.map_err(|source| self.store.failed(source))
     }
 
     /// Drops the connection and what is believed of the store: it may be another one when it is back.
@@ -122,19 +122,13 @@ impl Base {
     }
 }
 
-fn bind(
-    query: Query<'_, Sqlite, SqliteArguments>,
-    value: Value,
-) -> Query<'_, Sqlite, SqliteArguments> {
-    match value {
-        Value::Number(number) => query.bind(number),
-        Value::Text(text) => query.bind(text),
-    }
+fn shared(sql: &Arc<str>) -> SqlStr {
+    AssertSqlSafe(Arc::clone(sql)).into_sql_str()
 }
 
 /// Returns the statement that writes so many entries, and books those that are there and open.
-fn upsert_of(rows: usize) -> String {
-    let mut sql = insert("entries", &ENTRY, rows);
+fn upsert_of(rows: usize, mark: Mark) -> String {
+    let mut sql = insert("entries", &ENTRY, rows, mark);
     sql.push_str(" ON CONFLICT (run, seq) DO UPDATE SET ");
     for (at, (column, _)) in ENTRY.iter().enumerate().skip(FIXED) {
         let comma = if at == FIXED { "" } else { ", " };
@@ -146,13 +140,12 @@ fn upsert_of(rows: usize) -> String {
 }
 
 /// Returns the statement that inserts so many rows.
-fn insert(table: &str, columns: &[(&str, Kind)], rows: usize) -> String {
+fn insert(table: &str, columns: &[(&str, Kind)], rows: usize, mark: Mark) -> String {
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     let mut sql = format!("INSERT INTO {table} ({}) VALUES ", names.join(", "));
     for row in 0..rows {
         let first = row * columns.len() + 1;
-        let places: Vec<String> =
-            (first..first + columns.len()).map(|at| format!("${at}")).collect();
+        let places: Vec<String> = (first..first + columns.len()).map(mark).collect();
         let comma = if row == 0 { "" } else { ", " };
         // Writing to a text cannot fail.
         let _written = write!(sql, "{comma}({})", places.join(", "));
@@ -160,6 +153,8 @@ fn insert(table: &str, columns: &[(&str, Kind)], rows: usize) -> String {
     sql
 }
 
+/// How long a server that does not answer is waited for before it is connected anew.
+const GIVING_UP: Duration = Duration::from_secs(10);
 /// So many entries are written by one statement.
 const AT_ONCE: usize = 16;
 /// So many facets are known to be written; with more, they are written again.

@@ -244,8 +244,8 @@ impl Work {
         let entries: Vec<Queued> = self.queue.drain(..some).collect();
         let Some(first) = entries.first() else { return };
         let since = first.since;
-        let rows = entries.iter().map(|queued| queued.row.clone()).collect();
-        self.store(Job { rows, over: Vec::new() }, Doing::Entries(entries), since);
+        let rows = entries.iter().map(|queued| queued.row.clone());
+        self.store(Job::new(rows, Vec::new()), Doing::Entries(entries), since);
     }
 
     fn store(&mut self, job: Job, what: Doing, since: Instant) {

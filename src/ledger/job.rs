@@ -1,4 +1,7 @@
-//! A piece of work for the store.
+//! What the store is to do in one go.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::base::Base;
 use super::row::Row;
@@ -7,17 +10,31 @@ use super::store::StoreError;
 /// What the store is to do, in one go.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) rows: Vec<Row>,
+    /// No two of them are of one entry.
+    rows: Vec<Row>,
     /// Runs that are over: what they left open is lost.
-    pub(super) over: Vec<i64>,
+    over: Vec<i64>,
 }
 
 impl Job {
-    /// Has it done.
+    /// Of an entry that is there as it was sent and as it was booked, the latter is written.
+    pub(super) fn new(rows: impl Iterator<Item = Row>, over: Vec<i64>) -> Self {
+        let mut whole: HashMap<_, Row> = HashMap::new();
+        for row in rows {
+            match whole.entry(row.key()) {
+                Entry::Vacant(free) => drop(free.insert(row)),
+                Entry::Occupied(mut known) if !known.get().is_booked() => drop(known.insert(row)),
+                Entry::Occupied(_) => {}
+            }
+        }
+        Self { rows: whole.into_values().collect(), over }
+    }
+
+    /// Lets `base` do it.
     ///
     /// # Errors
     ///
-    /// Returns a [`StoreError`]; then it is to be done again.
+    /// Returns a [`StoreError`]; doing it again is right then.
     pub(super) async fn write_into(self, base: &mut Base) -> Result<(), StoreError> {
         if !self.rows.is_empty() {
             base.write(&self.rows).await?;

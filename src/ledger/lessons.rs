@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
+use super::link::Statement;
+use super::row::Value;
 use super::store::{Store, StoreError, millis};
 use crate::limit::{LastEnd, Learned};
 
@@ -39,17 +38,15 @@ impl Store {
     ///
     /// Returns a [`StoreError`] if the file cannot be read.
     pub async fn lessons(&self, upstream: &str, now: Duration) -> Result<Vec<Lesson>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT account, limit_group, holders, version, state, ended, saved_at_ms \
-             FROM learned WHERE upstream = $1 AND saved_at_ms >= $2 \
-             ORDER BY saved_at_ms DESC LIMIT $3",
-        )
-        .bind(upstream)
-        .bind(millis(now.saturating_sub(OLDEST)))
-        .bind(MOST)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|source| self.failed(source))?;
+        let oldest = millis(now.saturating_sub(OLDEST));
+        let rows = self
+            .fetch(
+                "SELECT account, limit_group, holders, version, state, ended, saved_at_ms \
+                 FROM learned WHERE upstream = $1 AND saved_at_ms >= $2 \
+                 ORDER BY saved_at_ms DESC LIMIT $3",
+                [upstream.into(), oldest.into(), MOST.into()],
+            )
+            .await?;
         let mut lessons = Vec::with_capacity(rows.len());
         for row in &rows {
             match read(row) {
@@ -73,32 +70,30 @@ impl Store {
     ///
     /// Dropping the future changes nothing or all.
     pub async fn save(&self, upstream: &str, lessons: &[Lesson]) -> Result<(), StoreError> {
-        let failed = |source| self.failed(source);
-        let mut batch = self.pool.begin().await.map_err(failed)?;
+        let mut statements = Vec::with_capacity(lessons.len());
         for lesson in lessons {
             // Numbers and words cannot fail to be written.
             let Ok(state) = serde_json::to_string(&lesson.learned) else { continue };
-            sqlx::query(
+            statements.push(Statement::new(
                 "INSERT INTO learned \
                  (upstream, account, limit_group, holders, version, state, ended, saved_at_ms) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
                  ON CONFLICT (upstream, account, limit_group) DO UPDATE SET \
                  holders = excluded.holders, version = excluded.version, state = excluded.state, \
                  ended = excluded.ended, saved_at_ms = excluded.saved_at_ms",
-            )
-            .bind(upstream)
-            .bind(&lesson.account)
-            .bind(&lesson.group)
-            .bind(&lesson.holders)
-            .bind(i64::from(Learned::VERSION))
-            .bind(state)
-            .bind(i64::from(lesson.end == LastEnd::Clean))
-            .bind(millis(lesson.saved_at))
-            .execute(&mut *batch)
-            .await
-            .map_err(failed)?;
+                [
+                    upstream.into(),
+                    lesson.account.as_str().into(),
+                    lesson.group.as_str().into(),
+                    lesson.holders.as_str().into(),
+                    i64::from(Learned::VERSION).into(),
+                    state.as_str().into(),
+                    i64::from(lesson.end == LastEnd::Clean).into(),
+                    millis(lesson.saved_at).into(),
+                ],
+            ));
         }
-        batch.commit().await.map_err(failed)
+        self.write(statements).await.map(drop)
     }
 
     /// Deletes what is too old at `now`, of every upstream, and all but the latest 4,096 rows.
@@ -107,17 +102,13 @@ impl Store {
     ///
     /// Returns a [`StoreError`]; nothing is changed then.
     pub async fn forget_old(&self, now: Duration) -> Result<(), StoreError> {
-        sqlx::query(
+        let delete = Statement::new(
             "DELETE FROM learned WHERE saved_at_ms < $1 OR saved_at_ms < \
              (SELECT MIN(newest.saved_at_ms) FROM \
              (SELECT saved_at_ms FROM learned ORDER BY saved_at_ms DESC LIMIT $2) AS newest)",
-        )
-        .bind(millis(now.saturating_sub(OLDEST)))
-        .bind(MOST)
-        .execute(&self.pool)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(())
+            [millis(now.saturating_sub(OLDEST)).into(), MOST.into()],
+        );
+        self.write(vec![delete]).await.map(drop)
     }
 }
 
@@ -128,29 +119,29 @@ enum Unreadable {
     Version(i64),
     #[error("its state is not what this version writes: {0}")]
     State(#[from] serde_json::Error),
-    #[error("a column is not what it should be: {0}")]
-    Column(#[from] sqlx::Error),
+    #[error("a column is not what it should be")]
+    Column,
 }
 
-fn read(row: &SqliteRow) -> Result<Lesson, Unreadable> {
-    let version: i64 = row.try_get(3)?;
+fn read(row: &[Value]) -> Result<Lesson, Unreadable> {
+    let number = |at: usize| row.get(at).and_then(Value::as_number).ok_or(Unreadable::Column);
+    let text = |at: usize| row.get(at).and_then(Value::as_text).ok_or(Unreadable::Column);
+    let version = number(3)?;
     if version != i64::from(Learned::VERSION) {
         return Err(Unreadable::Version(version));
     }
-    let ended: i64 = row.try_get(5)?;
-    let saved_at: i64 = row.try_get(6)?;
     Ok(Lesson {
-        account: row.try_get(0)?,
-        group: row.try_get(1)?,
-        holders: row.try_get(2)?,
-        learned: serde_json::from_str(row.try_get(4)?)?,
-        end: if ended == 1 { LastEnd::Clean } else { LastEnd::Cut },
-        saved_at: Duration::from_millis(u64::try_from(saved_at).unwrap_or(0)),
+        account: text(0)?.to_owned(),
+        group: text(1)?.to_owned(),
+        holders: text(2)?.to_owned(),
+        learned: serde_json::from_str(text(4)?)?,
+        end: if number(5)? == 1 { LastEnd::Clean } else { LastEnd::Cut },
+        saved_at: Duration::from_millis(u64::try_from(number(6)?).unwrap_or(0)),
     })
 }
 
-fn named(row: &SqliteRow, column: usize) -> String {
-    row.try_get(column).unwrap_or_else(|_| "(unreadable)".to_owned())
+fn named(row: &[Value], column: usize) -> &str {
+    row.get(column).and_then(Value::as_text).unwrap_or("(unreadable)")
 }
 
 /// The most rows that are kept and read: as many lanes as are told apart.

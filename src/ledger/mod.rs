@@ -2,23 +2,23 @@
 //!
 //! # What this module owns
 //!
-//! [`Store`]: one SQLite file `sluicegate.db` in the data folder, its schema (`migrations/`), and in it
-//! what was learned of each lane ([`Lesson`]), which account made what ([`Pins`], the latest of them
+//! [`Store`]: one SQLite file `sluicegate.db` in the data folder, or a PostgreSQL, its schema (`migrations/`), and
+//! in it what was learned of each lane ([`Lesson`]), which account made what ([`Pins`], the latest of them
 //! also in memory), and one entry for each attempt at a provider ([`Ledger`], which a [`Clerk`] keeps).
 //!
 //! # What this module does not do
 //!
-//! It decides nothing: [`crate::server`] reads at the start and lets it write in the background. No key, body or header value is ever written but the ids of objects; of keys only a hash
-//! too short to tell them.
+//! It decides nothing: [`crate::server`] reads at the start and lets it write in the background. No key, body or
+//! header value is ever written but the ids of objects; of keys only a hash too short to tell them.
 //!
 //! # Invariants
 //!
 //! 1. A batch is written as a whole or not at all, and survives the death of the process.
-//! 2. Several instances may share the file: who writes waits for the other.
+//! 2. Several instances may share the database: who writes waits for the other.
 //! 3. A file that is damaged, foreign or from a newer program is left as it is.
 //! 4. Who leaves something to be booked waits for nothing but its receipt, and nobody waits for a store that
 //!    hangs: what it does not take in time lies beside it until it does.
-//! 5. The statements are such that another SQL database understands them, too.
+//! 5. Every statement is one text for both databases, with `$n` for numbers and texts; only migrations differ.
 
 mod aside;
 mod base;
@@ -27,11 +27,14 @@ mod desk;
 mod entry;
 mod job;
 mod lessons;
+mod link;
 mod pen;
 mod pins;
+mod postgres;
 mod row;
 mod spending;
 mod spill;
+mod sqlite;
 mod store;
 
 pub use self::clerk::{Clerk, Terms};
@@ -41,7 +44,7 @@ pub use self::lessons::{Lesson, OLDEST};
 pub use self::pins::{Pin, Pins, Term};
 pub use self::spending::Spent;
 pub use self::spill::SPILL_BYTES;
-pub use self::store::{Store, StoreError};
+pub use self::store::{Place, Store, StoreError};
 
 #[cfg(test)]
 mod tests;

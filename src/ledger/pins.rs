@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
-use sqlx::Row as _;
 use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use super::link::Statement;
 use super::store::{Store, StoreError, millis};
 
 /// That an object belongs to an account.
@@ -199,31 +199,25 @@ impl Store {
         id: &str,
         now: Duration,
     ) -> Result<Option<Pin>, StoreError> {
-        let row = sqlx::query(
-            "SELECT account, term_days, forget_at_ms FROM pins \
-             WHERE upstream = $1 AND id = $2 AND forget_at_ms >= $3",
-        )
-        .bind(upstream)
-        .bind(id)
-        .bind(millis(now))
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(|source| self.failed(source))?;
-        let Some(row) = row else { return Ok(None) };
-        let read = || -> Result<Pin, sqlx::Error> {
-            let (account, days, end): (String, i64, i64) =
-                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            let term = if days > Term::Month.days() { Term::Year } else { Term::Month };
-            let used_at = end.saturating_sub(days.saturating_mul(DAY_MILLIS));
-            Ok(Pin {
-                upstream: upstream.into(),
-                id: id.into(),
-                account: account.into(),
-                term,
-                used_at: Duration::from_millis(u64::try_from(used_at).unwrap_or(0)),
-            })
-        };
-        read().map(Some).map_err(|source| self.failed(source))
+        let rows = self
+            .fetch(
+                "SELECT account, term_days, forget_at_ms FROM pins \
+                 WHERE upstream = $1 AND id = $2 AND forget_at_ms >= $3",
+                [upstream.into(), id.into(), millis(now).into()],
+            )
+            .await?;
+        let Some([account, days, end]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
+        let account = account.as_text().unwrap_or_default();
+        let [days, end] = [days, end].map(|value| value.as_number().unwrap_or_default());
+        let term = if days > Term::Month.days() { Term::Year } else { Term::Month };
+        let used_at = end.saturating_sub(days.saturating_mul(DAY_MILLIS));
+        Ok(Some(Pin {
+            upstream: upstream.into(),
+            id: id.into(),
+            account: account.into(),
+            term,
+            used_at: Duration::from_millis(u64::try_from(used_at).unwrap_or(0)),
+        }))
     }
 
     /// Saves `pins`, each in place of what was there: all of them, or none.
@@ -236,11 +230,9 @@ impl Store {
     ///
     /// Dropping the future changes nothing or all.
     pub async fn save_pins(&self, pins: &[Pin]) -> Result<(), StoreError> {
-        let failed = |source| self.failed(source);
-        let mut batch = self.pool.begin().await.map_err(failed)?;
-        for pin in pins {
+        let statements = pins.iter().map(|pin| {
             let days = pin.term.days();
-            sqlx::query(
+            Statement::new(
                 "INSERT INTO pins (upstream, id, account, term_days, forget_at_ms) \
                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT (upstream, id) DO UPDATE SET \
                  account = excluded.account, \
@@ -248,17 +240,16 @@ impl Store {
                  THEN excluded.term_days ELSE pins.term_days END, \
                  forget_at_ms = CASE WHEN excluded.forget_at_ms > pins.forget_at_ms \
                  THEN excluded.forget_at_ms ELSE pins.forget_at_ms END",
+                [
+                    (&*pin.upstream).into(),
+                    (&*pin.id).into(),
+                    (&*pin.account).into(),
+                    days.into(),
+                    millis(pin.used_at).saturating_add(days * DAY_MILLIS).into(),
+                ],
             )
-            .bind(&*pin.upstream)
-            .bind(&*pin.id)
-            .bind(&*pin.account)
-            .bind(days)
-            .bind(millis(pin.used_at).saturating_add(days * DAY_MILLIS))
-            .execute(&mut *batch)
-            .await
-            .map_err(failed)?;
-        }
-        batch.commit().await.map_err(failed)
+        });
+        self.write(statements.collect()).await.map(drop)
     }
 
     /// Deletes the pins whose time is over at `now`, and, of more than a million, those whose time would
@@ -272,16 +263,12 @@ impl Store {
     }
 
     pub(super) async fn keep_pins(&self, now: Duration, most: i64) -> Result<(), StoreError> {
-        sqlx::query(
+        let delete = Statement::new(
             "DELETE FROM pins WHERE forget_at_ms < $1 OR forget_at_ms <= \
              (SELECT forget_at_ms FROM pins ORDER BY forget_at_ms DESC LIMIT 1 OFFSET $2)",
-        )
-        .bind(millis(now))
-        .bind(most)
-        .execute(&self.pool)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(())
+            [millis(now).into(), most.into()],
+        );
+        self.write(vec![delete]).await.map(drop)
     }
 }
 

@@ -84,6 +84,26 @@ impl Value {
             Self::Text(_) => None,
         }
     }
+
+    /// Returns the text, if it is one.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => text.as_deref(),
+            Self::Number(_) => None,
+        }
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.into()))
+    }
 }
 
 /// Stands between the labels of an app, which are printable.

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Row as _;
-
-use super::row::LABEL_BREAK;
+use super::row::{LABEL_BREAK, Value};
 use super::store::{Store, StoreError, millis};
 use crate::units::{AppName, PicoUsd};
 
@@ -31,30 +29,28 @@ impl Store {
     ///
     /// Dropping the future changes nothing.
     pub async fn spent(&self, since: Duration) -> Result<Vec<Spent>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT facets.app, facets.labels, SUM(entries.cost_pico) \
-             FROM entries JOIN facets ON facets.id = entries.facet \
-             WHERE entries.booked_ms >= $1 AND entries.cost_pico > 0 \
-             GROUP BY facets.app, facets.labels",
-        )
-        .bind(millis(since))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|source| self.failed(source))?;
+        let rows = self
+            .fetch(
+                "SELECT facets.app, facets.labels, CAST(SUM(entries.cost_pico) AS BIGINT) \
+                 FROM entries JOIN facets ON facets.id = entries.facet \
+                 WHERE entries.booked_ms >= $1 AND entries.cost_pico > 0 \
+                 GROUP BY facets.app, facets.labels",
+                [millis(since).into()],
+            )
+            .await?;
         let spent = rows.iter().map(|row| {
-            let labels: Option<String> = row.try_get(1)?;
-            let labels = labels.unwrap_or_default();
-            let cost: i64 = row.try_get(2)?;
-            Ok(Spent {
-                app: AppName::new(row.try_get::<String, _>(0)?),
+            let labels = row.get(1).and_then(Value::as_text).unwrap_or_default();
+            let cost = row.get(2).and_then(Value::as_number).unwrap_or_default();
+            Spent {
+                app: AppName::new(row.first().and_then(Value::as_text).unwrap_or_default()),
                 labels: labels
                     .split(LABEL_BREAK)
                     .filter(|label| !label.is_empty())
                     .map(Arc::from)
                     .collect(),
                 cost: PicoUsd::new(u64::try_from(cost).unwrap_or_default()),
-            })
+            }
         });
-        spent.collect::<Result<_, sqlx::Error>>().map_err(|source| self.failed(source))
+        Ok(spent.collect())
     }
 }

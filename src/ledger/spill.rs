@@ -21,6 +21,7 @@ use serde_json::Value as Json;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::row::{ENTRY, FACET, Kind, Row, Value};
+use super::sqlite::make_folder;
 
 /// The file, held by this instance alone.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl Spill {
     ///
     /// Returns what the system said.
     pub(super) fn take(folder: &Path, run: i64, size: u64) -> io::Result<Self> {
+        make_folder(folder)?;
         for slot in 0..SLOTS {
             let path = folder.join(format!("sluicegate-{slot}.spill"));
             let mut options = OpenOptions::new();

@@ -1,29 +1,46 @@
-//! The file: where it is, how it is opened, and why it cannot be.
+//! The database: what is said to it from anywhere in the program, and why it cannot be.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
-use sqlx::{ConnectOptions as _, Sqlite, Transaction};
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgPool;
+use sqlx::sqlite::SqlitePool;
 use thiserror::Error;
-use tokio::time::{Instant, sleep};
+use tokio::time::timeout;
 
+use super::link::{Lent, Link, Own, Rows, Statement};
+use super::row::Value;
+use super::{postgres, sqlite};
 use crate::config::Durability;
+use crate::units::Secret;
 
-/// The database. Cloning it shares the connection, which is opened when it is used and closed when it
-/// was idle for a while.
+/// The database: a file of SQLite, or a PostgreSQL. Cloning it shares the connections, which are opened when
+/// they are used and closed when they were idle for a while.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pub(super) pool: SqlitePool,
-    path: PathBuf,
+    kind: Kind,
+    place: Place,
     is_new: bool,
-    /// How long another instance, or whoever else has the file, is waited for.
+    /// How long somebody who has it, or a server that does not answer, is waited for.
     patience: Duration,
+}
+
+/// Where a database is, in words that show no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place(Arc<str>);
+
+/// Marks the place of a value, by its number from 1.
+pub(super) type Mark = fn(usize) -> String;
+
+/// How connections are opened, and those that are.
+#[derive(Debug, Clone)]
+enum Kind {
+    Sqlite { path: PathBuf, pool: SqlitePool },
+    Postgres { options: postgres::Options, pool: PgPool },
 }
 
 /// Why the database cannot be used.
@@ -47,40 +64,58 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
-    /// It is something else, or was damaged.
-    #[error("{} is damaged or no database: move it away, and a new one is made", path.display())]
+    /// The URL does not say where it is.
+    #[error("`ledger.url` is no URL of a PostgreSQL")]
+    Url {
+        /// What is wrong with it.
+        #[source]
+        source: Box<sqlx::Error>,
+    },
+    /// The file is something else, or was damaged.
+    #[error("{place} is damaged or no database: move it away, and a new one is made")]
     Damaged {
         /// The file.
-        path: PathBuf,
+        place: Place,
     },
     /// A newer version of this program has changed it.
     #[error(
-        "{} was written by a newer version of this program: use that one, or another folder",
-        path.display()
+        "{place} was written by a newer version of this program: use that one, or another place"
     )]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// The database.
+        place: Place,
     },
     /// Somebody else has it, and does not give it back.
-    #[error("{} is locked by another program", path.display())]
+    #[error("{place} is locked by another program")]
     Busy {
-        /// The file.
-        path: PathBuf,
+        /// The database.
+        place: Place,
+    },
+    /// The server is not there; whether what was being changed is changed is not known.
+    #[error("{place} cannot be reached")]
+    Away {
+        /// The database.
+        place: Place,
+        /// What happened on the way.
+        #[source]
+        source: Box<sqlx::Error>,
+    },
+    /// The server does not answer; whether what was being changed is changed is not known.
+    #[error("{place} does not answer")]
+    Silent {
+        /// The database.
+        place: Place,
     },
     /// A statement failed; what it was to change is unchanged.
-    #[error("{} cannot be used", path.display())]
+    #[error("{place} cannot be used")]
     Failed {
-        /// The file.
-        path: PathBuf,
+        /// The database.
+        place: Place,
         /// What the database said.
         #[source]
         source: Box<sqlx::Error>,
     },
 }
-
-/// The changes that lead to the present schema, embedded.
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
 
 impl Store {
     /// Finds `sluicegate.db` in `folder`; what is missing of both is made, for their owner only. The
@@ -92,66 +127,92 @@ impl Store {
     ///
     /// Returns a [`StoreError`] if the file cannot be written.
     pub fn place(folder: &Path) -> Result<Self, StoreError> {
-        Self::place_for(folder, BUSY)
+        Self::place_for(folder, PATIENCE)
     }
 
     /// Finds the database, and waits for others who have it for at most about twice `patience`.
     pub(super) fn place_for(folder: &Path, patience: Duration) -> Result<Self, StoreError> {
-        make_folder(folder)
-            .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
-        let path = folder.join("sluicegate.db");
-        let length =
-            make_file(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
-        let options = options(&path).busy_timeout(patience).statement_cache_capacity(16);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(IDLE)
-            .acquire_timeout(2 * BUSY)
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
-        // After a kill everything may still stand in the write-ahead log.
-        let is_new = length == 0 && !folder.join("sluicegate.db-wal").exists();
-        Ok(Self { pool, path, is_new, patience })
+        let sqlite::Found { path, is_new } = sqlite::find(folder)?;
+        let pool = sqlite::pool(&path, patience);
+        let place = Place(path.display().to_string().into());
+        Ok(Self { kind: Kind::Sqlite { path, pool }, place, is_new, patience })
+    }
+
+    /// Takes the PostgreSQL at `url`; it is connected with the first statement; before any other,
+    /// [`update`](Self::update) it.
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StoreError::Url`].
+    pub fn at(url: &Secret) -> Result<Self, StoreError> {
+        Self::at_for(url, PATIENCE)
+    }
+
+    /// Takes the server, and waits for it and for others who have it for at most `patience`.
+    pub(super) fn at_for(url: &Secret, patience: Duration) -> Result<Self, StoreError> {
+        let found = postgres::Options::read(url);
+        let options = found.map_err(|source| StoreError::Url { source: Box::new(source) })?;
+        let pool = options.pool(patience);
+        let place = Place(options.place().into());
+        let kind = Kind::Postgres { options, pool };
+        Ok(Self { kind, place, is_new: false, patience })
     }
 
     /// Opens a connection of its own, for whoever writes often; it waits for others only as long as
     /// answers do.
-    pub(super) async fn connect(
-        &self,
-        durability: Durability,
-    ) -> Result<SqliteConnection, sqlx::Error> {
-        let options = options(&self.path).busy_timeout(SHORTLY).statement_cache_capacity(32);
-        let options = match durability {
-            Durability::Fsync => options.synchronous(SqliteSynchronous::Full),
-            Durability::Strict | Durability::Relaxed => options,
+    pub(super) async fn connect(&self, durability: Durability) -> Result<Own, StoreError> {
+        let connecting = async {
+            match &self.kind {
+                Kind::Sqlite { path, .. } => {
+                    sqlite::connect(path, durability).await.map(Own::Sqlite)
+                }
+                Kind::Postgres { options, .. } => {
+                    options.connect(SHORTLY, durability).await.map(Own::Postgres)
+                }
+            }
+            .map_err(|source| self.failed(source))
         };
-        options.connect().await
+        self.in_time(self.patience, connecting).await
     }
 
     /// Brings the schema up to date. Instances that start together do so one after the other.
     ///
     /// # Errors
     ///
-    /// Returns a [`StoreError`]; the file is as it was then.
+    /// Returns a [`StoreError`]; the database is as it was then.
     pub async fn update(&self) -> Result<(), StoreError> {
-        let failed = |source| self.failed(source);
-        let mut alone = self.begin_alone().await.map_err(failed)?;
-        // Its public sibling cannot be used in a task: rust-lang/rust#100013.
-        let migrated = MIGRATIONS.run_direct(None, &mut *alone, false).await;
-        migrated.map_err(|error| self.unfit(error))?;
-        alone.commit().await.map_err(failed)
+        let updated = match &self.kind {
+            Kind::Sqlite { pool, .. } => sqlite::update(pool, self.patience).await,
+            // Not a connection of the pool, which tells only that its time was up.
+            Kind::Postgres { options, .. } => {
+                let connecting = options.connect(self.patience, Durability::Strict);
+                let connecting = async { connecting.await.map_err(|source| self.failed(source)) };
+                let mut alone = self.in_time(self.patience, connecting).await?;
+                let updating = async { Ok(postgres::update(&mut alone).await) };
+                self.in_time(UPDATING, updating).await?
+            }
+        };
+        updated.map_err(|error| self.unfit(error))
     }
 
-    /// Begins a transaction that only one instance can have at a time.
-    async fn begin_alone(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        let until = Instant::now() + self.patience;
-        loop {
-            match self.pool.begin_with("BEGIN IMMEDIATE").await {
-                // Nobody waits for the lock under which a new file is set to write ahead.
-                Err(error) if is_busy(&error) && Instant::now() < until => sleep(AWHILE).await,
-                begun => return begun,
-            }
-        }
+    /// Returns all rows that `sql` finds.
+    pub(super) async fn fetch(
+        &self,
+        sql: &'static str,
+        values: impl Into<Vec<Value>>,
+    ) -> Result<Rows, StoreError> {
+        let statement = Statement::new(sql, values);
+        let limit = self.patience;
+        self.with(limit, async |mut link: Link<'_>| link.fetch(statement).await).await
+    }
+
+    /// Says all of `statements`, or none; returns how many rows were changed.
+    pub(super) async fn write(&self, statements: Vec<Statement>) -> Result<u64, StoreError> {
+        let count = u32::try_from(statements.len()).unwrap_or(u32::MAX);
+        let limit = self.patience + A_STATEMENT.saturating_mul(count);
+        self.with(limit, async |mut link: Link<'_>| link.execute_all(statements).await).await
     }
 
     /// Returns whether there was nothing in the file when it was placed.
@@ -159,32 +220,79 @@ impl Store {
         self.is_new
     }
 
-    /// Returns where the file is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Returns where it is.
+    pub fn whereabouts(&self) -> &Place {
+        &self.place
     }
 
-    /// Closes the file; what was saved is in it.
+    /// Closes all connections; what was saved is there.
     pub async fn close(&self) {
-        self.pool.close().await;
+        match &self.kind {
+            Kind::Sqlite { pool, .. } => pool.close().await,
+            Kind::Postgres { pool, .. } => pool.close().await,
+        }
+    }
+
+    /// Returns how the place of a value is marked in a long statement. `$n` is right for both databases, but
+    /// the driver looks each up by its name in a file's.
+    pub(super) fn mark(&self) -> Mark {
+        match &self.kind {
+            Kind::Sqlite { .. } => |_| "?".to_owned(),
+            Kind::Postgres { .. } => |at| format!("${at}"),
+        }
+    }
+
+    /// Waits for `work` only so long, if it is a server's; a file is waited for by its own measures.
+    pub(super) async fn in_time<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match &self.kind {
+            Kind::Sqlite { .. } => work.await,
+            Kind::Postgres { .. } => match timeout(limit, work).await {
+                Ok(done) => done,
+                Err(_) => Err(StoreError::Silent { place: self.place.clone() }),
+            },
+        }
+    }
+
+    async fn with<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(Link<'_>) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let lent = match &self.kind {
+            Kind::Sqlite { pool, .. } => pool.acquire().await.map(Lent::Sqlite),
+            Kind::Postgres { pool, .. } => pool.acquire().await.map(Lent::Postgres),
+        };
+        let mut lent = lent.map_err(|source| self.failed(source))?;
+        let working = async { work(lent.link()).await.map_err(|source| self.failed(source)) };
+        let done = self.in_time(limit, working).await;
+        if matches!(done, Err(StoreError::Silent { .. })) {
+            lent.cut();
+        }
+        done
     }
 
     /// Returns the error that a failed statement is.
     pub(super) fn failed(&self, source: sqlx::Error) -> StoreError {
-        let path = self.path.clone();
-        if is_damage(&source) {
-            StoreError::Damaged { path }
-        } else if is_busy(&source) {
-            StoreError::Busy { path }
-        } else {
-            StoreError::Failed { path, source: Box::new(source) }
+        let place = self.place.clone();
+        match &self.kind {
+            Kind::Sqlite { .. } if sqlite::is_damage(&source) => StoreError::Damaged { place },
+            Kind::Sqlite { .. } if sqlite::is_busy(&source) => StoreError::Busy { place },
+            Kind::Postgres { .. } if postgres::is_busy(&source) => StoreError::Busy { place },
+            Kind::Postgres { .. } if postgres::is_away(&source) => {
+                StoreError::Away { place, source: Box::new(source) }
+            }
+            _ => StoreError::Failed { place, source: Box::new(source) },
         }
     }
 
     fn unfit(&self, error: MigrateError) -> StoreError {
         match error {
             MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
-                StoreError::Newer { path: self.path.clone() }
+                StoreError::Newer { place: self.place.clone() }
             }
             MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
                 self.failed(source)
@@ -194,72 +302,22 @@ impl Store {
     }
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Returns a time as it is written down.
 pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Says how the file is opened.
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        // What is committed survives this process, though perhaps not the machine.
-        .synchronous(SqliteSynchronous::Normal)
-        .foreign_keys(true)
-        .pragma("cache_size", CACHE)
-}
-
-/// Tells whether the database found the file to be damaged or something else.
-fn is_damage(error: &sqlx::Error) -> bool {
-    matches!(primary_code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))
-}
-
-/// Tells whether somebody else has the file.
-fn is_busy(error: &sqlx::Error) -> bool {
-    primary_code(error) == Some(SQLITE_BUSY)
-}
-
-/// Returns what the database calls the error: the lowest byte of its code
-/// (<https://www.sqlite.org/rescode.html>, read 2026-11-22).
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let code = error.as_database_error()?.code()?;
-    code.parse::<u32>().ok().map(|code| code & 0xff)
-}
-
-const SQLITE_BUSY: u32 = 5;
-const SQLITE_CORRUPT: u32 = 11;
-const SQLITE_NOTADB: u32 = 26;
-
-#[cfg(unix)]
-fn make_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn make_folder(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)
-}
-
-/// Makes the file if it is missing, for writing, and returns its length. Files that the database puts
-/// beside it get the same permissions.
-fn make_file(path: &Path) -> io::Result<u64> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    Ok(options.open(path)?.metadata()?.len())
-}
-
-/// How long an instance that is to be alone waits between two tries.
-const AWHILE: Duration = Duration::from_millis(20);
-/// How long a statement waits for another instance.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a statement waits for another instance, or for a server.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a statement of the ledger waits for another instance.
-const SHORTLY: Duration = Duration::from_millis(200);
-/// How long an unused connection, which has a thread and a cache, is kept.
-const IDLE: Duration = Duration::from_secs(15);
-/// The most that a connection caches: 256 KiB, as the database's documentation says of negative
-/// numbers (<https://www.sqlite.org/pragma.html#pragma_cache_size>).
-const CACHE: &str = "-256";
+pub(super) const SHORTLY: Duration = Duration::from_millis(200);
+/// How much longer a server is waited for with each statement of many.
+const A_STATEMENT: Duration = Duration::from_millis(20);
+/// How long a server may take to change a schema.
+const UPDATING: Duration = Duration::from_secs(600);

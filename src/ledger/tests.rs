@@ -1,4 +1,5 @@
 mod booking;
+mod home;
 mod pins;
 mod spill;
 
@@ -7,8 +8,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use self::home::Home;
 use super::*;
 use crate::limit::{LastEnd, Learned};
+use crate::units::Secret;
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -29,6 +32,7 @@ fn lesson(group: &str, saved_at: Duration) -> Lesson {
     }
 }
 
+/// Opens the file in `folder`.
 async fn open(folder: &Path) -> Store {
     try_open(folder).await.expect("a folder of our own")
 }
@@ -40,15 +44,19 @@ async fn try_open(folder: &Path) -> Result<Store, StoreError> {
 }
 
 async fn execute(store: &Store, statement: &'static str) {
-    sqlx::query(statement).execute(&store.pool).await.expect("it is right");
+    store.write(vec![link::Statement::new(statement, [])]).await.expect("it is right");
+}
+
+/// Returns the only number that `sql` finds.
+async fn number(home: &Home, sql: &'static str) -> i64 {
+    home.ask(sql).await[0][0].as_number().expect("a number")
 }
 
 #[tokio::test]
 async fn what_was_saved_is_there_after_opening_again() {
-    let home = TempDir::new().expect("a folder");
-    let folder = home.path().join("deeper/still");
-    let store = open(&folder).await;
-    assert!(store.is_new());
+    let home = Home::new().await;
+    let store = home.open().await;
+    assert_eq!(store.is_new(), home.is_file());
     assert_eq!(store.lessons("openai", NOW).await.expect("readable"), []);
     let first = [lesson("gpt-4o", NOW), Lesson { end: LastEnd::Cut, ..lesson("o3", NOW - DAY) }];
     store.save("openai", &first).await.expect("saved");
@@ -56,29 +64,33 @@ async fn what_was_saved_is_there_after_opening_again() {
     let newer = Lesson { learned: learned(2_000), holders: "another".into(), ..first[0].clone() };
     store.save("openai", std::slice::from_ref(&newer)).await.expect("saved");
     store.close().await;
-    let store = open(&folder).await;
+    let store = home.open().await;
     assert!(!store.is_new());
     let again = store.lessons("openai", NOW).await.expect("readable");
     assert_eq!(again, [newer, first[1].clone()]);
 }
 
 #[tokio::test]
-async fn a_file_that_another_program_has_is_given_up_and_said_so() {
-    let home = TempDir::new().expect("a folder");
-    let other = open(home.path()).await;
-    let taken = other.pool.begin_with("BEGIN EXCLUSIVE").await.expect("nobody else has it");
-    let store = Store::place_for(home.path(), Duration::from_millis(1)).expect("it is there");
+async fn what_another_program_has_is_given_up_and_said_so() {
+    let home = Home::new().await;
+    home.open().await.close().await;
+    let mut thief = home.lock().await;
+    if !home.is_file() {
+        thief.say("SELECT pg_advisory_xact_lock(1936487785, hashtext(current_schema()))").await;
+    }
+    // A server has to be connected meanwhile.
+    let patience = Duration::from_millis(if home.is_file() { 1 } else { 1_000 });
+    let store = home.store(patience).expect("it is there");
     let error = store.update().await.expect_err("it is taken");
     assert!(matches!(error, StoreError::Busy { .. }), "{error}");
-    taken.rollback().await.expect("given back");
-    store.update().await.expect("it is free");
+    thief.leave().await;
+    home.open().await;
 }
 
 #[tokio::test]
 async fn two_instances_write_into_one_file() {
-    let home = TempDir::new().expect("a folder");
-    let (one, other, ..) =
-        tokio::join!(open(home.path()), open(home.path()), open(home.path()), open(home.path()));
+    let home = Home::new().await;
+    let (one, other, ..) = tokio::join!(home.open(), home.open(), home.open(), home.open());
     let write = async |store: &Store, mine: &str| {
         for i in 0..20_u32 {
             let both = [lesson("shared", NOW), lesson(&format!("{mine}{i}"), NOW)];
@@ -87,36 +99,36 @@ async fn two_instances_write_into_one_file() {
     };
     tokio::join!(write(&one, "one"), write(&other, "other"));
     assert_eq!(one.lessons("openai", NOW).await.expect("readable").len(), 41);
-    let checked: String = sqlx::query_scalar("PRAGMA integrity_check")
-        .fetch_one(&other.pool)
-        .await
-        .expect("it can be checked");
-    assert_eq!(checked, "ok");
+    if home.is_file() {
+        let checked = home.ask("PRAGMA integrity_check").await;
+        assert_eq!(checked[0][0].as_text(), Some("ok"));
+    }
 }
 
 #[tokio::test]
 async fn a_row_that_cannot_be_read_is_skipped_and_left() {
-    let home = TempDir::new().expect("a folder");
-    let store = open(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     let all = ["good", "newer", "broken", "strange"].map(|group| lesson(group, NOW));
     store.save("openai", &all).await.expect("saved");
     execute(&store, "UPDATE learned SET version = 2 WHERE limit_group = 'newer'").await;
     execute(&store, "UPDATE learned SET state = '{\"quotas\":[' WHERE limit_group = 'broken'")
         .await;
-    execute(&store, "UPDATE learned SET saved_at_ms = 'soon' WHERE limit_group = 'strange'").await;
+    let strange = match home.is_file() {
+        true => "UPDATE learned SET saved_at_ms = 'soon' WHERE limit_group = 'strange'",
+        false => "UPDATE learned SET state = 'strange' WHERE limit_group = 'strange'",
+    };
+    execute(&store, strange).await;
     let read = store.lessons("openai", NOW).await.expect("readable");
     assert_eq!(read, [lesson("good", NOW)]);
-    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM learned")
-        .fetch_one(&store.pool)
-        .await
-        .expect("it can be counted");
+    let rows = number(&home, "SELECT COUNT(*) FROM learned").await;
     assert_eq!(rows, 4, "a newer program may still read them");
 }
 
 #[tokio::test]
 async fn what_is_a_month_old_is_forgotten() {
-    let home = TempDir::new().expect("a folder");
-    let store = open(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     let all = [lesson("old", NOW - OLDEST - DAY), lesson("new", NOW - OLDEST + DAY)];
     store.save("openai", &all).await.expect("saved");
     assert_eq!(store.lessons("openai", NOW).await.expect("readable"), all[1..]);
@@ -127,17 +139,14 @@ async fn what_is_a_month_old_is_forgotten() {
 
 #[tokio::test]
 async fn the_latest_rows_stay_where_there_are_too_many() {
-    let home = TempDir::new().expect("a folder");
-    let store = open(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     let second = Duration::from_secs(1);
     let all: Vec<Lesson> =
         (0..4_100).map(|i| lesson(&format!("model-{i}"), NOW - i * second)).collect();
     store.save("openai", &all).await.expect("saved");
     store.forget_old(NOW).await.expect("writable");
-    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM learned")
-        .fetch_one(&store.pool)
-        .await
-        .expect("it can be counted");
+    let rows = number(&home, "SELECT COUNT(*) FROM learned").await;
     assert_eq!(rows, 4_096);
     assert_eq!(store.lessons("openai", NOW).await.expect("readable"), all[..4_096]);
 }
@@ -173,15 +182,16 @@ async fn a_damaged_page_is_told() {
 
 #[tokio::test]
 async fn a_newer_schema_is_told_and_left() {
-    let home = TempDir::new().expect("a folder");
-    let store = open(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     execute(
         &store,
-        "INSERT INTO _sqlx_migrations VALUES (9999, 'later', '2030-01-01', TRUE, x'00', 0)",
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         SELECT 9999, 'later', TRUE, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
     )
     .await;
     store.close().await;
-    let error = try_open(home.path()).await.expect_err("it is newer");
+    let error = home.try_open().await.expect_err("it is newer");
     assert!(matches!(error, StoreError::Newer { .. }), "{error:?}");
 }
 
@@ -195,6 +205,25 @@ async fn a_folder_that_cannot_be_one_is_told() {
     std::fs::create_dir(home.path().join("sluicegate.db")).expect("made");
     let error = try_open(home.path()).await.expect_err("the file is a folder");
     assert!(matches!(error, StoreError::File { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_password_is_in_no_word_that_a_store_says() {
+    // Nobody listens on port 1.
+    let url = "postgres://me:pa%24sword@127.0.0.1:1/books?application_name=test";
+    let store = Store::at_for(&Secret::new(url), Duration::from_secs(5)).expect("a URL");
+    let error = store.update().await.expect_err("nobody is there");
+    assert!(matches!(error, StoreError::Away { .. }), "{error}");
+    assert_eq!(error.to_string(), "PostgreSQL `books` at 127.0.0.1:1 cannot be reached");
+    let said = format!("{store:?} {error:?} {error} {:?}", std::error::Error::source(&error));
+    assert!(!said.contains("sword"), "{said}");
+    for url in
+        ["postgres://me:pa%24sword@host:port/", "postgres://me:pa%24sword@host/?sslmode=maybe"]
+    {
+        let error = Store::at(&Secret::new(url)).expect_err("it is no URL");
+        let said = format!("{error:?} {error} {:?}", std::error::Error::source(&error));
+        assert!(!said.contains("sword"), "{said}");
+    }
 }
 
 #[cfg(unix)]
@@ -214,10 +243,23 @@ async fn only_the_owner_can_look_inside() {
     }
 }
 
-/// The compiler does not notice a new file in the folder by itself.
+/// The compiler does not notice a new file in a folder by itself.
 #[test]
-fn every_migration_in_the_folder_is_embedded() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ledger/migrations");
-    let files = std::fs::read_dir(folder).expect("readable").count();
-    assert_eq!(store::MIGRATIONS.iter().count(), files, "touch src/ledger/store.rs");
+fn every_migration_is_embedded_and_there_for_either_database() {
+    let names = |folder: &str| {
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ledger/migrations").join(folder);
+        let files = std::fs::read_dir(folder).expect("readable");
+        let mut names: Vec<_> = files.map(|file| file.expect("an entry").file_name()).collect();
+        names.sort();
+        names
+    };
+    let (of_sqlite, of_postgres) = (names("sqlite"), names("postgres"));
+    assert_eq!(of_sqlite, of_postgres);
+    assert_eq!(sqlite::MIGRATIONS.iter().count(), of_sqlite.len(), "touch src/ledger/sqlite.rs");
+    assert_eq!(
+        postgres::MIGRATIONS.iter().count(),
+        of_postgres.len(),
+        "touch src/ledger/postgres.rs"
+    );
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::admit::{Admission, Keeping, Memory};
 use crate::clock::WallClock;
 use crate::config::{DataDir, LedgerSettings};
-use crate::ledger::{Clerk, Ledger, Lesson, Pins, SPILL_BYTES, Store, StoreError, Terms};
+use crate::ledger::{Clerk, Ledger, Lesson, Pins, Place, SPILL_BYTES, Store, StoreError, Terms};
 use crate::limit::{Absence, LastEnd};
 use crate::settle::Purse;
 use crate::units::{AccountName, UpstreamName};
@@ -24,6 +24,8 @@ use crate::units::{AccountName, UpstreamName};
 pub(super) struct Past {
     store: Store,
     memories: HashMap<UpstreamName, Vec<Memory>>,
+    /// Where entries lie that the store does not take.
+    spill_dir: PathBuf,
 }
 
 /// Writes what lanes learn until it is told that all is over.
@@ -51,33 +53,43 @@ struct Pinning {
     pins: Pins,
 }
 
-/// Opens the store in `folder` and reads what is known of the lanes of `upstreams`; `None` where
-/// nothing is kept.
+/// Opens the store that `settings` name, else the one in `folder`, and reads what is known of the lanes of
+/// `upstreams`; `None` where nothing is kept.
 ///
 /// # Errors
 ///
-/// Returns a [`StoreError`] where a folder that somebody named cannot be used. Without the usual one
+/// Returns a [`StoreError`] where a place that somebody named cannot be used. Without the usual one
 /// the program can serve all the same: a warning says why nothing is kept.
 pub(super) async fn open(
-    folder: DataDir,
+    (folder, settings): (DataDir, LedgerSettings),
     upstreams: Vec<UpstreamName>,
 ) -> Result<Option<Past>, StoreError> {
-    match folder {
-        DataDir::Nowhere => Ok(None),
-        DataDir::Named(path) => Past::read(&path, upstreams).await.map(Some),
-        DataDir::Usual(path) => match Past::read(&path, upstreams).await {
-            Ok(past) => Ok(Some(past)),
-            Err(error) => {
-                warn(NOT_KEPT, &error);
-                Ok(None)
-            }
-        },
+    let (DataDir::Named(data) | DataDir::Usual(data)) = &folder else {
+        return match settings.url {
+            Some(_) => Past::read(&settings, Path::new(""), upstreams).await.map(Some),
+            None => Ok(None),
+        };
+    };
+    match Past::read(&settings, data, upstreams).await {
+        Err(error) if settings.url.is_none() && matches!(folder, DataDir::Usual(_)) => {
+            warn(NOT_KEPT, &error);
+            Ok(None)
+        }
+        read => read.map(Some),
     }
 }
 
 impl Past {
-    async fn read(folder: &Path, upstreams: Vec<UpstreamName>) -> Result<Self, StoreError> {
-        let store = Store::place(folder)?;
+    async fn read(
+        settings: &LedgerSettings,
+        folder: &Path,
+        upstreams: Vec<UpstreamName>,
+    ) -> Result<Self, StoreError> {
+        let store = match &settings.url {
+            Some(url) => Store::at(url)?,
+            None => Store::place(folder)?,
+        };
+        let spill_dir = settings.spill_dir.clone().unwrap_or_else(|| folder.to_owned());
         let mut memories = HashMap::new();
         // Making a database takes ten times longer than reading one: later.
         if !store.is_new() {
@@ -89,7 +101,7 @@ impl Past {
                 memories.insert(upstream, known);
             }
         }
-        Ok(Self { store, memories })
+        Ok(Self { store, memories, spill_dir })
     }
 
     /// Tells the budgets what was spent in their present periods.
@@ -115,11 +127,10 @@ impl Past {
         pins: &Pins,
         (ledger, settings): (&Ledger, &LedgerSettings),
     ) -> Keeper {
-        let folder = self.store.path().parent().unwrap_or(Path::new("")).to_owned();
         let terms = Terms {
             durability: settings.durability,
             when_full: settings.when_full,
-            spill_dir: settings.spill_dir.clone().unwrap_or(folder),
+            spill_dir: self.spill_dir.clone(),
             spill_bytes: SPILL_BYTES,
         };
         let clerk = Clerk::keep(ledger, self.store.clone(), terms);
@@ -244,8 +255,8 @@ impl Pinning {
 
 impl Keeper {
     /// Returns where it writes.
-    pub(super) fn path(&self) -> &Path {
-        self.store.path()
+    pub(super) fn whereabouts(&self) -> &Place {
+        self.store.whereabouts()
     }
 
     /// Writes the last word: nothing is sent any more. Gives up where that takes too long.

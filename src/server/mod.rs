@@ -21,7 +21,6 @@ mod listener;
 mod probing;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ use self::keeping::Keeper;
 use self::listener::Bounds;
 use crate::admin::Admin;
 use crate::config::Settings;
-use crate::ledger::StoreError;
+use crate::ledger::{Place, StoreError};
 use crate::proxy::{Proxy, ProxyError, RenewalError};
 use crate::upstream::NetworkEnvironment;
 
@@ -73,8 +72,10 @@ pub enum ServeError {
     /// The proxy cannot be made.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
-    /// The folder that somebody named for what is learned cannot be used.
-    #[error("`data_dir` cannot be used (`\"\"` keeps nothing)")]
+    /// The place that somebody named for what is learned and booked cannot be used.
+    #[error(
+        "what is learned and booked cannot be kept (`data_dir = \"\"` without `ledger.url` keeps nothing)"
+    )]
     Store(#[from] StoreError),
 }
 
@@ -93,7 +94,7 @@ pub async fn start(
     let booking = settings.ledger.clone();
     let upstreams = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
     // Both take some milliseconds: the one reads files while the other finds roots of trust.
-    let past = tokio::spawn(keeping::open(settings.data_dir.clone(), upstreams));
+    let past = tokio::spawn(keeping::open((settings.data_dir.clone(), booking.clone()), upstreams));
     let (listener, listen) = bind(server.listen, "server.listen").await?;
     let (admin_listener, admin) = bind(server.admin, "server.admin").await?;
     let proxy = Proxy::new(settings, environment)?;
@@ -159,9 +160,9 @@ impl Running {
         &self.proxy
     }
 
-    /// Returns the file in which what is learned is kept; `None` where nothing is.
-    pub fn kept_in(&self) -> Option<&Path> {
-        self.keeper.as_ref().map(Keeper::path)
+    /// Returns where what is learned and booked is kept; `None` where nothing is.
+    pub fn kept_in(&self) -> Option<&Place> {
+        self.keeper.as_ref().map(Keeper::whereabouts)
     }
 
     /// Serves by other settings from now on, as far as that needs no restart; returns the names of what

@@ -4,14 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
-use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
+use super::home::Home;
 use crate::config::{Durability, WhenFull};
 use crate::count::{Demand, Method};
-use crate::ledger::{Clerk, Closing, Fate, Ledger, Opened, Opening, SPILL_BYTES, Store, Terms};
+use crate::ledger::{Clerk, Closing, Fate, Ledger, Opened, Opening, SPILL_BYTES, Terms};
 use crate::units::{AppName, Party, PicoUsd, Requests, Served, Tokens, Usage};
 
 /// Far longer than anything takes that goes right.
@@ -24,12 +22,6 @@ fn terms(folder: &Path) -> Terms {
         spill_dir: folder.to_owned(),
         spill_bytes: SPILL_BYTES,
     }
-}
-
-async fn store(folder: &Path) -> Store {
-    let store = Store::place(folder).expect("a file");
-    store.update().await.expect("a schema");
-    store
 }
 
 fn opening(request: &str) -> Opening {
@@ -73,20 +65,18 @@ fn closing(output: u64) -> Closing {
     }
 }
 
-async fn connect(folder: &Path) -> SqliteConnection {
-    let file = SqliteConnectOptions::new().filename(folder.join("sluicegate.db"));
-    file.connect().await.expect("the file opens")
-}
-
 /// Of an entry: request, ending, output and cost.
 type Line = (String, Option<String>, i64, Option<i64>);
 
 /// Returns what is known of each entry.
-async fn entries(folder: &Path) -> Vec<Line> {
+async fn entries(home: &Home) -> Vec<Line> {
     let sql = "SELECT request, ending, output, cost_pico FROM entries ORDER BY request";
-    let mut connection = connect(folder).await;
-    let rows = sqlx::query(sql).fetch_all(&mut connection).await.expect("readable");
-    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect()
+    let lines = home.ask(sql).await.into_iter().map(|row| {
+        let text = |at: usize| row[at].as_text().map(str::to_owned);
+        let output = row[2].as_number().expect("a number");
+        (text(0).expect("a name"), text(1), output, row[3].as_number())
+    });
+    lines.collect()
 }
 
 fn complete(request: &str, output: i64) -> Line {
@@ -98,10 +88,10 @@ fn lost(request: &str) -> Line {
 }
 
 /// Waits until the store has what `is_so` asks for.
-async fn until<T>(folder: &Path, is_so: impl Fn(&[Line]) -> Option<T>) -> T {
+async fn until<T>(home: &Home, is_so: impl Fn(&[Line]) -> Option<T>) -> T {
     let waiting = async {
         loop {
-            if let Some(found) = is_so(&entries(folder).await) {
+            if let Some(found) = is_so(&entries(home).await) {
                 return found;
             }
             tokio::task::yield_now().await;
@@ -112,14 +102,14 @@ async fn until<T>(folder: &Path, is_so: impl Fn(&[Line]) -> Option<T>) -> T {
 
 #[tokio::test]
 async fn with_the_receipt_the_entry_is_in_the_store() {
-    let home = TempDir::new().expect("a folder");
-    let (ledger, store) = (Ledger::default(), store(home.path()).await);
+    let home = Home::new().await;
+    let (ledger, store) = (Ledger::default(), home.open().await);
     let clerk = Clerk::keep(&ledger, store, terms(home.path()));
     let attempts: Vec<Opened> =
         (0..40).map(|n| ledger.open(opening(&format!("sg_{n:02}")))).collect();
     for (n, attempt) in (0..).zip(attempts) {
         attempt.close(closing(n)).await;
-        let all = entries(home.path()).await;
+        let all = entries(&home).await;
         assert!(
             all.contains(&complete(&format!("sg_{n:02}"), i64::try_from(n).expect("small"))),
             "{n}: {all:?}"
@@ -127,54 +117,53 @@ async fn with_the_receipt_the_entry_is_in_the_store() {
     }
     assert_eq!(ledger.state().expect("kept").open, 0);
     clerk.finish().await;
-    let all = entries(home.path()).await;
+    let all = entries(&home).await;
     let whole: Vec<_> = (0..40).map(|n| complete(&format!("sg_{n:02}"), n)).collect();
     assert_eq!(all, whole);
 }
 
 #[tokio::test]
 async fn what_was_under_way_is_in_the_store_soon_and_lost_after_the_next_start() {
-    let home = TempDir::new().expect("a folder");
-    let store = store(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     let ledger = Ledger::default();
     let clerk = Clerk::keep(&ledger, store.clone(), terms(home.path()));
     let attempt = ledger.open(opening("sg_a"));
-    until(home.path(), |all| (all.len() == 1).then_some(())).await;
-    assert_eq!(entries(home.path()).await, [("sg_a".to_owned(), None, 0, None)]);
+    until(&home, |all| (all.len() == 1).then_some(())).await;
+    assert_eq!(entries(&home).await, [("sg_a".to_owned(), None, 0, None)]);
     clerk.finish().await;
     // What comes too late changes nothing any more.
     let _receipt = attempt.close(closing(3));
     let ledger = Ledger::default();
     let clerk = Clerk::keep(&ledger, store, terms(home.path()));
-    until(home.path(), |all| (all == [lost("sg_a")]).then_some(())).await;
+    until(&home, |all| (all == [lost("sg_a")]).then_some(())).await;
     clerk.finish().await;
 }
 
 #[tokio::test]
 async fn another_instance_keeps_its_own_open_entries() {
-    let home = TempDir::new().expect("a folder");
-    let store = store(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     let (first, second) = (Ledger::default(), Ledger::default());
     let one = Clerk::keep(&first, store.clone(), terms(home.path()));
     let under_way = first.open(opening("sg_a"));
-    until(home.path(), |all| (all.len() == 1).then_some(())).await;
+    until(&home, |all| (all.len() == 1).then_some(())).await;
     let other = Clerk::keep(&second, store, terms(home.path()));
     second.open(opening("sg_b")).close(closing(5)).await;
     under_way.close(closing(4)).await;
-    assert_eq!(entries(home.path()).await, [complete("sg_a", 4), complete("sg_b", 5)]);
+    assert_eq!(entries(&home).await, [complete("sg_a", 4), complete("sg_b", 5)]);
     one.finish().await;
     other.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_store_is_locked_entries_lie_beside_it_and_go_there_after() {
-    let home = TempDir::new().expect("a folder");
-    let store = store(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     let ledger = Ledger::default();
     let clerk = Clerk::keep(&ledger, store, terms(home.path()));
     ledger.open(opening("sg_00")).close(closing(0)).await;
-    let mut thief = connect(home.path()).await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut thief).await.expect("locked");
+    let thief = home.lock().await;
     let before_lock = ledger.open(opening("sg_01"));
     timeout(SOON, before_lock.close(closing(1))).await.expect("it counts as stored");
     for n in 2..10 {
@@ -182,37 +171,35 @@ async fn while_the_store_is_locked_entries_lie_beside_it_and_go_there_after() {
         timeout(SOON, attempt.close(closing(n))).await.expect("it counts as stored");
     }
     assert!(ledger.may_open(), "there is room beside it");
-    assert_eq!(entries(home.path()).await.len(), 1);
+    assert_eq!(entries(&home).await.len(), 1);
     let state = ledger.state().expect("kept");
     assert!(state.trouble.is_some_and(|words| words.contains("locked")));
     assert!(state.spilled_bytes > 0);
-    sqlx::query("ROLLBACK").execute(&mut thief).await.expect("unlocked");
-    thief.close().await.expect("closed");
+    thief.leave().await;
     let whole: Vec<_> = (0..10).map(|n| complete(&format!("sg_{n:02}"), n)).collect();
-    until(home.path(), |all| (all == whole).then_some(())).await;
+    until(&home, |all| (all == whole).then_some(())).await;
     clerk.finish().await;
-    assert_eq!(entries(home.path()).await, whole);
+    assert_eq!(entries(&home).await, whole);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_lies_beside_the_store_at_the_end_is_booked_by_the_next_start() {
-    let home = TempDir::new().expect("a folder");
-    let store = store(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     let ledger = Ledger::default();
     let clerk = Clerk::keep(&ledger, store.clone(), terms(home.path()));
     let under_way = ledger.open(opening("sg_02"));
-    until(home.path(), |all| (all.len() == 1).then_some(())).await;
-    let mut thief = connect(home.path()).await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut thief).await.expect("locked");
+    until(&home, |all| (all.len() == 1).then_some(())).await;
+    let thief = home.lock().await;
     timeout(SOON, ledger.open(opening("sg_00")).close(closing(7))).await.expect("spilled");
     timeout(SOON, ledger.open(opening("sg_01")).close(closing(8))).await.expect("spilled");
     clerk.finish().await;
     drop(under_way);
-    sqlx::query("ROLLBACK").execute(&mut thief).await.expect("unlocked");
-    assert_eq!(entries(home.path()).await.len(), 1);
+    thief.leave().await;
+    assert_eq!(entries(&home).await.len(), 1);
     let clerk = Clerk::keep(&Ledger::default(), store, terms(home.path()));
     let whole = [complete("sg_00", 7), complete("sg_01", 8), lost("sg_02")];
-    until(home.path(), |all| (all == whole).then_some(())).await;
+    until(&home, |all| (all == whole).then_some(())).await;
     clerk.finish().await;
 }
 
@@ -230,20 +217,19 @@ async fn fill(ledger: &Ledger) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_there_is_no_room_nothing_more_may_be_sent_and_nothing_is_lost() {
-    let home = TempDir::new().expect("a folder");
-    let store = store(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     let ledger = Ledger::default();
     let terms = Terms { spill_bytes: 100_000, ..terms(home.path()) };
     let clerk = Clerk::keep(&ledger, store, terms);
     ledger.open(opening("sg_a")).close(closing(0)).await;
-    let mut thief = connect(home.path()).await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut thief).await.expect("locked");
+    let thief = home.lock().await;
     let booked = fill(&ledger).await;
     assert!(booked > 20, "{booked}");
     assert!(ledger.state().expect("kept").refuses);
-    sqlx::query("ROLLBACK").execute(&mut thief).await.expect("unlocked");
+    thief.leave().await;
     let count = usize::try_from(booked).expect("few") + 1;
-    until(home.path(), |all| (all.len() == count).then_some(())).await;
+    until(&home, |all| (all.len() == count).then_some(())).await;
     let waiting = async {
         while !ledger.may_open() {
             tokio::task::yield_now().await;
@@ -256,27 +242,26 @@ async fn when_there_is_no_room_nothing_more_may_be_sent_and_nothing_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_goes_on_without_room_is_told_how_much_is_not_booked() {
-    let home = TempDir::new().expect("a folder");
-    let store = store(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     let ledger = Ledger::default();
     let terms = Terms { spill_bytes: 100_000, when_full: WhenFull::GoOn, ..terms(home.path()) };
     let clerk = Clerk::keep(&ledger, store, terms);
     ledger.open(opening("sg_a")).close(closing(0)).await;
-    let mut thief = connect(home.path()).await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut thief).await.expect("locked");
+    let thief = home.lock().await;
     let went = fill(&ledger).await;
-    sqlx::query("ROLLBACK").execute(&mut thief).await.expect("unlocked");
+    thief.leave().await;
     let unbooked = ledger.state().expect("kept").unbooked;
     assert!(unbooked > 0);
     let count = usize::try_from(went - unbooked).expect("few") + 1;
-    until(home.path(), |all| (all.len() == count).then_some(())).await;
+    until(&home, |all| (all.len() == count).then_some(())).await;
     clerk.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn relaxed_waits_for_nothing_and_an_orderly_end_loses_nothing() {
-    let home = TempDir::new().expect("a folder");
-    let store = store(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     let ledger = Ledger::default();
     let terms = Terms { durability: Durability::Relaxed, ..terms(home.path()) };
     let clerk = Clerk::keep(&ledger, store, terms);
@@ -285,5 +270,5 @@ async fn relaxed_waits_for_nothing_and_an_orderly_end_loses_nothing() {
         assert!(ledger.open(opening(&format!("sg_{n:03}"))).close(closing(n)).is_there());
     }
     clerk.finish().await;
-    assert_eq!(entries(home.path()).await.len(), 300);
+    assert_eq!(entries(&home).await.len(), 300);
 }

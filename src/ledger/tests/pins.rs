@@ -19,8 +19,8 @@ async fn account(pins: &Pins, id: &str, now: Duration) -> Option<String> {
 
 #[tokio::test]
 async fn a_pin_is_known_at_once_and_found_in_the_file_later() {
-    let home = TempDir::new().expect("a folder");
-    let store = open(home.path()).await;
+    let home = Home::new().await;
+    let store = home.open().await;
     let pins = Pins::new(1);
     pins.note(pin("file-1", "two"));
     assert_eq!(account(&pins, "file-1", NOW).await.as_deref(), Some("two"));
@@ -29,7 +29,7 @@ async fn a_pin_is_known_at_once_and_found_in_the_file_later() {
     assert_eq!(save(&pins, &store).await, 1);
     store.close().await;
 
-    let (store, pins) = (open(home.path()).await, Pins::new(2));
+    let (store, pins) = (home.open().await, Pins::new(2));
     assert_eq!(account(&pins, "file-1", NOW).await, None);
     pins.look_into(store.clone());
     assert_eq!(account(&pins, "file-1", NOW).await.as_deref(), Some("two"));
@@ -54,8 +54,8 @@ async fn the_same_is_written_once_a_day_and_another_account_at_once() {
 
 #[tokio::test]
 async fn what_is_used_is_kept_and_what_is_not_is_forgotten_after_its_term() {
-    let home = TempDir::new().expect("a folder");
-    let (store, pins) = (open(home.path()).await, Pins::new(1));
+    let home = Home::new().await;
+    let (store, pins) = (home.open().await, Pins::new(1));
     for id in ["used", "unused"] {
         pins.note(Pin { term: Term::Month, ..pin(id, "one") });
     }
@@ -78,8 +78,8 @@ async fn what_is_used_is_kept_and_what_is_not_is_forgotten_after_its_term() {
 
 #[tokio::test]
 async fn of_too_many_those_go_first_whose_time_is_over_first() {
-    let home = TempDir::new().expect("a folder");
-    let (store, pins) = (open(home.path()).await, Pins::new(1));
+    let home = Home::new().await;
+    let (store, pins) = (home.open().await, Pins::new(1));
     let all = (0..20_u32).map(|n| {
         let term = if n < 10 { Term::Month } else { Term::Year };
         Pin { term, used_at: NOW + n * DAY, ..pin(&format!("id-{n}"), "one") }

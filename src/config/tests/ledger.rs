@@ -1,0 +1,27 @@
+//! Where the books are kept.
+
+use super::Machine;
+
+#[test]
+fn where_the_books_are_comes_from_the_environment_and_is_not_shown() {
+    let url = "postgres://me:pa%24sword@db.example/books";
+    let loaded = Machine::default().env("SLUICEGATE_LEDGER_URL", url).loaded();
+    assert_eq!(loaded.settings.ledger.url.as_ref().map(|url| url.expose()), Some(url));
+    let shown = loaded.effective.iter().find(|one| one.key == "ledger.url").expect("it is listed");
+    assert_eq!(shown.value, "***");
+    assert_eq!(shown.origin.to_string(), "environment SLUICEGATE_LEDGER_URL");
+    assert!(!format!("{loaded:?}").contains("sword"));
+}
+
+#[test]
+fn what_is_wrong_with_it_is_told_without_its_secrets() {
+    #[rustfmt::skip] // One case a line.
+    let cases = [
+        ("another kind of database", "[ledger]\nurl = \"mysql://host/books\"", "/etc/config.toml:2: `ledger.url` is \"mysql://host/books\", but must be the URL of a PostgreSQL, \"postgres://user:password@host:5432/database\", with no other parameters than sslmode, sslrootcert, sslcert, sslkey, host, hostaddr, port, dbname, user, password, application_name and options"),
+        ("a parameter with a slip", "[ledger]\nurl = \"postgres://host/books?sslmode=require&pasword=x\"", "/etc/config.toml:2: `ledger.url` is ***, but must be the URL of a PostgreSQL, \"postgres://user:password@host:5432/database\", with no other parameters than sslmode, sslrootcert, sslcert, sslkey, host, hostaddr, port, dbname, user, password, application_name and options"),
+        ("no folder beside the database", "data_dir = \"\"\n[ledger]\nurl = \"postgres:///books?host=/run\"", "/etc/config.toml:3: `ledger.spill_dir` is missing, but without `data_dir` it must name the folder for what the database does not take in time"),
+    ];
+    for (name, file, message) in cases {
+        assert_eq!(Machine::with_file(file).error(), message, "{name}");
+    }
+}

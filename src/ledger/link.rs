@@ -1,0 +1,197 @@
+//! Speaks to either database: the same statements get the same values, and give the same back.
+
+use std::sync::Arc;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{
+    Column as _, Connection as _, Postgres, Row as _, SqlSafeStr as _, SqlStr, Sqlite,
+    TypeInfo as _, ValueRef as _,
+};
+
+use super::row::Value;
+
+/// A statement with what stands for its `$1`, `$2`, ...
+#[derive(Debug)]
+pub(super) struct Statement {
+    pub(super) sql: SqlStr,
+    pub(super) values: Vec<Value>,
+}
+
+/// What was found: rows of values in the order of their columns. A null may be of either kind.
+pub(super) type Rows = Vec<Vec<Value>>;
+
+/// A connection that is given back to its pool when it is dropped.
+#[derive(Debug)]
+pub(super) enum Lent {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// A connection of one's own.
+#[derive(Debug)]
+pub(super) enum Own {
+    Sqlite(Box<SqliteConnection>),
+    Postgres(Box<PgConnection>),
+}
+
+/// Any connection, while it is used.
+#[derive(Debug)]
+pub(super) enum Link<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+impl Statement {
+    /// Says `sql` with these values.
+    pub(super) fn new(sql: &'static str, values: impl Into<Vec<Value>>) -> Self {
+        Self { sql: sql.into_sql_str(), values: values.into() }
+    }
+}
+
+impl Lent {
+    pub(super) fn link(&mut self) -> Link<'_> {
+        match self {
+            Self::Sqlite(connection) => Link::Sqlite(connection),
+            Self::Postgres(connection) => Link::Postgres(connection),
+        }
+    }
+
+    /// Closes it without a word, for whoever is at its other end does not answer.
+    pub(super) fn cut(self) {
+        match self {
+            Self::Sqlite(connection) => drop(connection.detach()),
+            Self::Postgres(connection) => drop(connection.detach()),
+        }
+    }
+}
+
+impl Own {
+    pub(super) fn link(&mut self) -> Link<'_> {
+        match self {
+            Self::Sqlite(connection) => Link::Sqlite(connection),
+            Self::Postgres(connection) => Link::Postgres(connection),
+        }
+    }
+
+    /// Closes it, once all that was said is done.
+    pub(super) async fn close(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => connection.close().await,
+            Self::Postgres(connection) => connection.close().await,
+        }
+    }
+}
+
+impl Link<'_> {
+    /// Returns how many rows were changed.
+    pub(super) async fn execute(&mut self, statement: Statement) -> Result<u64, sqlx::Error> {
+        let Statement { sql, values } = statement;
+        match self {
+            Self::Sqlite(connection) => {
+                let query = values.into_iter().fold(sqlx::query(sql), bind_sqlite);
+                query.execute(&mut **connection).await.map(|done| done.rows_affected())
+            }
+            Self::Postgres(connection) => {
+                let query = values.into_iter().fold(sqlx::query(sql), bind_postgres);
+                query.execute(&mut **connection).await.map(|done| done.rows_affected())
+            }
+        }
+    }
+
+    /// Returns all rows that are found.
+    pub(super) async fn fetch(&mut self, statement: Statement) -> Result<Rows, sqlx::Error> {
+        let Statement { sql, values } = statement;
+        match self {
+            Self::Sqlite(connection) => {
+                let query = values.into_iter().fold(sqlx::query(sql), bind_sqlite);
+                let rows = query.fetch_all(&mut **connection).await?;
+                rows.iter().map(read_sqlite).collect()
+            }
+            Self::Postgres(connection) => {
+                let query = values.into_iter().fold(sqlx::query(sql), bind_postgres);
+                let rows = query.fetch_all(&mut **connection).await?;
+                rows.iter().map(read_postgres).collect()
+            }
+        }
+    }
+
+    /// Says all of `statements`, or takes all back; returns how many rows were changed.
+    pub(super) async fn execute_all(
+        &mut self,
+        statements: Vec<Statement>,
+    ) -> Result<u64, sqlx::Error> {
+        let mut changed = 0;
+        match self {
+            Self::Sqlite(connection) => {
+                let mut batch = connection.begin().await?;
+                for statement in statements {
+                    changed += Link::Sqlite(&mut batch).execute(statement).await?;
+                }
+                batch.commit().await?;
+            }
+            Self::Postgres(connection) => {
+                let mut batch = connection.begin().await?;
+                for statement in statements {
+                    changed += Link::Postgres(&mut batch).execute(statement).await?;
+                }
+                batch.commit().await?;
+            }
+        }
+        Ok(changed)
+    }
+}
+
+type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
+type PostgresQuery<'q> = Query<'q, Postgres, PgArguments>;
+
+fn bind_sqlite(query: SqliteQuery<'_>, value: Value) -> SqliteQuery<'_> {
+    match value {
+        Value::Number(number) => query.bind(number),
+        Value::Text(text) => query.bind(text),
+    }
+}
+
+fn bind_postgres(query: PostgresQuery<'_>, value: Value) -> PostgresQuery<'_> {
+    match value {
+        Value::Number(number) => query.bind(number),
+        Value::Text(text) => query.bind(text),
+    }
+}
+
+/// A column of SQLite holds what was put there: each value tells what it is.
+fn read_sqlite(row: &SqliteRow) -> Result<Vec<Value>, sqlx::Error> {
+    let read = |at: usize| {
+        let kind = row.try_get_raw(at)?.type_info().name().to_owned();
+        match kind.as_str() {
+            "NULL" => Ok(Value::Number(None)),
+            "INTEGER" => Ok(Value::Number(row.try_get(at)?)),
+            "TEXT" => Ok(text(row.try_get(at)?)),
+            _ => Err(unknown(row.column(at).name(), &kind)),
+        }
+    };
+    (0..row.len()).map(read).collect()
+}
+
+fn read_postgres(row: &PgRow) -> Result<Vec<Value>, sqlx::Error> {
+    let read = |at: usize| {
+        let column = row.column(at);
+        match column.type_info().name() {
+            "INT8" => Ok(Value::Number(row.try_get(at)?)),
+            "TEXT" => Ok(text(row.try_get(at)?)),
+            // Sums of its whole numbers are of another type: they are to be cast.
+            kind => Err(unknown(column.name(), kind)),
+        }
+    };
+    (0..row.len()).map(read).collect()
+}
+
+fn text(text: Option<String>) -> Value {
+    Value::Text(text.map(Arc::from))
+}
+
+fn unknown(column: &str, kind: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("`{column}` is {kind}, neither whole number nor text").into())
+}
