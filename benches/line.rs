@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use sluicegate::admit::{Admission, Ask, Entered, InFlight, Reservation, Waiting};
+use sluicegate::admit::{Admission, Allotments, Ask, Entered, InFlight, Reservation, Waiting};
 use sluicegate::config::{
     self, AccountSettings, Flags, KeySettings, LimitRule, LineSettings, ModelPattern, Outside,
     UpstreamSettings,
@@ -263,7 +263,7 @@ fn admission(lane: LaneSettings) -> Admission {
         max_waiting_bytes: usize::MAX / 2,
         ..defaults.line
     };
-    Admission::start(&upstream, &line).expect("keys that fit into headers")
+    Admission::start(&upstream, &line, &Allotments::default()).expect("keys that fit into headers")
 }
 
 fn ask(app: AppName) -> Ask {

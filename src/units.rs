@@ -17,6 +17,7 @@
 
 mod class;
 mod decimal;
+mod digest;
 mod name;
 mod quantity;
 mod secret;
@@ -24,6 +25,7 @@ mod usage;
 
 pub use self::class::{Class, Party};
 pub use self::decimal::{Rounding, scaled};
+pub use self::digest::KeyDigest;
 pub use self::name::{
     AccountName, AppName, KeyLabel, ModelName, Name, RequestId, TierName, UpstreamName, kind,
 };

@@ -7,13 +7,16 @@ use serde::Serialize;
 
 use crate::admit::{AppSnapshot, LaneSnapshot, LineSnapshot, Snapshot, WaiterSnapshot};
 use crate::limit::{Belief, Charging, Counting, QuotaKind, QuotaLevel, Sureness};
-use crate::units::UpstreamName;
+use crate::units::{AppName, UpstreamName};
 
 /// What goes on at each upstream at one moment.
 pub(super) type Views = [(UpstreamName, Snapshot)];
 
-/// Returns `views` as JSON; times are in milliseconds, and say so in their names.
-pub(super) fn json(views: &Views) -> String {
+/// What is left of each app's own quotas.
+pub(super) type Apps = [(AppName, Vec<QuotaLevel>)];
+
+/// Returns `views` as JSON, with what apps have left of their own quotas; times are in milliseconds, and say so in their names.
+pub(super) fn json(views: &Views, apps: &Apps) -> String {
     let page = Page {
         waiting: views.iter().map(|(_, snapshot)| snapshot.waiting).sum(),
         waiting_bytes: views.iter().map(|(_, snapshot)| snapshot.waiting_bytes).sum(),
@@ -25,6 +28,7 @@ pub(super) fn json(views: &Views) -> String {
             .iter()
             .flat_map(|(name, snapshot)| snapshot.lanes.iter().map(|lane| LaneView::of(name, lane)))
             .collect(),
+        apps: apps.iter().map(OwnView::of).collect(),
     };
     // Plain numbers and texts cannot fail to be written.
     serde_json::to_string_pretty(&page).unwrap_or_default()
@@ -81,6 +85,14 @@ struct Page<'a> {
     waiting_bytes: usize,
     lines: Vec<LineView<'a>>,
     lanes: Vec<LaneView<'a>>,
+    /// Those that have quotas of their own.
+    apps: Vec<OwnView<'a>>,
+}
+
+#[derive(Serialize)]
+struct OwnView<'a> {
+    app: &'a str,
+    quotas: Vec<QuotaView>,
 }
 
 #[derive(Serialize)]
@@ -101,6 +113,8 @@ struct AppView<'a> {
     weight: u32,
     waiting: usize,
     tokens: u64,
+    /// The quota of its own that it is short of; `null` where it waits for those of the provider.
+    waits_for: Option<&'static str>,
     /// What it had more than its class, in parts of a lane's window.
     lead: f64,
 }
@@ -180,6 +194,7 @@ impl<'a> AppView<'a> {
             weight: app.weight,
             waiting: app.waiting,
             tokens: app.tokens,
+            waits_for: app.lacks.map(QuotaKind::label),
             lead: (app.lead * 1e6).round() / 1e6,
         }
     }
@@ -210,18 +225,31 @@ impl<'a> LaneView<'a> {
             quotas: lane
                 .levels
                 .iter()
-                .map(|level| QuotaView {
-                    quota: level.quota.label(),
-                    limit: level.limit,
-                    headroom: level.headroom,
-                    reset_ms: millis(level.reset),
-                    believed: lane
-                        .beliefs
-                        .iter()
-                        .find(|belief| belief.quota == level.quota)
-                        .map(BeliefView::of),
+                .map(|level| {
+                    let mut beliefs = lane.beliefs.iter();
+                    let belief = beliefs.find(|belief| belief.quota == level.quota);
+                    QuotaView::of(level, belief)
                 })
                 .collect(),
+        }
+    }
+}
+
+impl<'a> OwnView<'a> {
+    fn of((app, levels): &'a (AppName, Vec<QuotaLevel>)) -> Self {
+        let quotas = levels.iter().map(|level| QuotaView::of(level, None)).collect();
+        Self { app: app.as_str(), quotas }
+    }
+}
+
+impl QuotaView {
+    fn of(level: &QuotaLevel, belief: Option<&Belief>) -> Self {
+        Self {
+            quota: level.quota.label(),
+            limit: level.limit,
+            headroom: level.headroom,
+            reset_ms: millis(level.reset),
+            believed: belief.map(BeliefView::of),
         }
     }
 }

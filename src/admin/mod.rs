@@ -16,8 +16,9 @@ mod line;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use tokio::time::Instant;
 
-use crate::admit::{Admission, Snapshot};
+use crate::admit::{Admission, Allotments, Snapshot};
 use crate::ledger::Ledger;
 use crate::telemetry::Metrics;
 use crate::units::UpstreamName;
@@ -26,18 +27,19 @@ use crate::units::UpstreamName;
 #[derive(Debug, Clone)]
 pub struct Admin {
     upstreams: Vec<(UpstreamName, Admission)>,
+    allotments: Allotments,
     metrics: Metrics,
     ledger: Ledger,
 }
 
 impl Admin {
     /// Creates the answers out of what the proxy counts.
-    pub const fn new(
-        upstreams: Vec<(UpstreamName, Admission)>,
+    pub fn new(
+        (upstreams, allotments): (Vec<(UpstreamName, Admission)>, Allotments),
         metrics: Metrics,
         ledger: Ledger,
     ) -> Self {
-        Self { upstreams, metrics, ledger }
+        Self { upstreams, allotments, metrics, ledger }
     }
 
     /// Returns the answer to a request; its body is not read. `stopping` tells whether the proxy
@@ -55,7 +57,10 @@ impl Admin {
                 let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
                 typed(StatusCode::OK, content_type, self.metrics_text())
             }
-            "/line" => typed(StatusCode::OK, "application/json", line::json(&self.views())),
+            "/line" => {
+                let apps = self.allotments.levels(Instant::now());
+                typed(StatusCode::OK, "application/json", line::json(&self.views(), &apps))
+            }
             "/ledger" => {
                 let state = ledger::json(self.ledger.state().as_ref());
                 typed(StatusCode::OK, "application/json", state)

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use super::allotments::End;
 use super::refusal::Refusal;
 use super::state::{Grant, State};
 use crate::limit::{Cost, Debit, Hint, Lane, QuotaLevel};
@@ -14,6 +15,9 @@ impl State {
     pub(super) fn sent(&mut self, grant: &mut Grant, now: Instant) {
         if let Some(entry) = self.lanes.get_mut(&grant.lane) {
             entry.lane.sent(&mut grant.debit, now);
+        }
+        if let Some(own) = &mut grant.own {
+            self.allotments.sent(own, now);
         }
     }
 
@@ -58,7 +62,7 @@ impl State {
     }
 
     pub(super) fn cancel(&mut self, grant: Grant, now: Instant) {
-        self.close(grant, now, |lane, debit| {
+        self.close(grant, End::Unsent, now, |lane, debit| {
             lane.cancel(debit);
             None
         });
@@ -67,21 +71,21 @@ impl State {
     pub(super) fn keep(&mut self, mut grant: Grant, now: Instant) {
         // What it took stays what was expected.
         grant.turn = None;
-        self.close(grant, now, |lane, debit| {
+        self.close(grant, End::Unknown, now, |lane, debit| {
             lane.keep(debit, now);
             None
         });
     }
 
     pub(super) fn refused(&mut self, grant: Grant, now: Instant) {
-        self.close(grant, now, |lane, debit| {
+        self.close(grant, End::Used(0), now, |lane, debit| {
             lane.refused(debit, now);
             None
         });
     }
 
     pub(super) fn failed(&mut self, grant: Grant, now: Instant) {
-        self.close(grant, now, |lane, debit| {
+        self.close(grant, End::Used(0), now, |lane, debit| {
             lane.failed(debit, now);
             None
         });
@@ -91,18 +95,22 @@ impl State {
         let counted = self.upstream.dialect.counted(usage);
         let (prefix, expected) = &grant.cached;
         self.fleet.warmed((grant.lent.account(), prefix), *expected, usage, now);
-        self.close(grant, now, |lane, debit| Some(lane.settle(debit, &counted, now)));
+        let used = (usage.input + usage.output).count();
+        self.close(grant, End::Used(used), now, |lane, debit| {
+            Some(lane.settle(debit, &counted, now))
+        });
     }
 
     fn close(
         &mut self,
         grant: Grant,
+        own: End,
         now: Instant,
         end: impl FnOnce(&mut Lane, Debit) -> Option<Cost>,
     ) {
         let account = grant.lent.account();
         let before = self.fleet.standing(account, now);
-        let lane = self.undo(grant, now, end);
+        let lane = self.undo(grant, own, now, end);
         if self.lanes.get(&lane).is_some_and(|entry| entry.is_retired && entry.open == 0) {
             self.clear_away(now);
         }
@@ -119,9 +127,11 @@ impl State {
     pub(super) fn undo(
         &mut self,
         grant: Grant,
+        own: End,
         now: Instant,
         end: impl FnOnce(&mut Lane, Debit) -> Option<Cost>,
     ) -> LaneId {
+        self.close_own(grant.own.as_ref(), own, now);
         let account = grant.lent.account();
         self.fleet.release(grant.lent, now);
         self.fleet.leave(account);

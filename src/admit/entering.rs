@@ -53,6 +53,9 @@ fn go_or_wait(
             return Ok(Entered::Granted(reservation));
         }
     }
+    if let Some(refusal) = state.oversize_own(pool, (&party.app, demand), now) {
+        return Err(refusal);
+    }
     let Some(pool) = state.large_enough(pool, demand, now) else {
         return Err(state.oversize(pool, demand, now));
     };

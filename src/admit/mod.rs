@@ -18,11 +18,13 @@
 //! 2. Nobody polls: a line is looked at when something changed, or when its lane said it would.
 //! 3. The lock is never held across an await, and nothing is called that takes it again.
 
+mod allotments;
 mod binding;
 mod closing;
 mod entering;
 mod memory;
 mod observing;
+mod own;
 mod pace;
 mod patience;
 mod refusal;
@@ -42,6 +44,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+pub use self::allotments::Allotments;
 use self::entering::enter;
 pub use self::memory::{Keeping, Memory};
 pub use self::refusal::Refusal;
@@ -94,18 +97,29 @@ pub struct Ask {
 }
 
 impl Admission {
-    /// Creates the admission to `upstream` and starts the task that looks again when a lane said so.
+    /// Creates the admission to `upstream`, where apps use their `allotments`, and starts the task that looks again when
+    /// a lane said so.
     ///
     /// The task ends with the last handle. Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
     /// Returns [`FleetError`] where a configured key cannot stand in a header.
-    pub fn start(upstream: &UpstreamSettings, line: &LineSettings) -> Result<Self, FleetError> {
+    pub fn start(
+        upstream: &UpstreamSettings,
+        line: &LineSettings,
+        allotments: &Allotments,
+    ) -> Result<Self, FleetError> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(upstream, line)?),
+            state: Mutex::new(State::new(upstream, line, allotments.clone())?),
+            allotments: allotments.clone(),
             sooner: Arc::new(Notify::new()),
             keep_sooner: Notify::new(),
+        });
+        let (number, apps) = allotments.register(Arc::downgrade(&shared));
+        shared.with(|state| {
+            state.number = number;
+            state.line.limit_apps(apps);
         });
         tokio::spawn(look_again(Arc::downgrade(&shared)));
         Ok(Self { shared })
@@ -160,6 +174,8 @@ impl Admission {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    /// What the apps may use.
+    allotments: Allotments,
     /// Rung when a look is due earlier than the task knows.
     sooner: Arc<Notify>,
     /// Rung when lanes are worth keeping earlier than their keeper knows.
@@ -173,7 +189,11 @@ impl Shared {
         let (look, keep) = (state.line.next_look(), state.memories.due());
         let result = act(&mut state);
         let (next_look, next_keep) = (state.line.next_look(), state.memories.due());
+        let freed = std::mem::take(&mut state.freed);
         drop(state);
+        for app in freed {
+            self.allotments.ring(&app, Instant::now());
+        }
         if is_sooner(next_look, look) {
             self.sooner.notify_one();
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::allotments::How;
 use super::state::{Goer, Grant, Hold, State};
 use crate::count::{Demand, Prefix};
 use crate::limit::QuotaKind;
@@ -35,7 +36,8 @@ impl State {
         let grant = lanes.into_iter().find_map(|lane| {
             let entry = self.lanes.get_mut(&lane)?;
             let debit = entry.lane.reserve_anyway(goer.demand, now);
-            self.lend(lane, debit, &goer, now).ok()
+            let grant = self.lend(lane, debit, &goer, now).ok()?;
+            self.with_own(grant, (&goer, How::Anyway), now).ok()
         })?;
         Some(Grant { waited_for: spared.quota, would_wait: Some(spared.wait), ..grant })
     }
@@ -53,7 +55,8 @@ impl State {
         let debit = self.lanes.get_mut(&lane)?.lane.reserve_anyway(demand, now);
         let (place, prefix) = (self.arrive(None, now), Prefix::default());
         let goer = Goer { party, demand, place, avoid: None, prefix: &prefix };
-        let mut grant = self.lend(lane, debit, &goer, now).ok()?;
+        let grant = self.lend(lane, debit, &goer, now).ok()?;
+        let mut grant = self.with_own(grant, (&goer, How::Anyway), now).ok()?;
         self.fleet.stay(account);
         self.sent(&mut grant, now);
         Some(grant)
@@ -69,7 +72,10 @@ impl State {
     ) -> Spared {
         let mut least: Option<Spared> = None;
         for lane in lanes {
-            let hold = match self.try_debit(*lane, (goer.party.class, goer.demand), now) {
+            let own = self.fits_own(*lane, (&goer.party.app, goer.demand), now).map_err(Hold::from);
+            let hold = match own
+                .and_then(|()| self.try_debit(*lane, (goer.party.class, goer.demand), now))
+            {
                 Ok(debit) => {
                     self.take_back(*lane, debit);
                     return Spared { wait: Duration::ZERO, quota: None };

@@ -73,7 +73,7 @@ impl State {
         let waited = now.saturating_duration_since(since);
         let Some(request) = self.line.request(place).cloned() else { return Refusal::Stopping };
         let Expected { ahead, wait } = self.expected(&request, now);
-        let short_of = self.short_of(request.pool);
+        let short_of = self.lacks(&request, now);
         let model = self.model(request.pool);
         let arrival = place.arrival();
         let down = self.line.ticket(place).and_then(|ticket| self.down(ticket.owner?, now));
@@ -119,8 +119,9 @@ impl State {
         // A window frees room for many at one moment; they are not all to come back then.
         let before = f64::from(u32::try_from(expected.ahead).unwrap_or(u32::MAX));
         let apart = APART.mul_f64(before / (before + HALF));
-        let wait = expected.wait.max(self.least_wait(request, now)) + apart;
-        Expected { wait, ..expected }
+        let (before, own) = self.own_wait(request, now).unwrap_or_default();
+        let wait = expected.wait.max(self.least_wait(request, now)).max(own) + apart;
+        Expected { wait, ahead: expected.ahead.max(before) }
     }
 
     /// Returns how long one who waits has to, even if nobody was before it.

@@ -116,7 +116,10 @@ impl Refusal {
             Self::AccountDown { back_in, .. } => back_in.unwrap_or(AGAIN).clamp(SHORTEST, LONGEST),
             // A slot that becomes free is for the first, however long that has been there.
             Self::TimeIsUp {
-                short_of: Some(QuotaKind::Concurrency), expected, arrival, ..
+                short_of: Some(QuotaKind::Concurrency | QuotaKind::AppConcurrency),
+                expected,
+                arrival,
+                ..
             } => stay_away(*expected, *arrival),
             Self::TimeIsUp { expected, arrival, waited, .. } => {
                 // In line again a little before its turn, it is saved up for; after it, it would wait

@@ -2,11 +2,12 @@
 
 use tokio::time::Instant;
 
+use super::allotments::{End, How};
 use super::refusal::Refusal;
 use super::state::{Goer, Grant, Hold, State, Ticket};
 use crate::config::LineMode;
 use crate::count::Demand;
-use crate::limit::{Back, Debit, QuotaKind};
+use crate::limit::{Back, Debit, QuotaKind, Shortfall};
 use crate::line::{Answer, LaneId, Left, Place, PoolId, Purpose, SavedFor, Try, Turn, Waiter};
 
 /// What came of a try: for the line, and for the one who was tried.
@@ -79,7 +80,7 @@ impl State {
         }
         // Whoever waited may be gone by now; then nothing was sent.
         if let Err(Ok(grant)) = waiter.ticket.outcome.send(outcome) {
-            let lane = self.undo(grant, now, |lane, debit| {
+            let lane = self.undo(grant, End::Unsent, now, |lane, debit| {
                 lane.cancel(debit);
                 None
             });
@@ -88,6 +89,33 @@ impl State {
     }
 
     fn attempt(&mut self, asked: Try, now: Instant) -> Outcome {
+        let (Some(request), Some(ticket)) =
+            (self.line.request(asked.place), self.line.ticket(asked.place))
+        else {
+            return Outcome::of(Answer::Never);
+        };
+        let (app, demand) = (&request.party.app, &ticket.demand);
+        match self.fits_own(asked.lane, (app, demand), now) {
+            Err(shortfall) if self.mode == LineMode::Enforce => {
+                self.short_of_own(request.pool, shortfall)
+            }
+            _ => self.attempt_lane(asked, now),
+        }
+    }
+
+    /// Holds a request's app back, or sends the request away if it can never fit that one's quotas.
+    fn short_of_own(&self, pool: PoolId, shortfall: Shortfall) -> Outcome {
+        if let Some(refusal) = self.too_large_own(pool, shortfall) {
+            return Outcome { answer: Answer::Never, told: Some(Err(refusal)) };
+        }
+        let until = match shortfall {
+            Shortfall::Later { at, .. } => Some(at),
+            Shortfall::AfterAnswer { .. } | Shortfall::TooLarge { .. } => None,
+        };
+        Outcome::of(Answer::AppShort(until))
+    }
+
+    fn attempt_lane(&mut self, asked: Try, now: Instant) -> Outcome {
         let (Some(request), Some(ticket)) =
             (self.line.request(asked.place), self.line.ticket(asked.place))
         else {
@@ -134,16 +162,22 @@ impl State {
         }
         let place = asked.place;
         let goer = Goer { party: &party, demand: &demand, place, avoid: None, prefix };
-        match self.lend(asked.lane, debit, &goer, now) {
+        let Ok(grant) = self.lend(asked.lane, debit, &goer, now) else {
+            return Outcome::of(Answer::Shut(None));
+        };
+        match self.with_own(grant, (&goer, How::of(self.mode)), now) {
             Ok(grant) => self.goes(grant, &demand),
-            Err(_) => Outcome::of(Answer::Shut(None)),
+            Err(shortfall) => self.short_of_own(pool, shortfall),
         }
     }
 
     fn goes(&self, grant: Grant, demand: &Demand) -> Outcome {
         let entry = self.lanes.get(&grant.lane);
         let share = entry.map_or(0.0, |entry| entry.lane.share(&entry.lane.expected(demand)));
-        let waited_for = entry.and_then(|entry| entry.short_of);
+        let ticket = self.line.ticket(grant.place);
+        let own = grant.own.as_ref().zip(ticket);
+        let own = own.and_then(|(own, it)| self.allotments.short_since(own.app(), it.since));
+        let waited_for = own.or(entry.and_then(|entry| entry.short_of));
         Outcome { answer: Answer::Goes { share }, told: Some(Ok(Grant { waited_for, ..grant })) }
     }
 

@@ -72,6 +72,8 @@ pub struct AppSnapshot {
     pub waiting: usize,
     /// What they will be charged, with those whose place is kept while they are away, in tokens.
     pub tokens: u64,
+    /// The quota of its own that it is short of, so that its requests are held back.
+    pub lacks: Option<QuotaKind>,
     /// What it had more than the next in turn, in parts of a window of one lane.
     pub lead: f64,
 }
@@ -175,8 +177,10 @@ const PASSED_THROUGH: &str = "(other paths)";
 fn lines(state: &mut State, now: Instant) -> Vec<LineSnapshot> {
     let pools: Vec<PoolId> = state.pools.keys().copied().collect();
     let busy = pools.into_iter().filter_map(|pool| {
-        let (waiting, backlog) = state.line.waiting_for(pool);
-        (waiting > 0).then_some((pool, waiting, backlog))
+        let ((waiting, backlog), (held, more)) =
+            (state.line.waiting_for(pool), state.line.held_for(pool));
+        let all = (pool, waiting + held, backlog.plus(more));
+        (all.1 > 0).then_some(all)
     });
     let busy: Vec<(PoolId, usize, Backlog)> = busy.collect();
     let lines = busy.into_iter().map(|(pool, waiting, backlog)| LineSnapshot {
@@ -184,12 +188,17 @@ fn lines(state: &mut State, now: Instant) -> Vec<LineSnapshot> {
         waiting,
         tokens: backlog.tokens,
         short_of: state.short_of(pool),
-        apps: state.line.apps(pool, MOST_SHOWN).into_iter().map(AppSnapshot::of).collect(),
+        apps: apps(state, pool, now),
         first: first(state, pool, now),
     });
     let mut lines: Vec<LineSnapshot> = lines.collect();
     lines.sort_by(|a, b| a.model.cmp(&b.model));
     lines
+}
+
+fn apps(state: &State, pool: PoolId, now: Instant) -> Vec<AppSnapshot> {
+    let apps = state.line.apps(pool, MOST_SHOWN).into_iter();
+    apps.map(|view| AppSnapshot::of(state.lacks_own(&view.app, now), view)).collect()
 }
 
 fn first(state: &mut State, pool: PoolId, now: Instant) -> Vec<WaiterSnapshot> {
@@ -212,8 +221,8 @@ fn first(state: &mut State, pool: PoolId, now: Instant) -> Vec<WaiterSnapshot> {
 }
 
 impl AppSnapshot {
-    fn of(view: AppView) -> Self {
-        let AppView { app, class, weight, waiting, backlog, lead } = view;
-        Self { app, class, weight, waiting, tokens: backlog.tokens, lead }
+    fn of(lacks: Option<QuotaKind>, view: AppView) -> Self {
+        let AppView { app, class, weight, waiting, backlog, lead, .. } = view;
+        Self { app, class, weight, waiting, tokens: backlog.tokens, lacks, lead }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::allotments::{Allotments, How, Own};
 use super::memory::{LaneMemory, Memories};
 use super::refusal::Refusal;
 use super::routes::{LaneKey, Routes};
@@ -13,7 +14,7 @@ use crate::config::{LineMode, LineSettings, UpstreamSettings};
 use crate::count::{Demand, Prefix};
 use crate::limit::{Debit, Lane, QuotaKind, Shortfall, Spare};
 use crate::line::{Backlog, Bounds, LaneId, Line, Place, PoolId, Turn};
-use crate::units::{Class, ModelName, Party, Tokens};
+use crate::units::{AppName, Class, ModelName, Party, Tokens};
 use crate::upstream::{AccountId, Fleet, FleetError, Lent, Merit, Standing, rank};
 
 /// The state behind the lock.
@@ -28,6 +29,10 @@ pub(super) struct State {
     pub(super) line: Line<Ticket>,
     /// Whether anybody is held.
     pub(super) mode: LineMode,
+    /// What the apps may use, the number of this line there, and whose requests other lines are to try again.
+    pub(super) allotments: Allotments,
+    pub(super) number: usize,
+    pub(super) freed: Vec<AppName>,
     arrivals: u64,
     /// Whether nothing is admitted any more.
     pub(super) is_closed: bool,
@@ -76,6 +81,8 @@ pub(super) struct Grant {
     /// How long it would have waited, where nobody is held.
     pub(super) would_wait: Option<Duration>,
     pub(super) debit: Debit,
+    /// What it took of its app's own quotas; nothing where that has none.
+    pub(super) own: Option<Own>,
     /// What it cost its app in the line; nothing where nobody waited.
     pub(super) turn: Option<Turn>,
     /// The front of its prompt, and how much of that should be in the account's cache.
@@ -107,6 +114,7 @@ impl State {
     pub(super) fn new(
         upstream: &UpstreamSettings,
         line: &LineSettings,
+        allotments: Allotments,
     ) -> Result<Self, FleetError> {
         Ok(Self {
             fleet: Fleet::new(upstream)?,
@@ -117,6 +125,9 @@ impl State {
             memories: Memories::default(),
             line: Line::new(bounds(line)),
             mode: line.mode,
+            allotments,
+            number: 0,
+            freed: Vec::new(),
             arrivals: 0,
             is_closed: false,
         })
@@ -140,11 +151,14 @@ impl State {
     }
 
     fn try_clear(&mut self, lane: LaneId, goer: &Goer<'_>, now: Instant) -> Option<Grant> {
-        if !self.line.is_clear(lane) {
+        let app = &goer.party.app;
+        if !self.line.is_clear(lane) || self.line.is_held(app) {
             return None;
         }
+        self.fits_own(lane, (app, goer.demand), now).ok()?;
         let debit = self.try_debit(lane, (goer.party.class, goer.demand), now).ok()?;
-        self.lend(lane, debit, goer, now).ok()
+        let grant = self.lend(lane, debit, goer, now).ok()?;
+        self.with_own(grant, (goer, How::IfItFits), now).ok()
     }
 
     /// Returns the lanes of `pool`, the best first.
@@ -217,7 +231,8 @@ impl State {
         let warm = self.fleet.warm(goer.prefix, now).tokens(lent.account());
         let (place, cached) = (goer.place, (goer.prefix.clone(), warm));
         let (waited_for, would_wait) = (None, None);
-        Ok(Grant { lane, lent, place, waited_for, would_wait, debit, turn: None, cached })
+        let (own, turn) = (None, None);
+        Ok(Grant { lane, lent, place, waited_for, would_wait, debit, own, turn, cached })
     }
 
     /// Returns what `demand` will be charged, the part of a window that this is, and what must be

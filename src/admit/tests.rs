@@ -4,6 +4,7 @@ mod binding;
 mod leaks;
 mod memories;
 mod observing;
+mod own;
 mod renewal;
 mod warmth;
 
@@ -74,7 +75,8 @@ fn thousand() -> LaneSettings {
 }
 
 fn admission(keys: &[usize], lane: LaneSettings) -> Admission {
-    Admission::start(&upstream(keys, lane), &line()).expect("keys that fit into headers")
+    Admission::start(&upstream(keys, lane), &line(), &Allotments::default())
+        .expect("keys that fit into headers")
 }
 
 fn ask(tokens: u64) -> Ask {
@@ -238,7 +240,9 @@ async fn sixty_whose_time_is_up_together_are_told_sixty_times_in_their_order() {
 #[tokio::test(start_paused = true)]
 async fn who_finds_the_line_full_is_told_a_time_of_its_own() {
     let settings = LineSettings { max_waiting: 2, ..line() };
-    let admission = Admission::start(&upstream(&[1], thousand()), &settings).expect("a fleet");
+    let admission =
+        Admission::start(&upstream(&[1], thousand()), &settings, &Allotments::default())
+            .expect("a fleet");
     meet(&admission).await;
     let _spent = now(&admission, ask(1000)).await.commit(Instant::now());
     let _line = [Pending::of(&admission, ask(100)), Pending::of(&admission, ask(100))];

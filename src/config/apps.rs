@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::clients::{AppKey, AppSettings, Patterns, RuleSettings, UtcTime};
 use super::pattern::{ModelPattern, below_base};
 use super::problem::Problem;
 use super::section::{Check, Located, Section};
-use super::settings::{AppSettings, RuleSettings};
 use super::upstreams::{Unique, secret, sections, value};
-use super::values::{Label, Labels, Weight};
-use crate::units::{AppName, Class, Party};
+use super::values::{AtLeastOne, Label, Labels, Weight};
+use crate::limit::{AppLimits, OutputReserve};
+use crate::units::{AppName, Class, KeyDigest, Party};
 
 /// Reads `[[apps]]`.
 pub(super) fn apps(root: &mut Section, check: &mut Check<'_>) -> Vec<Located<AppSettings>> {
@@ -25,6 +26,10 @@ pub(super) fn apps(root: &mut Section, check: &mut Check<'_>) -> Vec<Located<App
         let weight = section.take::<Weight>("weight", check);
         let choice = section.take::<bool>("choose_account", check);
         let labels = section.take::<Labels>("labels", check);
+        let limits = limits(&mut section, check);
+        let models = section.take::<Patterns>("models", check);
+        let endpoints = section.take::<Patterns>("endpoints", check);
+        let expires = section.take::<UtcTime>("expires", check);
         let given = secret(&mut section, check);
         let path = section.path_of("key");
         section.finish(check);
@@ -35,16 +40,36 @@ pub(super) fn apps(root: &mut Section, check: &mut Check<'_>) -> Vec<Located<App
         }
         let app = AppSettings {
             name: AppName::new(name.value.0),
-            key: given.secret,
+            keys: vec![AppKey { digest: KeyDigest::of(given.secret.expose()), until: None }],
             class,
             max_class,
             may_choose_account: choice.is_some_and(|given| given.value),
             weight: weight.map_or(Party::USUAL_WEIGHT, |given| given.value.0),
             labels: labels.map(|given| given.value.0.into()).unwrap_or_default(),
+            limits,
+            models: models.map(|given| given.value.0).unwrap_or_default(),
+            endpoints: endpoints.map(|given| given.value.paths()).unwrap_or_default(),
+            expires: expires.map(|given| given.value.0),
         };
         apps.push(Located { value: app, origin });
     }
     apps
+}
+
+/// Reads what an app may use.
+fn limits(section: &mut Section, check: &mut Check<'_>) -> AppLimits {
+    let mut limit = |key| section.take::<AtLeastOne>(key, check).map(|given| given.value.0);
+    let limits = AppLimits {
+        requests_per_minute: limit("requests_per_minute"),
+        tokens_per_minute: limit("tokens_per_minute"),
+        requests_per_day: limit("requests_per_day"),
+        tokens_per_day: limit("tokens_per_day"),
+        concurrency: limit("concurrency"),
+        ..AppLimits::default()
+    };
+    let strict = section.take::<bool>("strict", check).is_some_and(|given| given.value);
+    let reserves = if strict { OutputReserve::Most } else { OutputReserve::Expected };
+    AppLimits { reserves, ..limits }
 }
 
 /// Reads the class of an app's requests, and the highest that they may ask for.

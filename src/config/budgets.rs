@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use super::clients::AppSettings;
 use super::raw::RawValue;
 use super::section::{Check, FromRaw, Located, Section};
-use super::settings::AppSettings;
 use super::upstreams::{Unique, sections, value};
 use super::values::{Label, Labels};
 use crate::budget::{Actions, BudgetSettings, Period, Reserves, Scope};

@@ -25,6 +25,7 @@ mod apps;
 mod azure;
 mod budgets;
 mod check;
+mod clients;
 mod dialect;
 mod environment;
 mod ledger;
@@ -45,18 +46,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::clients::{AppKey, AppSettings, Patterns, RuleSettings, UtcTime};
 pub use self::dialect::Dialect;
 pub use self::environment::Flags;
-pub use self::pattern::ModelPattern;
+pub use self::pattern::{ModelPattern, below_base};
 pub use self::problem::{ConfigError, Origin, Problem, Warning};
 use self::raw::{RawTable, RawValue};
 pub use self::renewal::{RenewError, Renewed};
 pub use self::routes::{Leg, ModelSettings, OtherName, Plan, RouteBy, RouteSettings, Target};
 use self::section::{Check, Section};
 pub use self::settings::{
-    AccountSettings, AppSettings, AzureSettings, DataDir, Deployment, Disconnect, Durability,
-    KeySettings, LedgerSettings, LimitRule, LineMode, LineSettings, LogFormat, Mode, RuleSettings,
-    ServerSettings, Settings, TimeoutSettings, UpstreamSettings, WhenFull,
+    AccountSettings, AzureSettings, DataDir, Deployment, Disconnect, Durability, KeySettings,
+    LedgerSettings, LimitRule, LineMode, LineSettings, LogFormat, Mode, ServerSettings, Settings,
+    TimeoutSettings, UpstreamSettings, WhenFull,
 };
 use crate::catalog::{NEWER_PRICES, NewerList};
 

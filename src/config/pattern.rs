@@ -37,7 +37,7 @@ impl ModelPattern {
 }
 
 /// Returns a path without the version that clients may leave out.
-pub(super) fn below_base(path: &str) -> &str {
+pub fn below_base(path: &str) -> &str {
     match path.strip_prefix("/v1") {
         Some(rest) if rest.is_empty() || rest.starts_with(['/', '*']) => rest,
         _ => path,

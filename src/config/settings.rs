@@ -15,13 +15,14 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::clients::{AppSettings, RuleSettings};
 use super::dialect::Dialect;
-use super::pattern::{ModelPattern, below_base};
+use super::pattern::ModelPattern;
 use super::routes::{ModelSettings, RouteSettings};
 use crate::budget::BudgetSettings;
 use crate::catalog::PriceList;
-use crate::limit::LaneSettings;
-use crate::units::{AccountName, AppName, Class, KeyLabel, ModelName, Secret, UpstreamName};
+use crate::limit::{AppLimits, LaneSettings};
+use crate::units::{AccountName, AppName, KeyLabel, ModelName, Secret, UpstreamName};
 
 /// Everything that can be configured, checked.
 #[derive(Debug, Clone)]
@@ -58,6 +59,11 @@ impl Settings {
     /// Tells whose keys are used.
     pub fn mode(&self) -> Mode<'_> {
         Mode { upstreams: &self.upstreams }
+    }
+
+    /// Returns what each app may use.
+    pub fn app_limits(&self) -> impl Iterator<Item = (AppName, AppLimits)> + '_ {
+        self.apps.iter().map(|app| (app.name.clone(), app.limits))
     }
 
     /// Returns every app that is named here, by its key or by a rule.
@@ -249,59 +255,6 @@ pub struct LimitRule {
     pub shared: bool,
     /// The limits.
     pub lane: LaneSettings,
-}
-
-/// A program that may send requests.
-#[derive(Debug, Clone)]
-pub struct AppSettings {
-    /// Its name.
-    pub name: AppName,
-    /// What it sends as its API key.
-    pub key: Secret,
-    /// The class of its requests, if nothing else is said.
-    pub class: Class,
-    /// The highest class that its requests may have.
-    pub max_class: Class,
-    /// Its part of what the apps of a class share.
-    pub weight: u32,
-    /// Whether it may say which account serves a request.
-    pub may_choose_account: bool,
-    /// What else it is known by, such as `team=search`; a budget may be that of a label.
-    pub labels: Arc<[Arc<str>]>,
-}
-
-/// Tells the app or the class of a request by what it looks like. It asks for one thing at least,
-/// and sets one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleSettings {
-    /// The path, without `/v1`.
-    pub path: Option<ModelPattern>,
-    /// The model.
-    pub model: Option<ModelPattern>,
-    /// The `User-Agent`.
-    pub user_agent: Option<ModelPattern>,
-    /// The app that such a request belongs to.
-    pub app: Option<AppName>,
-    /// The class of such a request, and the highest that it may ask for.
-    pub class: Option<Class>,
-}
-
-impl RuleSettings {
-    /// Tells whether a request is meant that asks for `path` and has these, if any.
-    pub fn matches(&self, path: &str, model: Option<&str>, user_agent: Option<&str>) -> bool {
-        let is_met = |pattern: &Option<ModelPattern>, text: Option<&str>| {
-            pattern.as_ref().is_none_or(|wanted| text.is_some_and(|text| wanted.matches(text)))
-        };
-        is_met(&self.path, Some(below_base(path)))
-            && is_met(&self.model, model)
-            && is_met(&self.user_agent, user_agent)
-    }
-
-    /// Tells whether `other` is never asked where this one comes first.
-    pub(super) fn asks_the_same_as(&self, other: &Self) -> bool {
-        (&self.path, &self.model, &self.user_agent)
-            == (&other.path, &other.model, &other.user_agent)
-    }
 }
 
 /// The waiting line.

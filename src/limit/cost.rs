@@ -61,6 +61,11 @@ impl Lane {
         Cost { requests: offer.charge.requests, tokens: self.leading.last(&offer.charge, output) }
     }
 
+    /// Returns how many tokens `demand` is expected to be answered with.
+    pub fn usual_output(&self, demand: &Demand) -> u64 {
+        self.outputs.mean(self.outputs.most(self.offer(demand).bound))
+    }
+
     /// Returns what has to be free for `demand` to go: all that is debited until its use is known.
     pub fn reserved(&self, demand: &Demand) -> Cost {
         let offer = self.offer(demand);

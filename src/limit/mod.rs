@@ -2,7 +2,7 @@
 //!
 //! # What this module owns
 //!
-//! A [`Lane`]: the quotas that one account grants one limit group. Each is a bank (`bank`) of beliefs
+//! A [`Lane`]: the quotas that one account grants one limit group; and an [`Allotment`]: those of one app. Each is a bank (`bank`) of beliefs
 //! (`hypothesis`) about how the provider counts (`meter/`) and charges (`charge`, `under_way`), held
 //! against what its answers say (`answer`, `hearing`, `offset`, `score`). A successful try hands out
 //! a [`Debit`], which carries all that a later correction needs.
@@ -25,6 +25,7 @@
 //! 6. Times that run backwards count as the latest time seen.
 
 mod absent;
+mod allotment;
 mod answer;
 mod arithmetic;
 mod bank;
@@ -67,6 +68,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+pub use self::allotment::{Allotment, AppLimits, OutputReserve, Portion};
 pub use self::cost::Cost;
 pub use self::debit::Debit;
 pub use self::hint::{Hint, HintWindow, QuotaHint, RefusalHint, SliceHint};
@@ -146,6 +148,16 @@ pub enum QuotaKind {
     Concurrency,
     /// Requests under way before the provider's first answer tells the limits.
     FirstContact,
+    /// Requests of one app per minute, whichever lane they go through.
+    AppRequestsPerMinute,
+    /// Tokens of one app per minute.
+    AppTokensPerMinute,
+    /// Requests of one app per day.
+    AppRequestsPerDay,
+    /// Tokens of one app per day.
+    AppTokensPerDay,
+    /// Requests of one app under way at one time.
+    AppConcurrency,
 }
 
 /// The state of one quota, for people and metrics.

@@ -104,7 +104,7 @@ impl LaneSettings {
             QuotaKind::RequestsPerSecond => self.requests_per_second,
             QuotaKind::TokensPerSecond => self.tokens_per_second,
             QuotaKind::Concurrency => self.concurrency,
-            QuotaKind::FirstContact => None,
+            _ => None,
         }
     }
 }

@@ -17,13 +17,22 @@ impl QuotaKind {
             Self::TokensPerSecond => "tps",
             Self::Concurrency => "concurrency",
             Self::FirstContact => "first_contact",
+            Self::AppRequestsPerMinute => "app_rpm",
+            Self::AppTokensPerMinute => "app_tpm",
+            Self::AppRequestsPerDay => "app_rpd",
+            Self::AppTokensPerDay => "app_tpd",
+            Self::AppConcurrency => "app_concurrency",
         }
     }
 
     /// Returns what is counted.
     pub const fn unit(self) -> &'static str {
         match self {
-            Self::TokensPerMinute | Self::TokensPerDay | Self::TokensPerSecond => "tokens",
+            Self::TokensPerMinute
+            | Self::TokensPerDay
+            | Self::TokensPerSecond
+            | Self::AppTokensPerMinute
+            | Self::AppTokensPerDay => "tokens",
             Self::InputTokensPerMinute => "input tokens",
             Self::OutputTokensPerMinute => "output tokens",
             Self::ImagesPerMinute => "images",
@@ -31,7 +40,10 @@ impl QuotaKind {
             | Self::RequestsPerDay
             | Self::RequestsPerSecond
             | Self::Concurrency
-            | Self::FirstContact => "requests",
+            | Self::FirstContact
+            | Self::AppRequestsPerMinute
+            | Self::AppRequestsPerDay
+            | Self::AppConcurrency => "requests",
         }
     }
 
@@ -49,6 +61,11 @@ impl QuotaKind {
             Self::TokensPerSecond => "tokens per second",
             Self::Concurrency => "requests at one time",
             Self::FirstContact => "requests before the provider's first answer",
+            Self::AppRequestsPerMinute => "requests per minute of its app",
+            Self::AppTokensPerMinute => "tokens per minute of its app",
+            Self::AppRequestsPerDay => "requests per day of its app",
+            Self::AppTokensPerDay => "tokens per day of its app",
+            Self::AppConcurrency => "requests of its app at one time",
         }
     }
 }

@@ -22,6 +22,9 @@ pub(super) struct Flow {
     pub(super) app: AppName,
     pub(super) class: Class,
     pub(super) weight: u32,
+    /// Whether its app has quotas of its own, and whether it is short of them.
+    pub(super) is_limited: bool,
+    pub(super) is_held: bool,
     pub(super) queues: BTreeMap<PoolId, Queue>,
     /// How far it is on each lane that it asked for.
     pub(super) tags: BTreeMap<LaneId, Tag>,
@@ -47,6 +50,8 @@ impl Flow {
             app,
             class,
             weight: 0,
+            is_limited: false,
+            is_held: false,
             queues: BTreeMap::new(),
             tags: BTreeMap::new(),
             listed: BTreeMap::new(),

@@ -155,7 +155,8 @@ impl<T> Line<T> {
         let other = Other {
             tag: self.lead(Some(flow), *lane, flow.class),
             weight: f64::from(flow.weight.max(1)) / USUAL,
-            backlog: flow.backlog(&gate.pools),
+            // Who is short of its own quotas goes on at its pace, whatever waits.
+            backlog: if flow.is_held { Backlog::NONE } else { flow.backlog(&gate.pools) },
             // Who has gone at a pace for a while goes on so, unless hardly anything comes any more.
             per_second: (went.0.min(2.0 * came.0), went.1.min(2.0 * came.1)),
         };

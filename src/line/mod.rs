@@ -24,7 +24,8 @@
 //!    saved up for on one lane.
 //! 4. An event costs a logarithm of how many wait, never a walk over them or over their apps.
 //! 5. Depth, bytes and the places of those who are away are bounded.
-//! 6. Nobody waits for ever: where what stands before a request in its class, with itself, takes so
+//! 6. Who is short of its app's own quotas stands in nobody's way, and keeps its place (`held`).
+//! 7. Nobody else waits for ever: where what stands before a request in its class, with itself, takes so
 //!    many windows of its lane, it goes within twenty times that (a class keeps a twentieth of what
 //!    passes it) and two windows more, whatever comes in above it. Of its class its app has its part
 //!    by weight.
@@ -33,6 +34,7 @@ mod bounds;
 mod flow;
 mod fluid;
 mod gate;
+mod held;
 mod memory;
 mod order;
 mod place;
@@ -56,6 +58,7 @@ use self::flow::{Flow, FlowId};
 use self::fluid::Curve;
 pub use self::fluid::{Expected, Pace, Stand};
 use self::gate::Gate;
+use self::held::Held;
 use self::memory::Memory;
 pub use self::place::{Backlog, LaneId, Place, PoolId};
 use self::request::Saved;
@@ -78,6 +81,8 @@ pub struct Line<T> {
     waiters: HashMap<Place, Waiter<T>>,
     /// Those who may not go yet.
     resting: BTreeSet<(Instant, Place)>,
+    /// Apps that are short of their own quotas.
+    held: Held,
     /// Lanes to be looked at now.
     due: VecDeque<LaneId>,
     /// When to look at which lane again.
@@ -109,6 +114,7 @@ impl<T> Line<T> {
             idle: VecDeque::new(),
             waiters: HashMap::new(),
             resting: BTreeSet::new(),
+            held: Held::default(),
             due: VecDeque::new(),
             agenda: BTreeSet::new(),
             round: None,
@@ -265,6 +271,7 @@ impl<T> Line<T> {
     /// Takes out whoever waits at `place`. Lanes may be due after that.
     pub fn leave(&mut self, place: Place) -> Option<Waiter<T>> {
         self.delist(place);
+        self.reconsider(place);
         let waiter = self.waiters.remove(&place)?;
         self.depth.remove(&waiter.request.party.app, waiter.request.bytes);
         self.tidy(waiter.flow, waiter.request.pool);
@@ -301,6 +308,7 @@ impl<T> Line<T> {
             }
             self.ring(lane);
         }
+        self.release_due(now);
         while let Some((at, place)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
             self.resting.remove(&(at, place));
             self.enlist(place);
@@ -312,7 +320,7 @@ impl<T> Line<T> {
     pub fn next_look(&self) -> Option<Instant> {
         let lane = self.agenda.first().map(|(at, _)| *at);
         let rested = self.resting.first().map(|(at, _)| *at);
-        lane.into_iter().chain(rested).min()
+        lane.into_iter().chain(rested).chain(self.held.next()).min()
     }
 
     fn make_room(&mut self, request: &Request) -> Result<Gone<T>, Crowded<T>> {

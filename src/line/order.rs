@@ -17,7 +17,9 @@ impl<T> Line<T> {
         }
         self.ids_given += 1;
         let flow = FlowId(self.ids_given);
-        self.flows.insert(flow, Flow::new(party.app.clone(), party.class));
+        let (is_limited, is_held) = self.held.stands(&party.app);
+        let made = Flow::new(party.app.clone(), party.class);
+        self.flows.insert(flow, Flow { is_limited, is_held, ..made });
         self.flow_ids.insert(key, flow);
         flow
     }
@@ -29,7 +31,7 @@ impl<T> Line<T> {
         let (cost, avoid) = (waiter.request.cost, waiter.request.avoid);
         let due = waiter.request.entry.due();
         let Some(entry) = self.flows.get_mut(&flow) else { return };
-        let class = entry.class;
+        let (class, is_limited, is_held) = (entry.class, entry.is_limited, entry.is_held);
         entry.queues.entry(pool).or_default().waiting.insert(place, cost);
         let Some(pool) = self.pools.get_mut(&pool) else { return };
         pool.held += 1;
@@ -38,9 +40,11 @@ impl<T> Line<T> {
         for lane in lanes {
             let Some(gate) = self.gates.get_mut(&lane) else { continue };
             let rank = gate.rank_mut(class);
-            rank.sizes.insert((size, place));
             rank.present.insert(flow);
-            if let Some(since) = due {
+            if !is_limited {
+                rank.sizes.insert((size, place));
+            }
+            if let Some(since) = due.filter(|_| !is_limited) {
                 rank.due.insert((since, place));
             }
             // Before the one who is saved up for it holds up nobody but that one.
@@ -50,9 +54,12 @@ impl<T> Line<T> {
             let is_shut =
                 !is_first && due.is_none() && rank.shut_from.is_some_and(|least| size >= least);
             self.relist(flow, lane);
-            if !is_shut {
+            if !is_shut && !is_held {
                 self.ring(lane);
             }
+        }
+        if is_held {
+            self.reconsider(place);
         }
     }
 
@@ -100,7 +107,7 @@ impl<T> Line<T> {
     pub(super) fn relist(&mut self, flow_id: FlowId, lane: LaneId) {
         let Some(gate) = self.gates.get_mut(&lane) else { return };
         let Some(flow) = self.flows.get_mut(&flow_id) else { return };
-        let head = flow.head(&gate.pools, &[]);
+        let head = if flow.is_held { None } else { flow.head(&gate.pools, &[]) };
         let rank = gate.rank_mut(flow.class);
         let listed = flow.listed.get(&lane).copied();
         let tag = flow.tags.entry(lane).or_default();
@@ -114,10 +121,16 @@ impl<T> Line<T> {
         if let Some((tag, place)) = listed {
             rank.order.remove(&(tag, place, flow_id));
             flow.listed.remove(&lane);
+            if let Some(waiter) = self.waiters.get(&place).filter(|_| flow.is_limited) {
+                rank.sizes.remove(&(waiter.request.size, place));
+            }
         }
         if let Some((tag, place)) = wanted {
             rank.order.insert((tag, place, flow_id));
             flow.listed.insert(lane, (tag, place));
+            if let Some(waiter) = self.waiters.get(&place).filter(|_| flow.is_limited) {
+                rank.sizes.insert((waiter.request.size, place));
+            }
         }
     }
 

@@ -85,6 +85,10 @@ impl<T> Line<T> {
                 self.does_not_fit(&mut round, asked, at);
                 None
             }
+            Answer::AppShort(until) => {
+                self.hold_back(&mut round, asked.place, until);
+                None
+            }
             Answer::Delays => {
                 self.does_not_fit(&mut round, asked, None);
                 None
@@ -241,6 +245,20 @@ impl<T> Line<T> {
             gate.rank_mut(class).saved_for.take_if(|saved| *saved == place);
         }
         self.ring_others(pool, round.lane);
+    }
+
+    /// Holds back the app of `place`. Where the lane was saved up for one of that, it is looked at from the front.
+    fn hold_back(&mut self, round: &mut Round, place: Place, until: Option<Instant>) {
+        self.hold(place, until);
+        round.is_one_less();
+        let saved = round.blocked.and_then(|saved| self.waiters.get(&saved.place));
+        if saved.is_some_and(|waiter| self.is_held(&waiter.request.party.app)) {
+            round.blocked = None;
+            round.stage = Stage::Heads;
+            if let Some(gate) = self.gates.get_mut(&round.lane) {
+                gate.unshut();
+            }
+        }
     }
 
     /// Lets one who waits go on waiting for the lanes of another pool, at its place.

@@ -49,6 +49,9 @@ pub enum Answer {
     Fits,
     /// It does not fit before this; without a time, before something else happens.
     Later(Option<Instant>),
+    /// Its app is short of its own quotas before this: all requests of that are held back; without a time, until
+    /// it is released.
+    AppShort(Option<Instant>),
     /// It would make the one later for whom the lane is saved up.
     Delays,
     /// The lane lets nobody go before this; without a time, before something else happens.

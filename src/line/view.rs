@@ -1,6 +1,8 @@
 //! What people may see of the line: apps and those who wait, in bounded lists.
 
 use super::Line;
+use super::flow::FlowId;
+use super::gate::Gate;
 use super::place::{Backlog, Place, PoolId};
 use crate::units::{AppName, Class};
 
@@ -38,10 +40,13 @@ impl<T> Line<T> {
         let Some(gate) = self.gates.get(lane) else { return Vec::new() };
         let flows = Class::ALL.into_iter().flat_map(|class| {
             let clock = gate.rank(class).clock.share();
-            gate.rank(class).order.iter().map(move |(tag, _, flow)| (flow, tag.share() - clock))
+            self.in_view(gate, class, most).into_iter().map(move |flow| (flow, clock))
         });
-        let views = flows.filter_map(|(flow, lead)| {
-            let flow = self.flows.get(flow)?;
+        let views = flows.filter_map(|(flow, clock)| {
+            let flow = self.flows.get(&flow)?;
+            let tag = flow.tags.get(lane).copied().unwrap_or_default();
+            // Whoever is held back begins where the others are when it comes back.
+            let lead = if flow.is_held { 0.0 } else { tag.share() - clock };
             Some(AppView {
                 app: flow.app.clone(),
                 class: flow.class,
@@ -61,10 +66,10 @@ impl<T> Line<T> {
             return views;
         };
         for class in Class::ALL {
-            let flows: Vec<_> = gate.rank(class).order.iter().take(most).collect();
+            let flows = self.in_view(gate, class, most);
             for round in 0..most {
                 let had = views.len();
-                for (_, _, flow) in &flows {
+                for flow in &flows {
                     let queue = self.flows.get(flow).and_then(|flow| flow.queues.get(&pool));
                     let Some(place) = queue.and_then(|queue| queue.waiting.nth(round)) else {
                         continue;
@@ -82,6 +87,21 @@ impl<T> Line<T> {
             }
         }
         views
+    }
+
+    /// Returns the apps of a class before one lane: by their turns, then those that are held back.
+    fn in_view(&self, gate: &Gate, class: Class, most: usize) -> Vec<FlowId> {
+        let eligible = gate.rank(class).order.iter().map(|(.., flow)| *flow);
+        eligible.chain(self.held_flows(class, &gate.pools)).take(most).collect()
+    }
+
+    /// Returns how many wait for `pool` whose apps are held back, and what they will be charged.
+    pub fn held_for(&self, pool: PoolId) -> (usize, Backlog) {
+        let flows = Class::ALL.into_iter().flat_map(|class| self.held_flows(class, &[pool]));
+        let queues = flows.filter_map(|flow| self.flows.get(&flow)?.queues.get(&pool));
+        queues.fold((0, Backlog::NONE), |(count, sum), queue| {
+            (count + queue.waiting.len(), sum.plus(queue.waiting.total()))
+        })
     }
 
     /// Returns how many wait for `pool` and may go, and what they will be charged.

@@ -11,7 +11,7 @@ use super::answer::{OWN, identify, millis, number};
 use super::anthropic;
 use super::wishes::WishError;
 use crate::admit::Refusal;
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Forbidden};
 use crate::budget::{Color, Why};
 use crate::call::{CallError, Endpoint};
 use crate::config::OtherName;
@@ -27,6 +27,9 @@ pub enum Failure {
     /// The client is not let in.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// Its app may not ask for that.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     /// A web page of another site asks, or the name it asked for is not ours.
     #[error("{0}; sluicegate serves programs on this machine")]
     Foreign(&'static str),
@@ -112,6 +115,7 @@ impl Failure {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Auth(_) => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
             Self::Foreign(_) => "foreign",
             Self::Method => "method",
             Self::Wish(_)

@@ -24,6 +24,7 @@ mod binding;
 mod errand;
 mod failure;
 mod form;
+mod gate;
 mod later;
 mod legs;
 mod listing;
@@ -57,6 +58,7 @@ use self::attempt::{Outcome, Try};
 use self::errand::Errand;
 pub use self::failure::Failure;
 use self::failure::discourage;
+use self::gate::permit;
 use self::legs::turn;
 use self::pulse::Pulse;
 use self::routes::Sites;
@@ -67,7 +69,7 @@ use self::vigil::Vigil;
 use self::visit::Visit;
 pub use self::wishes::WishError;
 use self::wishes::Wishes;
-use crate::admit::{Admission, Ask, Entered};
+use crate::admit::{Admission, Allotments, Ask, Entered};
 use crate::call::Endpoint;
 use crate::catalog::Catalog;
 use crate::clock::WallClock;
@@ -77,7 +79,6 @@ use crate::ledger::{Ledger, Pins};
 use crate::relay::{Begun, Body, Kept};
 use crate::settle::{Books, NOTHING, Purse, Record, UnderWay};
 use crate::telemetry::Metrics;
-use crate::units::Party;
 use crate::upstream::{ClientError, FleetError, NetworkEnvironment};
 
 /// Serves requests. Cloning it shares everything.
@@ -105,6 +106,8 @@ struct Inner {
     ledger: Ledger,
     /// What may be spent.
     purse: Purse,
+    /// What the apps may use.
+    allotments: Allotments,
     /// Keeps outsiders from making requests that look alike.
     seed: u64,
 }
@@ -133,8 +136,11 @@ impl Proxy {
         let terms = Terms::new(settings);
         let settings = &terms.settings;
         let clock = WallClock::from_system();
+        let allotments = Allotments::default();
+        allotments.renew(settings.app_limits(), Instant::now());
         let inner = Inner {
-            sites: Sites::open(settings, environment)?,
+            sites: Sites::open(settings, &allotments, environment)?,
+            allotments,
             catalog: Catalog::embedded(),
             counter: Counter::new(),
             counting: Arc::new(Semaphore::new(cores())),
@@ -168,6 +174,11 @@ impl Proxy {
     /// Returns what may be spent.
     pub fn purse(&self) -> &Purse {
         &self.inner.purse
+    }
+
+    /// Returns what the apps may use.
+    pub fn allotments(&self) -> &Allotments {
+        &self.inner.allotments
     }
 
     /// Returns what is remembered of whose what is.
@@ -229,10 +240,10 @@ impl Proxy {
         if matches!(visit.head.method, Method::CONNECT | Method::TRACE) {
             return Err(Failure::Method);
         }
-        let client = self.terms().gate.authenticate(&visit.head.headers, peer.ip())?;
-        visit.record.party = Party::usual(client.app.clone());
+        let client = self.let_in(visit, peer)?;
         visit.wishes = Wishes::read(&visit.head.headers, &self.inner.clock, visit.arrived)?;
         let mut errand = self.read(visit, body).await?;
+        permit(&client, visit, &errand)?;
         self.bind(visit, &client, &mut errand).await?;
         self.classify(visit, &client, &errand);
         Ok(errand)

@@ -7,6 +7,7 @@ use http::uri::PathAndQuery;
 
 use super::visit::Visit;
 use super::{Proxy, ProxyError, Site};
+use crate::admit::Allotments;
 use crate::config::{Plan, Settings};
 use crate::units::{ModelName, UpstreamName};
 use crate::upstream::{Client, NetworkEnvironment};
@@ -22,11 +23,13 @@ impl Sites {
     /// Opens the upstreams of `settings`.
     pub(super) fn open(
         settings: &Settings,
+        allotments: &Allotments,
         environment: NetworkEnvironment,
     ) -> Result<Self, ProxyError> {
         let (first, others) = settings.upstreams.split_first().ok_or(ProxyError::NoUpstream)?;
         let client = Client::new(&settings.timeouts, environment)?;
-        let open = |upstream, client| Site::open(upstream, &settings.line, client).map(Arc::new);
+        let line = (&settings.line, allotments);
+        let open = |upstream, client| Site::open(upstream, line, client).map(Arc::new);
         let others: Result<_, _> =
             others.iter().map(|upstream| open(upstream, client.another())).collect();
         Ok(Self { first: open(first, client)?, others: others? })

@@ -31,6 +31,9 @@ impl Failure {
             Self::Auth(error) => {
                 shape(StatusCode::UNAUTHORIZED, "invalid_request_error", Some(error.code()))
             }
+            Self::Forbidden(error) => {
+                shape(StatusCode::FORBIDDEN, "invalid_request_error", Some(error.code()))
+            }
             Self::Foreign(_) => {
                 shape(StatusCode::FORBIDDEN, "invalid_request_error", Some("foreign_origin"))
             }
@@ -123,11 +126,16 @@ const fn kind_of(quota: QuotaKind) -> &'static str {
         | QuotaKind::RequestsPerSecond
         | QuotaKind::ImagesPerMinute
         | QuotaKind::Concurrency
-        | QuotaKind::FirstContact => "requests",
+        | QuotaKind::FirstContact
+        | QuotaKind::AppRequestsPerMinute
+        | QuotaKind::AppRequestsPerDay
+        | QuotaKind::AppConcurrency => "requests",
         QuotaKind::TokensPerMinute
         | QuotaKind::TokensPerDay
         | QuotaKind::TokensPerSecond
         | QuotaKind::InputTokensPerMinute
-        | QuotaKind::OutputTokensPerMinute => "tokens",
+        | QuotaKind::OutputTokensPerMinute
+        | QuotaKind::AppTokensPerMinute
+        | QuotaKind::AppTokensPerDay => "tokens",
     }
 }

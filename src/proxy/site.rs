@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::legs::Misses;
 use super::times::AnswerTimes;
-use crate::admit::Admission;
+use crate::admit::{Admission, Allotments};
 use crate::config::{LineSettings, UpstreamSettings};
 use crate::units::{ModelName, UpstreamName};
 use crate::upstream::{Address, Client, FleetError};
@@ -30,13 +30,13 @@ impl Site {
     /// Returns a [`FleetError`] where a key cannot be used.
     pub(super) fn open(
         settings: &UpstreamSettings,
-        line: &LineSettings,
+        (line, allotments): (&LineSettings, &Allotments),
         client: Client,
     ) -> Result<Self, FleetError> {
         Ok(Self {
             name: settings.name.clone(),
             address: Address::of_upstream(settings),
-            admission: Admission::start(settings, line)?,
+            admission: Admission::start(settings, line, allotments)?,
             client,
             times: AnswerTimes::new(),
             misses: Misses::new(),

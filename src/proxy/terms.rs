@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::{Proxy, Site};
 use crate::auth::Gate;
@@ -61,6 +62,7 @@ impl Proxy {
                 site.admission.renew(upstream, &terms.settings.line)?;
             }
         }
+        self.inner.allotments.renew(terms.settings.app_limits(), Instant::now());
         self.inner.metrics.renew(named);
         self.inner.terms.store(Arc::new(terms));
         Ok(left)

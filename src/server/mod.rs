@@ -118,7 +118,11 @@ pub async fn start(
         stopped.clone(),
         answers(proxy.clone(), listen, Cors::new(&server.cors_origins)),
     ));
-    let pages = Admin::new(named, proxy.metrics().clone(), proxy.ledger().clone());
+    let pages = Admin::new(
+        (named, proxy.allotments().clone()),
+        proxy.metrics().clone(),
+        proxy.ledger().clone(),
+    );
     // Monitors are few, and are served until the proxy has drained.
     let admin_bounds = Bounds { connections: 64, drain: Duration::from_secs(1), ..bounds };
     let told = stopped.clone();

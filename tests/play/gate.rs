@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use http::HeaderMap;
-use sluicegate::admit::{Admission, Ask, InFlight, Reservation};
+use sluicegate::admit::{Admission, Allotments, Ask, InFlight, Reservation};
 use sluicegate::config::{
     self, AccountSettings, Dialect, Flags, KeySettings, LimitRule, LineSettings, ModelPattern,
     Outside, Settings, UpstreamSettings,
@@ -49,7 +49,7 @@ impl System for Sluicegate {
         let keys = accounts.map(|key| (key.label.clone(), key.secret.expose().to_owned()));
         Self {
             keys: keys.collect(),
-            admission: Admission::start(upstream, &settings.line)
+            admission: Admission::start(upstream, &settings.line, &Allotments::default())
                 .expect("keys that fit into headers"),
             provider,
             dialect: scenario.dialect(),

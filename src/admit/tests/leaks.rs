@@ -28,7 +28,9 @@ impl World {
             charging: Some(Charging::Refund),
             ..thousand()
         };
-        let admission = Admission::start(&upstream(keys, lane), &short_line()).expect("a fleet");
+        let admission =
+            Admission::start(&upstream(keys, lane), &short_line(), &Allotments::default())
+                .expect("a fleet");
         Self {
             admission,
             random: StdRng::seed_from_u64(seed),

@@ -4,7 +4,8 @@ use super::*;
 
 fn observing(keys: &[usize], lane: LaneSettings) -> Admission {
     let line = LineSettings { mode: LineMode::Observe, ..line() };
-    Admission::start(&upstream(keys, lane), &line).expect("keys that fit into headers")
+    Admission::start(&upstream(keys, lane), &line, &Allotments::default())
+        .expect("keys that fit into headers")
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,7 +79,8 @@ async fn models_that_shared_a_lane_wait_each_for_its_own_when_they_share_no_more
         settings.limits[0].shared = shared;
         settings
     };
-    let admission = Admission::start(&shared(true), &line()).expect("keys that fit into headers");
+    let admission = Admission::start(&shared(true), &line(), &Allotments::default())
+        .expect("keys that fit into headers");
     let model = |name: &str| Ask { model: ModelName::new(name), ..ask(1) };
     let first = now(&admission, model("one")).await.commit(Instant::now());
     let mut waiting = ["one", "two"].map(|name| Pending::of(&admission, model(name)));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use sluicegate::admit::{Admission, Ask, InFlight, Refusal, Reservation};
+use sluicegate::admit::{Admission, Allotments, Ask, InFlight, Refusal, Reservation};
 use sluicegate::config::{
     AccountSettings, AzureSettings, Dialect, Disconnect, KeySettings, LimitRule, LineMode,
     LineSettings, ModelPattern, UpstreamSettings,
@@ -28,8 +28,8 @@ pub(crate) fn play(world: &World) -> Book {
     let runtime = runtime.expect("a runtime without sockets");
     let world = Rc::new(world.clone());
     LocalSet::new().block_on(&runtime, async {
-        let admission =
-            Admission::start(&upstream(&world), &line()).expect("keys that fit into headers");
+        let admission = Admission::start(&upstream(&world), &line(), &Allotments::default())
+            .expect("keys that fit into headers");
         get_acquainted(&admission, &world).await;
         let begin = Instant::now();
         let book = Rc::new(RefCell::new(Book::new(Rc::clone(&world))));

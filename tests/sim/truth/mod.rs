@@ -14,7 +14,7 @@ mod client;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sluicegate::admit::{Admission, Entered, Refusal};
+use sluicegate::admit::{Admission, Allotments, Entered, Refusal};
 use sluicegate::simulate::engine::Engine;
 use sluicegate::simulate::{Dialect, HeadStyle};
 use sluicegate::units::Class;
@@ -64,7 +64,8 @@ fn follow(kind: Kind, seed: u64, wait: Duration, returns: Returns) -> Option<(Ca
     let followed = LocalSet::new().block_on(&runtime, async {
         let lanes = case.settings.iter().enumerate();
         let accounts = lanes.map(|(number, lane)| account_with(number, 1, lane.clone()));
-        let admission = Admission::start(&upstream_of(accounts.collect()), &line());
+        let admission =
+            Admission::start(&upstream_of(accounts.collect()), &line(), &Allotments::default());
         let admission = admission.expect("keys that fit into headers");
         let style = HeadStyle { dialect: Dialect::OpenAi, quotas: case.shown };
         let provider = Rc::new(Provider::new(Engine::new(case.rules(seed)), style));

@@ -1,0 +1,44 @@
+//! Lets clients in, for what their apps may ask for.
+
+use std::net::SocketAddr;
+
+use super::errand::Errand;
+use super::visit::Visit;
+use super::{Failure, Proxy};
+use crate::auth::Client;
+use crate::units::Party;
+
+impl Proxy {
+    /// Returns who asks, and notes it for log and books.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Auth`] for whom it does not know, and [`Failure::Forbidden`] for a path that is not its
+    /// app's; of the body nothing is read then.
+    pub(super) fn let_in(&self, visit: &mut Visit, peer: SocketAddr) -> Result<Client, Failure> {
+        let now = self.inner.clock.since_epoch(visit.arrived);
+        let client = self.terms().gate.authenticate(&visit.head.headers, peer.ip(), now)?;
+        visit.record.party = Party::usual(client.app.clone());
+        if let Some(left) = client.warning(now) {
+            let hours = left.as_secs() / 3600;
+            tracing::warn!(app = %client.app, hours, "the keys of an app expire soon");
+        }
+        client.permit(visit.head.uri.path(), None)?;
+        Ok(client)
+    }
+}
+
+/// Tells whether a client may ask for the model that its request names.
+///
+/// # Errors
+///
+/// Returns [`Failure::Forbidden`] if not.
+pub(super) fn permit(client: &Client, visit: &Visit, errand: &Errand) -> Result<(), Failure> {
+    let model = &visit.record.model;
+    if !model.as_str().is_empty() {
+        client.permit(visit.head.uri.path(), Some(model))?;
+    } else if matches!(errand, Errand::Socket(_)) {
+        client.permit_any_model()?;
+    }
+    Ok(())
+}
