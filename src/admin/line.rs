@@ -5,18 +5,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::admit::{AppSnapshot, LaneSnapshot, LineSnapshot, Snapshot, WaiterSnapshot};
+use crate::admit::{AppLevels, AppSnapshot, LaneSnapshot, LineSnapshot, Snapshot, WaiterSnapshot};
 use crate::limit::{Belief, Charging, Counting, QuotaKind, QuotaLevel, Sureness};
-use crate::units::{AppName, UpstreamName};
+use crate::units::UpstreamName;
 
 /// What goes on at each upstream at one moment.
 pub(super) type Views = [(UpstreamName, Snapshot)];
 
-/// What is left of each app's own quotas.
-pub(super) type Apps = [(AppName, Vec<QuotaLevel>)];
-
 /// Returns `views` as JSON, with what apps have left of their own quotas; times are in milliseconds, and say so in their names.
-pub(super) fn json(views: &Views, apps: &Apps) -> String {
+pub(super) fn json(views: &Views, apps: &[AppLevels]) -> String {
     let page = Page {
         waiting: views.iter().map(|(_, snapshot)| snapshot.waiting).sum(),
         waiting_bytes: views.iter().map(|(_, snapshot)| snapshot.waiting_bytes).sum(),
@@ -236,7 +233,7 @@ impl<'a> LaneView<'a> {
 }
 
 impl<'a> OwnView<'a> {
-    fn of((app, levels): &'a (AppName, Vec<QuotaLevel>)) -> Self {
+    fn of((app, levels): &'a AppLevels) -> Self {
         let quotas = levels.iter().map(|level| QuotaView::of(level, None)).collect();
         Self { app: app.as_str(), quotas }
     }

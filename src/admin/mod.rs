@@ -35,7 +35,8 @@ pub struct Admin {
 impl Admin {
     /// Creates the answers out of what the proxy counts.
     pub fn new(
-        (upstreams, allotments): (Vec<(UpstreamName, Admission)>, Allotments),
+        upstreams: Vec<(UpstreamName, Admission)>,
+        allotments: Allotments,
         metrics: Metrics,
         ledger: Ledger,
     ) -> Self {

@@ -42,8 +42,14 @@ struct App {
     /// The lines in which it is held back, by their numbers.
     held_in: BTreeSet<usize>,
     /// Of what it was short last, and until when, as far as that is known.
-    short: Option<(QuotaKind, Option<Instant>)>,
+    short: Option<Short>,
 }
+
+/// A quota of which an app is short, and until when.
+type Short = (QuotaKind, Option<Instant>);
+
+/// What is left of an app's quotas.
+pub type AppLevels = (AppName, Vec<QuotaLevel>);
 
 /// What a grant has taken of its app's quotas.
 #[derive(Debug)]
@@ -103,7 +109,7 @@ impl Allotments {
     }
 
     /// Returns the state of each app's quotas, by name.
-    pub fn levels(&self, now: Instant) -> Vec<(AppName, Vec<QuotaLevel>)> {
+    pub fn levels(&self, now: Instant) -> Vec<AppLevels> {
         let inner = self.lock();
         let levels = inner.apps.iter().map(|(name, app)| (name.clone(), app.allotment.levels(now)));
         let mut levels: Vec<_> = levels.collect();

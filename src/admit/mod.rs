@@ -44,7 +44,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-pub use self::allotments::Allotments;
+pub use self::allotments::{Allotments, AppLevels};
 use self::entering::enter;
 pub use self::memory::{Keeping, Memory};
 pub use self::refusal::Refusal;

@@ -119,7 +119,8 @@ pub async fn start(
         answers(proxy.clone(), listen, Cors::new(&server.cors_origins)),
     ));
     let pages = Admin::new(
-        (named, proxy.allotments().clone()),
+        named,
+        proxy.allotments().clone(),
         proxy.metrics().clone(),
         proxy.ledger().clone(),
     );

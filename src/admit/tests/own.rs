@@ -67,7 +67,7 @@ async fn no_minute_of_an_app_holds_more_than_its_quota_whatever_the_lane_does() 
     }
     went.sort();
     for four in went.windows(4) {
-        assert!(four[3] - four[0] > 60 * SECOND, "{:?}", went);
+        assert!(four[3] - four[0] > 60 * SECOND, "{went:?}");
     }
     // Three full minutes, and what the two slots of the lane take.
     assert!(start.elapsed().as_secs() < 190, "too slow: {:?}", start.elapsed());
