@@ -82,7 +82,7 @@ impl Unsettled {
     /// Takes over the debit of a request whose answer is about to be relayed.
     /// It was sent at `now`.
     pub fn new(in_flight: InFlight, record: Box<Record>, books: Books, now: Instant) -> Self {
-        let entry = Some(books.ledger.open(record.opening(now)));
+        let entry = Some(books.ledger.open(record.opening(&books.prices, now)));
         let in_flight = Some(in_flight);
         let answered = (None, None);
         Self { in_flight, over_limit: false, record, books, entry, answered, head_waits: true }

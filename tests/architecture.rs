@@ -26,6 +26,9 @@ use Layer::{Effects, Pure, Shells, Spine, Vocabulary};
 
 /// What no module but `cli`, `demo` and `main` says: words to a terminal are theirs.
 const NO_PRINT: &[&str] = &["println", "eprintln", "print", "eprint", "dbg", "std::process"];
+/// For what runs programs of the user: the same, but for what that needs.
+const NO_PRINT_NOR_EXIT: &[&str] =
+    &["println", "eprintln", "print", "eprint", "dbg", "std::process::exit", "std::process::abort"];
 
 /// What the pure cores do not say on top: they neither wait, nor look at a clock, nor act.
 const NO_EFFECT: &[&str] = &[
@@ -73,8 +76,8 @@ const RULES: &[Rule] = &[
     Rule { layer: Effects,    module: "settle",    may_import: &["units", "clock", "budget", "catalog", "call", "count", "limit", "upstream", "admit", "ledger", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "relay",     may_import: &["units", "catalog", "call", "packing", "count", "config", "ledger", "upstream", "settle"], must_not_say: NO_PRINT },
     Rule { layer: Spine,      module: "proxy",     may_import: &["units", "clock", "budget", "catalog", "packing", "call", "count", "limit", "config", "auth", "line", "ledger", "upstream", "admit", "settle", "relay", "telemetry"], must_not_say: NO_PRINT },
-    Rule { layer: Shells,     module: "admin",     may_import: &["units", "limit", "admit", "ledger", "telemetry"], must_not_say: NO_PRINT },
-    Rule { layer: Shells,     module: "server",    may_import: &["units", "clock", "limit", "config", "upstream", "admit", "ledger", "settle", "relay", "proxy", "admin"], must_not_say: NO_PRINT },
+    Rule { layer: Shells,     module: "admin",     may_import: &["units", "budget", "limit", "admit", "ledger", "settle", "telemetry"], must_not_say: NO_PRINT },
+    Rule { layer: Shells,     module: "server",    may_import: &["units", "clock", "budget", "limit", "config", "upstream", "admit", "ledger", "settle", "relay", "proxy", "admin"], must_not_say: NO_PRINT_NOR_EXIT },
     Rule { layer: Shells,     module: "simulate",  may_import: &["clock", "catalog", "count"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "demo",      may_import: &["upstream", "report", "config", "limit", "simulate", "server"], must_not_say: &["tracing"] },
     Rule { layer: Shells,     module: "cli",       may_import: &["clock", "catalog", "units", "config", "upstream", "telemetry", "server", "simulate", "demo"], must_not_say: &[] },

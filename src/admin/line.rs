@@ -72,7 +72,8 @@ fn gauge<T: Display>(text: &mut String, views: &Views, name: &str, number: Numbe
     }
 }
 
-fn escaped(label: &str) -> String {
+/// Returns a label as it stands in quotes.
+pub(super) fn escaped(label: &str) -> String {
     label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

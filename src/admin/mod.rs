@@ -3,13 +3,14 @@
 //! # What this module owns
 //!
 //! The routes of the admin listener: `/healthz` (the process lives), `/readyz` (requests are taken, and some key is
-//! usable), `/metrics` (OpenMetrics text), `/line` (lanes, and who waits for what) and `/ledger` (whether all is
-//! booked).
+//! usable), `/metrics` (OpenMetrics text), `/line` (lanes, and who waits for what), `/ledger` (whether all is
+//! booked) and `/budgets` (how much of each is spent).
 //!
 //! # What this module does not do
 //!
 //! It changes nothing, and holds no socket: [`crate::server`] does.
 
+mod budgets;
 mod ledger;
 mod line;
 
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::admit::{Admission, Allotments, Snapshot};
 use crate::ledger::Ledger;
+use crate::settle::Purse;
 use crate::telemetry::Metrics;
 use crate::units::UpstreamName;
 
@@ -30,6 +32,7 @@ pub struct Admin {
     allotments: Allotments,
     metrics: Metrics,
     ledger: Ledger,
+    purse: Purse,
 }
 
 impl Admin {
@@ -37,10 +40,9 @@ impl Admin {
     pub fn new(
         upstreams: Vec<(UpstreamName, Admission)>,
         allotments: Allotments,
-        metrics: Metrics,
-        ledger: Ledger,
+        (metrics, ledger, purse): (Metrics, Ledger, Purse),
     ) -> Self {
-        Self { upstreams, allotments, metrics, ledger }
+        Self { upstreams, allotments, metrics, ledger, purse }
     }
 
     /// Returns the answer to a request; its body is not read. `stopping` tells whether the proxy
@@ -66,10 +68,16 @@ impl Admin {
                 let state = ledger::json(self.ledger.state().as_ref());
                 typed(StatusCode::OK, "application/json", state)
             }
-            "/" => text(StatusCode::OK, "sluicegate: /line /ledger /metrics /healthz /readyz\n"),
+            "/budgets" => {
+                typed(StatusCode::OK, "application/json", budgets::json(&self.purse.levels()))
+            }
+            "/" => text(
+                StatusCode::OK,
+                "sluicegate: /line /ledger /budgets /metrics /healthz /readyz\n",
+            ),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "no such page; there are /line /ledger /metrics /healthz /readyz\n",
+                "no such page; there are /line /ledger /budgets /metrics /healthz /readyz\n",
             ),
         }
     }
@@ -103,6 +111,8 @@ impl Admin {
         text.insert_str(end, &line::gauges(&self.views()));
         let end = text.rfind("# EOF").unwrap_or(text.len());
         text.insert_str(end, &ledger::metrics(self.ledger.state().as_ref()));
+        let end = text.rfind("# EOF").unwrap_or(text.len());
+        text.insert_str(end, &budgets::metrics(&self.purse.levels()));
         text
     }
 }

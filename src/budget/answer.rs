@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::settings::Listeners;
 use crate::units::{AppName, Class, ModelName, PicoUsd};
 
 /// What somebody wants to spend, and on what.
 #[derive(Debug, Clone)]
 pub struct Ask {
     /// On whose behalf.
-    pub app: AppName,
-    /// The labels of that app.
-    pub labels: Arc<[Arc<str>]>,
+    pub payer: Payer,
     /// How urgent it is.
     pub class: Class,
     /// The model that is to be asked.
@@ -23,6 +22,15 @@ pub struct Ask {
     pub is_movable: bool,
     /// What it costs.
     pub planned: Planned,
+}
+
+/// Whose budgets something belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payer {
+    /// The app.
+    pub app: AppName,
+    /// The labels of that app.
+    pub labels: Arc<[Arc<str>]>,
 }
 
 /// What a request is going to cost.
@@ -52,6 +60,8 @@ pub struct Ticket(pub(super) u64);
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "what is not released stays reserved until the period is over"]
 pub struct Hold {
+    pub(super) payer: Payer,
+    pub(super) planned: Planned,
     pub(super) parts: Vec<Part>,
     pub(super) tint: Option<Tint>,
 }
@@ -72,10 +82,14 @@ pub struct Tint {
     pub color: Color,
 }
 
+/// A budget, as long as the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BudgetId(pub(super) u64);
+
 /// What was reserved of one budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
-    pub(super) budget: usize,
+    pub(super) budget: BudgetId,
     /// The period in which it was.
     pub(super) since: Duration,
     pub(super) amount: PicoUsd,
@@ -240,4 +254,6 @@ pub struct Alarm {
     pub amount: PicoUsd,
     /// When there is money again.
     pub until: Option<Duration>,
+    /// Who is told beside the log.
+    pub listeners: Listeners,
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{Alarm, Answer, Ask, Color, Hold, Objection, Part, Planned, Ticket, Tint, Why};
+use super::answer::{
+    Alarm, Answer, Ask, BudgetId, Color, Hold, Objection, Part, Payer, Planned, Ticket, Tint, Why,
+};
 use super::period::Span;
 use super::settings::{Actions, BudgetSettings, Reserves, Scope};
 use crate::units::{AppName, Class, ModelName, PicoUsd};
@@ -12,56 +14,42 @@ use crate::units::{AppName, Class, ModelName, PicoUsd};
 /// All budgets, their levels, and who waits for them.
 #[derive(Debug, Default)]
 pub struct Budgets {
-    each: Vec<Budget>,
-    waiting: BTreeMap<Ticket, Ask>,
+    /// In the order of the settings.
+    pub(super) each: Vec<Budget>,
+    pub(super) waiting: BTreeMap<Ticket, Ask>,
     tickets: u64,
+    /// How many budgets there have been.
+    pub(super) ids: u64,
 }
 
 #[derive(Debug)]
-struct Budget {
-    settings: BudgetSettings,
-    span: Span,
-    booked: PicoUsd,
-    reserved: PicoUsd,
+pub(super) struct Budget {
+    pub(super) id: BudgetId,
+    pub(super) settings: BudgetSettings,
+    pub(super) span: Span,
+    /// Since when it counts what is spent; what was booked before has to be [recalled](Budgets::recall).
+    pub(super) since: Duration,
+    /// Whether that was.
+    pub(super) is_recalled: bool,
+    pub(super) booked: PicoUsd,
+    pub(super) reserved: PicoUsd,
     /// The last that somebody was told of.
-    told: Color,
+    pub(super) told: Color,
     /// Who waits until something of it is given back.
-    queue: VecDeque<Ticket>,
+    pub(super) queue: VecDeque<Ticket>,
 }
 
 impl Budgets {
     /// Creates budgets of which nothing is booked in the periods around `now`, the time since 1970-01-01 UTC.
     pub fn new(settings: Vec<BudgetSettings>, now: Duration) -> Self {
-        let budget = |settings: BudgetSettings| Budget {
-            span: settings.period.around(now, &settings.zone),
-            settings,
-            booked: PicoUsd::ZERO,
-            reserved: PicoUsd::ZERO,
-            told: Color::Green,
-            queue: VecDeque::new(),
-        };
-        Self { each: settings.into_iter().map(budget).collect(), ..Self::default() }
+        let mut budgets = Self::default();
+        let _nobody_waits = budgets.renew(settings, now);
+        budgets
     }
 
     /// Tells whether there are none.
     pub fn is_empty(&self) -> bool {
         self.each.is_empty()
-    }
-
-    /// Returns since when each budget counts what is booked, in the order of the settings.
-    pub fn begins(&mut self, now: Duration) -> Vec<Duration> {
-        self.roll(now);
-        self.each.iter().map(|budget| budget.span.begin).collect()
-    }
-
-    /// Takes in what an app with these labels had booked in the present period of the budget at this place when the
-    /// program started.
-    pub fn recall(&mut self, place: usize, app: &AppName, labels: &[Arc<str>], booked: PicoUsd) {
-        let budget = self.each.get_mut(place);
-        if let Some(budget) = budget.filter(|budget| budget.settings.scope.holds(app, labels)) {
-            budget.booked = budget.booked + booked;
-            budget.told = budget.color();
-        }
     }
 
     /// Tells whether somebody may go, and reserves what it costs; who comes while others wait for the same budget
@@ -99,17 +87,18 @@ impl Budgets {
         called
     }
 
-    /// Books what was spent of a hold, which goes on; where nobody knows, what was reserved. Returns who is to be
-    /// told.
+    /// Books what was spent of a hold, which goes on, in the present periods of all budgets that it belongs to by
+    /// now; where nobody knows how much, what was reserved. Returns who is to be told.
     pub fn spend(&mut self, hold: &Hold, cost: Option<PicoUsd>, now: Duration) -> Vec<Alarm> {
         self.roll(now);
         let mut alarms = Vec::new();
-        for part in &hold.parts {
-            let Some(budget) = self.each.get_mut(part.budget) else { continue };
-            if budget.span.begin == part.since {
-                budget.booked = budget.booked + cost.unwrap_or(part.amount);
-                alarms.extend(budget.alarm());
-            }
+        let payer = &hold.payer;
+        for budget in self.each.iter_mut().filter(|it| it.since <= now && it.belongs(payer)) {
+            let reserved = || hold.parts.iter().find(|part| part.budget == budget.id);
+            let unknown = || reserved().map(|part| part.amount);
+            let amount = cost.or_else(unknown).or_else(|| budget.settings.price(&hold.planned));
+            budget.booked = budget.booked + amount.unwrap_or(PicoUsd::ZERO);
+            alarms.extend(budget.alarm());
         }
         alarms
     }
@@ -118,7 +107,7 @@ impl Budgets {
     pub fn release(&mut self, hold: Hold, now: Duration) -> Vec<(Ticket, Answer)> {
         self.roll(now);
         for part in &hold.parts {
-            let Some(budget) = self.each.get_mut(part.budget) else { continue };
+            let Some(budget) = self.get_mut(part.budget) else { continue };
             if budget.span.begin == part.since {
                 let left = budget.reserved.pico().saturating_sub(part.amount.pico());
                 budget.reserved = PicoUsd::new(left);
@@ -126,9 +115,14 @@ impl Budgets {
         }
         let mut called = Vec::new();
         for part in hold.parts {
-            self.call(part.budget, &mut called);
+            let place = self.each.iter().position(|budget| budget.id == part.budget);
+            place.into_iter().for_each(|place| self.call(place, &mut called));
         }
         called
+    }
+
+    fn get_mut(&mut self, id: BudgetId) -> Option<&mut Budget> {
+        self.each.iter_mut().find(|budget| budget.id == id)
     }
 
     /// Lets those go who wait for a budget, in their order, until one does not fit.
@@ -156,16 +150,16 @@ impl Budgets {
     }
 
     /// Judges a request by every budget that it belongs to, and reserves from all of them if it fits.
-    fn judge(&mut self, ask: &Ask, turn: Turn) -> Judged {
+    pub(super) fn judge(&mut self, ask: &Ask, turn: Turn) -> Judged {
         let (mut parts, mut tint) = (Vec::new(), None);
         for (place, budget) in self.each.iter().enumerate() {
-            if !budget.settings.scope.holds(&ask.app, &ask.labels) {
+            if !budget.belongs(&ask.payer) {
                 continue;
             }
             let named = || Arc::clone(&budget.settings.name);
             let answer = match budget.judge(ask, turn) {
                 Verdict::Fits(amount) => {
-                    parts.push(Part { budget: place, since: budget.span.begin, amount });
+                    parts.push(Part { budget: budget.id, since: budget.span.begin, amount });
                     let color = budget.color();
                     if color > tint.as_ref().map_or(Color::Green, |worst: &Tint| worst.color) {
                         tint = Some(Tint { budget: named(), color });
@@ -183,18 +177,21 @@ impl Budgets {
             return Judged::Answered(answer);
         }
         for part in &parts {
-            if let Some(budget) = self.each.get_mut(part.budget) {
+            if let Some(budget) = self.get_mut(part.budget) {
                 budget.reserved = budget.reserved + part.amount;
             }
         }
-        Judged::Answered(Answer::Go(Hold { parts, tint }))
+        let (payer, planned) = (ask.payer.clone(), ask.planned);
+        Judged::Answered(Answer::Go(Hold { payer, planned, parts, tint }))
     }
 
     /// Begins the next period of each budget whose present one is over.
-    fn roll(&mut self, now: Duration) {
+    pub(super) fn roll(&mut self, now: Duration) {
         for budget in &mut self.each {
             if budget.span.is_over(now) {
                 budget.span = budget.settings.period.around(now, &budget.settings.zone);
+                // Nothing was booked in it yet.
+                budget.is_recalled = true;
                 budget.booked = PicoUsd::ZERO;
                 budget.reserved = PicoUsd::ZERO;
                 budget.told = Color::Green;
@@ -208,7 +205,7 @@ const MOST_WAITING: usize = 10_000;
 
 /// Whether somebody has waited.
 #[derive(Debug, Clone, Copy)]
-enum Turn {
+pub(super) enum Turn {
     /// It comes now, and goes behind all who wait.
     Comes,
     /// It has this place.
@@ -216,7 +213,7 @@ enum Turn {
 }
 
 /// What becomes of a request.
-enum Judged {
+pub(super) enum Judged {
     Answered(Answer),
     /// Too much of the budget at this place is reserved.
     Lacks(usize),
@@ -233,10 +230,15 @@ enum Verdict {
 
 impl Budget {
     /// Puts somebody into the queue, by the time at which it came; returns when the period ends.
-    fn join(&mut self, ticket: Ticket) -> Option<Duration> {
+    pub(super) fn join(&mut self, ticket: Ticket) -> Option<Duration> {
         let place = self.queue.partition_point(|other| *other < ticket);
         self.queue.insert(place, ticket);
         self.span.end
+    }
+
+    /// Tells whether it is this one's money.
+    pub(super) fn belongs(&self, payer: &Payer) -> bool {
+        self.settings.scope.holds(&payer.app, &payer.labels)
     }
 
     fn judge(&self, ask: &Ask, turn: Turn) -> Verdict {
@@ -278,7 +280,7 @@ impl Budget {
         Verdict::Fits(planned)
     }
 
-    fn color(&self) -> Color {
+    pub(super) fn color(&self) -> Color {
         match self.booked {
             booked if booked >= self.part(self.settings.red) => Color::Red,
             booked if booked >= self.part(self.settings.yellow) => Color::Yellow,
@@ -318,6 +320,7 @@ impl Budget {
             booked: self.booked,
             amount: self.settings.amount,
             until: self.span.end,
+            listeners: self.settings.listeners.clone(),
         })
     }
 }

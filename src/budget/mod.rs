@@ -21,13 +21,17 @@
 mod answer;
 mod book;
 mod period;
+mod renewal;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod usual;
 
-pub use self::answer::{Alarm, Answer, Ask, Color, Hold, Objection, Planned, Ticket, Tint, Why};
+pub use self::answer::{
+    Alarm, Answer, Ask, BudgetId, Color, Hold, Objection, Payer, Planned, Ticket, Tint, Why,
+};
 pub use self::book::Budgets;
 pub use self::period::{Period, Span, midnight};
-pub use self::settings::{Actions, BudgetSettings, Reserves, Scope};
+pub use self::renewal::{Gap, Level};
+pub use self::settings::{Actions, BudgetSettings, Listeners, Reserves, Scope};
 pub use self::usual::Usual;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::period::Period;
-use crate::units::{AppName, ModelName, PicoUsd};
+use crate::units::{AppName, ModelName, PicoUsd, Secret};
 
 /// A budget as it is configured.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,24 @@ pub struct BudgetSettings {
     pub unknown_price: Option<PicoUsd>,
     /// Whether a request reserves all that it may cost, not what it is expected to.
     pub reserves: Reserves,
+    /// Who is told, beside the log, when it warns.
+    pub listeners: Listeners,
+}
+
+/// Who is told of a budget that warns.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listeners {
+    /// An `http` or `https` address that gets it as JSON; it may hold a password.
+    pub webhook: Option<Secret>,
+    /// A program and its arguments, which gets it in its environment; empty: none.
+    pub command: Vec<Arc<str>>,
+}
+
+impl Listeners {
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.webhook.is_none() && self.command.is_empty()
+    }
 }
 
 /// Whose money it is: that of all who are named, together; of everybody, where nobody is.

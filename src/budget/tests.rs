@@ -30,19 +30,25 @@ fn daily() -> BudgetSettings {
         step_down: Vec::new(),
         unknown_price: None,
         reserves: Reserves::Expected,
+        listeners: Listeners::default(),
     }
 }
 
 fn ask(cost: u64) -> Ask {
     let cost = PicoUsd::new(cost);
     Ask {
-        app: AppName::new("a"),
-        labels: Arc::from([]),
+        payer: Payer { app: AppName::new("a"), labels: Arc::from([]) },
         class: Class::Standard,
         model: ModelName::new("m"),
         is_movable: true,
         planned: Planned::Priced { expected: cost, most: cost + cost },
     }
+}
+
+/// Tells every budget that has a gap that app `a` spent so much in it.
+fn recall(budgets: &mut Budgets, cost: u64) {
+    let spent = [(ask(0).payer, PicoUsd::new(cost))];
+    budgets.gaps(NOW).into_iter().for_each(|gap| budgets.recall(gap, &spent));
 }
 
 fn goes(budgets: &mut Budgets, ask: Ask) -> Hold {
@@ -117,7 +123,10 @@ fn a_request_reserves_from_every_budget_it_belongs_to_or_from_none() {
         ..daily()
     };
     let mut budgets = Budgets::new(vec![daily(), team], NOW);
-    let labelled = |cost| Ask { labels: Arc::from([Arc::from("team=x")]), ..ask(cost) };
+    let labelled = |cost| {
+        let labels: Arc<[Arc<str>]> = Arc::from([Arc::from("team=x")]);
+        Ask { payer: Payer { labels, ..ask(cost).payer }, ..ask(cost) }
+    };
     let hold = goes(&mut budgets, labelled(400));
     let late = waits(&mut budgets, labelled(200));
     let _rest = goes(&mut budgets, ask(600));
@@ -143,12 +152,10 @@ fn another_period_lets_go_who_waits() {
     let ticket = waits(&mut budgets, ask(400));
     let called = budgets.look(NOW + DAY);
     assert!(matches!(&called[..], [(called, Answer::Go(_))] if *called == ticket), "{called:?}");
-    assert!(
-        budgets.spend(&hold, Some(PicoUsd::new(999)), NOW + DAY).is_empty(),
-        "that was yesterday's"
-    );
+    assert!(budgets.spend(&hold, Some(PicoUsd::new(200)), NOW + DAY).is_empty());
     assert!(budgets.release(hold, NOW + DAY).is_empty());
-    assert!(matches!(budgets.ask(ask(600), NOW + DAY), Answer::Go(_)), "400 are reserved");
+    assert!(matches!(budgets.ask(ask(400), NOW + DAY), Answer::Go(_)), "200 spent, 400 reserved");
+    waits(&mut budgets, ask(1));
 }
 
 #[test]
@@ -157,7 +164,7 @@ fn yellow_steps_down_and_pauses_batch_where_that_is_configured() {
     let step_down = vec![(ModelName::new("m"), ModelName::new("s"))];
     let mut budgets =
         Budgets::new(vec![BudgetSettings { on_yellow: yellow, step_down, ..daily() }], NOW);
-    budgets.recall(0, &AppName::new("a"), &[], PicoUsd::new(800));
+    recall(&mut budgets, 800);
     let cheaper = |answer| matches!(answer, Answer::Instead { model, .. } if model.as_str() == "s");
     assert!(cheaper(budgets.ask(ask(10), NOW)));
     let fixed = Ask { is_movable: false, ..ask(10) };
@@ -191,6 +198,61 @@ fn a_budget_that_only_warns_holds_nobody_up_and_warns_once() {
     let told = |alarms: Vec<Alarm>| alarms.iter().map(|alarm| alarm.color).collect::<Vec<_>>();
     assert_eq!(told(budgets.spend(&first, Some(PicoUsd::new(5_000)), NOW)), [Color::Red]);
     assert_eq!(told(budgets.spend(&second, Some(PicoUsd::new(5_000)), NOW)), []);
+}
+
+#[test]
+fn a_raised_budget_lets_go_who_waits_and_keeps_what_is_booked() {
+    let mut budgets = Budgets::new(vec![daily()], NOW);
+    recall(&mut budgets, 0);
+    let hold = goes(&mut budgets, ask(700));
+    let ticket = waits(&mut budgets, ask(400));
+    drop(budgets.spend(&hold, Some(PicoUsd::new(100)), NOW));
+    let raised = BudgetSettings { amount: PicoUsd::new(1_200), ..daily() };
+    let called = budgets.renew(vec![raised], NOW);
+    assert!(matches!(&called[..], [(it, Answer::Go(_))] if *it == ticket), "{called:?}");
+    let levels = budgets.levels(NOW);
+    let [level] = &levels[..] else { panic!("one budget: {levels:?}") };
+    assert_eq!((level.booked.pico(), level.reserved.pico()), (100, 1_100));
+    assert_eq!(budgets.gaps(NOW), [], "nothing of it is unknown");
+    assert!(budgets.release(hold, NOW).is_empty());
+    assert_eq!(
+        budgets.levels(NOW)[0].reserved.pico(),
+        400,
+        "what was granted before is given back"
+    );
+}
+
+#[test]
+fn a_new_budget_has_to_be_told_what_was_booked_before_and_counts_what_is_under_way() {
+    let mut budgets = Budgets::new(vec![daily()], NOW);
+    let hold = goes(&mut budgets, ask(300));
+    let later = NOW + Duration::from_secs(60);
+    let new = BudgetSettings { name: "new".into(), ..daily() };
+    assert!(budgets.renew(vec![new, daily()], later).is_empty());
+    let gaps = budgets.gaps(later);
+    let [new, old] = gaps[..] else { panic!("two gaps: {gaps:?}") };
+    assert_eq!((new.end, old.end), (later, NOW), "each up to when it began to count");
+    budgets.recall(new, &[(ask(0).payer, PicoUsd::new(50))]);
+    budgets.recall(new, &[(ask(0).payer, PicoUsd::new(50))]);
+    drop(budgets.spend(&hold, Some(PicoUsd::new(200)), later));
+    let booked: Vec<u64> = budgets.levels(later).iter().map(|it| it.booked.pico()).collect();
+    assert_eq!(booked, [250, 200], "once, though it had reserved nothing of the new one");
+    let elsewhere = vec![BudgetSettings { period: Period::Week, ..daily() }];
+    drop(budgets.renew(elsewhere, later));
+    assert_eq!(budgets.levels(later)[0].booked.pico(), 0, "another period is another budget");
+}
+
+#[test]
+fn who_waits_for_a_budget_that_is_no_more_goes() {
+    let mut budgets = Budgets::new(vec![daily()], NOW);
+    let hold = goes(&mut budgets, ask(700));
+    let first = waits(&mut budgets, ask(400));
+    let second = waits(&mut budgets, ask(900));
+    let called: Vec<Ticket> =
+        budgets.renew(Vec::new(), NOW).into_iter().map(|(ticket, _)| ticket).collect();
+    assert_eq!(called, [first, second], "in the order in which they came");
+    assert!(budgets.spend(&hold, Some(PicoUsd::new(200)), NOW).is_empty());
+    assert!(budgets.release(hold, NOW).is_empty());
 }
 
 proptest! {

@@ -51,12 +51,12 @@ pub(super) async fn until_stopped(
         if hangup.has_terminal && !is_on_terminal() {
             return "the terminal was closed";
         }
-        reload(args, running);
+        reload(args, running).await;
     }
 }
 
 /// Takes over what the configuration says now; where something is wrong, tells that, and nothing changes.
-fn reload(args: &ServeArgs, running: &Running) {
+async fn reload(args: &ServeArgs, running: &Running) {
     let loaded = match outside::load(&args.flags()) {
         Ok(loaded) => loaded,
         Err(ConfigError::Invalid { problems }) => {
@@ -71,7 +71,7 @@ fn reload(args: &ServeArgs, running: &Running) {
         tracing::warn!("{warning}");
     }
     let mode = loaded.settings.mode().to_string();
-    match running.renew(loaded.settings) {
+    match running.renew(loaded.settings).await {
         Ok(left) => {
             tracing::info!(mode, "the configuration is read again");
             if !left.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::Uri;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::clients::AppSettings;
@@ -9,8 +10,8 @@ use super::raw::RawValue;
 use super::section::{Check, FromRaw, Located, Section};
 use super::upstreams::{Unique, sections, value};
 use super::values::{Label, Labels};
-use crate::budget::{Actions, BudgetSettings, Period, Reserves, Scope};
-use crate::units::{AppName, ModelName, PicoUsd};
+use crate::budget::{Actions, BudgetSettings, Listeners, Period, Reserves, Scope};
+use crate::units::{AppName, ModelName, PicoUsd, Secret};
 
 /// Reads `[[budgets]]`, which may name these apps.
 pub(super) fn budgets(
@@ -34,6 +35,10 @@ pub(super) fn budgets(
         let on_yellow = actions(&mut section, "on_yellow", &step_down, check);
         let on_red = actions(&mut section, "on_red", &step_down, check);
         let unknown_price = section.take::<Dollars>("unknown_price", check);
+        let listeners = Listeners {
+            webhook: section.take::<Webhook>("webhook", check).map(|given| given.value.0),
+            command: section.take::<Command>("command", check).map_or(Vec::new(), |it| it.value.0),
+        };
         let strict = section.take::<bool>("strict", check).is_some_and(|given| given.value);
         section.finish(check);
         let (Some(name), Some(amount), Some(period)) = (name, amount, period) else { continue };
@@ -50,6 +55,7 @@ pub(super) fn budgets(
             step_down,
             unknown_price: unknown_price.map(|given| given.value.0),
             reserves: if strict { Reserves::Most } else { Reserves::Expected },
+            listeners,
         });
     }
     budgets
@@ -200,6 +206,41 @@ impl FromRaw for Zone {
 
     fn from_raw(value: &RawValue) -> Option<Self> {
         TimeZoneDatabase::bundled().get(value.as_text()?).ok().map(Self)
+    }
+}
+
+/// Where a budget's warnings are sent; it may hold a password.
+#[derive(Debug, Clone)]
+struct Webhook(Secret);
+
+impl FromRaw for Webhook {
+    const RULE: &'static str = "must be an address that begins with http:// or https://, such as \"https://chat.example/hook\"";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        let text = value.as_text()?;
+        let uri: Uri = text.parse().ok()?;
+        let is_web = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+        // What stands before an @ would not be sent.
+        let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        (is_web && !has_user).then(|| Self(Secret::new(text)))
+    }
+}
+
+/// A program that is run for a budget's warnings, with its arguments.
+#[derive(Debug, Clone)]
+struct Command(Vec<Arc<str>>);
+
+impl FromRaw for Command {
+    const RULE: &'static str =
+        "must be a list of a program and its arguments, such as [\"notify-send\", \"budget\"]";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        let RawValue::List(items) = value else { return None };
+        let words = items.iter().map(|item| item.value.as_text().map(Arc::from));
+        let words = words.collect::<Option<Vec<Arc<str>>>>()?;
+        let has_program = words.first().is_some_and(|program| !program.is_empty());
+        let has_zero = words.iter().any(|word| word.contains('\0'));
+        (has_program && !has_zero).then_some(Self(words))
     }
 }
 

@@ -77,7 +77,6 @@ impl Settings {
         stays("ledger", self.ledger == next.ledger);
         stays("log", self.log == next.log);
         stays("timeouts", self.timeouts == next.timeouts);
-        stays("budgets", self.budgets == next.budgets);
         let names = |settings: &Self| -> Vec<UpstreamName> {
             settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect()
         };
@@ -113,7 +112,6 @@ impl Settings {
             ledger: self.ledger.clone(),
             log: self.log,
             upstreams,
-            budgets: self.budgets.clone(),
             timeouts: self.timeouts.clone(),
             ..next
         };

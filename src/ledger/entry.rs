@@ -42,6 +42,9 @@ pub struct Opening {
     pub key: Option<KeyLabel>,
     /// What it was expected to cost.
     pub demand: Demand,
+    /// What that is in money, with all of its output bound; `None` where a price is not known. It stands for the
+    /// cost until that is booked, and for ever where the program is killed before.
+    pub expected: Option<PicoUsd>,
 }
 
 /// What an attempt came to.

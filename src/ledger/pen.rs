@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::entry::{Closing, Opening};
 use super::row::{ENTRY, LABEL_BREAK, Row, Value, millis};
 use crate::clock::WallClock;
-use crate::units::{Name, Served, Tokens};
+use crate::units::{Name, PicoUsd, Served, Tokens};
 
 /// Writes entries down. What many of them have in common is written once, and shared by their rows.
 #[derive(Debug, Default)]
@@ -51,10 +51,13 @@ impl Pen {
         ]);
         match closing {
             Some(closing) => entry.extend(self.booked(opening, closing, date)),
-            None => entry.extend(OPEN.map(|kind| match kind {
-                None => Value::Text(None),
-                Some(value) => Value::Number(value),
-            })),
+            None => {
+                entry.extend(OPEN.map(|kind| match kind {
+                    None => Value::Text(None),
+                    Some(value) => Value::Number(value),
+                }));
+                entry.push(cost(opening.expected));
+            }
         }
         Row { facet, entry: entry.into() }
     }
@@ -93,7 +96,7 @@ impl Pen {
             number(count(usage.spoken)),
             number(count(usage.images)),
             number(count(usage.searches)),
-            Value::Number(closing.cost.map(|cost| count(cost.pico()))),
+            cost(closing.cost),
         ]
     }
 
@@ -149,14 +152,14 @@ impl Pen {
 /// Where the labels stand among the texts of a facet.
 const LABELS: usize = 2;
 
-/// What stands in the columns from `provider_id` on until it is booked: texts are null.
-const OPEN: [Option<Option<i64>>; 24] = {
-    let mut open = [Some(Some(0)); 24];
+/// What stands in the columns from `provider_id` on until it is booked, but for the cost: texts are null.
+const OPEN: [Option<Option<i64>>; 23] = {
+    let mut open = [Some(Some(0)); 23];
     // provider_id, ending, method
     (open[0], open[5], open[6]) = (None, None, None);
-    // booked_ms, first_ms, total_ms, status, cost_pico
+    // booked_ms, first_ms, total_ms, status
     (open[1], open[2], open[3]) = (Some(None), Some(None), Some(None));
-    (open[4], open[23]) = (Some(None), Some(None));
+    open[4] = Some(None);
     open
 };
 
@@ -194,6 +197,11 @@ fn text(text: &str) -> Value {
 /// Returns the text without what no database takes.
 fn without_zero(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', " ").into() } else { text.into() }
+}
+
+/// Writes an amount; null where it is not known.
+fn cost(cost: Option<PicoUsd>) -> Value {
+    Value::Number(cost.map(|cost| count(cost.pico())))
 }
 
 fn count(count: u64) -> i64 {

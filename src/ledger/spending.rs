@@ -19,7 +19,8 @@ pub struct Spent {
 }
 
 impl Store {
-    /// Returns what was booked since `since` (time since 1970-01-01 UTC), by app and labels.
+    /// Returns what was booked from `begin` to before `end` (times since 1970-01-01 UTC), by app and labels. What was
+    /// sent then and is not booked counts as what it was expected to cost.
     ///
     /// # Errors
     ///
@@ -28,14 +29,15 @@ impl Store {
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub async fn spent(&self, since: Duration) -> Result<Vec<Spent>, StoreError> {
+    pub async fn spent(&self, begin: Duration, end: Duration) -> Result<Vec<Spent>, StoreError> {
         let rows = self
             .fetch(
                 "SELECT facets.app, facets.labels, CAST(SUM(entries.cost_pico) AS BIGINT) \
                  FROM entries JOIN facets ON facets.id = entries.facet \
-                 WHERE entries.booked_ms >= $1 AND entries.cost_pico > 0 \
+                 WHERE entries.cost_pico > 0 AND (entries.booked_ms >= $1 AND entries.booked_ms < $2 \
+                 OR entries.booked_ms IS NULL AND entries.sent_ms >= $1 AND entries.sent_ms < $2) \
                  GROUP BY facets.app, facets.labels",
-                [millis(since).into()],
+                [millis(begin).into(), millis(end).into()],
             )
             .await?;
         let spent = rows.iter().map(|row| {

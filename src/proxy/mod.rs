@@ -50,7 +50,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
 use self::answer::limits;
@@ -70,6 +70,7 @@ use self::visit::Visit;
 pub use self::wishes::WishError;
 use self::wishes::Wishes;
 use crate::admit::{Admission, Allotments, Ask, Entered};
+use crate::budget::Alarm;
 use crate::call::Endpoint;
 use crate::catalog::Catalog;
 use crate::clock::WallClock;
@@ -127,12 +128,17 @@ pub enum ProxyError {
 }
 
 impl Proxy {
-    /// Creates a proxy; connects nowhere yet. Must be called within a tokio runtime.
+    /// Creates a proxy; connects nowhere yet. Must be called within a tokio runtime. Budgets that warn are told to
+    /// `alarms`, beside the log.
     ///
     /// # Errors
     ///
     /// Returns a [`ProxyError`] where keys, forward proxies or roots cannot be used.
-    pub fn new(settings: Settings, environment: NetworkEnvironment) -> Result<Self, ProxyError> {
+    pub fn new(
+        settings: Settings,
+        environment: NetworkEnvironment,
+        alarms: Option<mpsc::Sender<Alarm>>,
+    ) -> Result<Self, ProxyError> {
         let terms = Terms::new(settings);
         let settings = &terms.settings;
         let clock = WallClock::from_system();
@@ -149,7 +155,7 @@ impl Proxy {
             under_way: UnderWay::new(),
             pins: Pins::new(rand::random()),
             ledger: Ledger::default(),
-            purse: Purse::new(settings.budgets.clone(), clock),
+            purse: Purse::new(settings.budgets.clone(), clock, alarms),
             seed: rand::random(),
             terms: ArcSwap::from_pointee(terms),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::errand::Errand;
 use super::visit::Visit;
 use super::{Failure, Proxy};
-use crate::budget::{Ask, Planned};
+use crate::budget::{Ask, Payer, Planned};
 use crate::settle::{Afforded, Record};
 use crate::units::Tokens;
 
@@ -47,8 +47,7 @@ impl Proxy {
     fn spending(&self, record: &Record, errand: &Errand) -> Ask {
         let party = &record.party;
         Ask {
-            app: party.app.clone(),
-            labels: party.labels.clone(),
+            payer: Payer { app: party.app.clone(), labels: party.labels.clone() },
             class: party.class,
             model: record.sent_model.clone(),
             is_movable: matches!(errand, Errand::Metered(_)),

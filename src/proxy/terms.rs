@@ -64,6 +64,7 @@ impl Proxy {
         }
         self.inner.allotments.renew(terms.settings.app_limits(), Instant::now());
         self.inner.metrics.renew(named);
+        self.inner.purse.renew(terms.settings.budgets.clone());
         self.inner.terms.store(Arc::new(terms));
         Ok(left)
     }

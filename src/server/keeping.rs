@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::recalling::recall;
 use crate::admit::{Admission, Keeping, Memory};
 use crate::clock::WallClock;
 use crate::config::{DataDir, LedgerSettings};
@@ -108,15 +109,13 @@ impl Past {
     ///
     /// # Errors
     ///
-    /// Returns a [`StoreError`] where that cannot be read: nobody may spend a period's money twice.
+    /// Returns a [`StoreError`] where that cannot be read.
     pub(super) async fn recall_spending(&self, purse: &Purse) -> Result<(), StoreError> {
         if self.store.is_new() {
+            purse.gaps().into_iter().for_each(|gap| purse.recall(gap, &[]));
             return Ok(());
         }
-        for (place, begin) in purse.begins().into_iter().enumerate() {
-            purse.recall(place, &self.store.spent(begin).await?);
-        }
-        Ok(())
+        recall(&self.store, purse).await
     }
 
     /// Gives the past back to the lanes of each upstream, and begins to keep what they learn, `pins`, and the
@@ -254,6 +253,11 @@ impl Pinning {
 }
 
 impl Keeper {
+    /// Returns what it writes into.
+    pub(super) const fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Returns where it writes.
     pub(super) fn whereabouts(&self) -> &Place {
         self.store.whereabouts()

@@ -16,9 +16,11 @@
 
 mod cors;
 mod guard;
+mod herald;
 mod keeping;
 mod listener;
 mod probing;
+mod recalling;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -36,6 +38,7 @@ use self::cors::{Cors, Wish, permit, show};
 use self::guard::OTHER_SITE;
 use self::keeping::Keeper;
 use self::listener::Bounds;
+use self::recalling::recall_late;
 use crate::admin::Admin;
 use crate::config::Settings;
 use crate::ledger::{Place, StoreError};
@@ -97,7 +100,11 @@ pub async fn start(
     let past = tokio::spawn(keeping::open((settings.data_dir.clone(), booking.clone()), upstreams));
     let (listener, listen) = bind(server.listen, "server.listen").await?;
     let (admin_listener, admin) = bind(server.admin, "server.admin").await?;
-    let proxy = Proxy::new(settings, environment)?;
+    let (alarms, told) = mpsc::channel(herald::MOST_WAITING);
+    let proxy = Proxy::new(settings, environment, Some(alarms))?;
+    if let Some(site) = proxy.sites().next() {
+        tokio::spawn(herald::run(told, site.client().another()));
+    }
     let past = past.await.unwrap_or(Ok(None))?;
     let named: Vec<_> =
         proxy.sites().map(|site| (site.name().clone(), site.admission().clone())).collect();
@@ -118,12 +125,8 @@ pub async fn start(
         stopped.clone(),
         answers(proxy.clone(), listen, Cors::new(&server.cors_origins)),
     ));
-    let pages = Admin::new(
-        named,
-        proxy.allotments().clone(),
-        proxy.metrics().clone(),
-        proxy.ledger().clone(),
-    );
+    let counted = (proxy.metrics().clone(), proxy.ledger().clone(), proxy.purse().clone());
+    let pages = Admin::new(named, proxy.allotments().clone(), counted);
     // Monitors are few, and are served until the proxy has drained.
     let admin_bounds = Bounds { connections: 64, drain: Duration::from_secs(1), ..bounds };
     let told = stopped.clone();
@@ -176,8 +179,17 @@ impl Running {
     /// # Errors
     ///
     /// Returns a [`RenewalError`] where a part of them cannot be taken over; nothing changes then.
-    pub fn renew(&self, settings: Settings) -> Result<Vec<&'static str>, RenewalError> {
-        self.proxy.renew(settings)
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave new budgets without what was spent before they were configured; all else is
+    /// taken over at once.
+    pub async fn renew(&self, settings: Settings) -> Result<Vec<&'static str>, RenewalError> {
+        let left = self.proxy.renew(settings)?;
+        if let Some(keeper) = &self.keeper {
+            recall_late(keeper.store(), self.proxy.ledger(), self.proxy.purse()).await;
+        }
+        Ok(left)
     }
 
     /// Stops taking requests and waits for those under way, for at most `timeouts.drain`. Whoever

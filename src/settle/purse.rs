@@ -11,18 +11,19 @@
 //! 2. Whatever becomes of who waits, what was reserved for it is given back.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::budget::{
-    Alarm, Answer, Ask, BudgetSettings, Budgets, Hold, Objection, Ticket, Tint, Usual,
+    Alarm, Answer, Ask, BudgetSettings, Budgets, Gap, Hold, Level, Objection, Payer, Ticket, Tint,
+    Usual,
 };
 use crate::clock::WallClock;
-use crate::ledger::Spent;
 use crate::units::{ModelName, PicoUsd, Tokens};
 
 /// All budgets, and who waits for them. Cloning it shares everything.
@@ -36,7 +37,9 @@ struct Inner {
     state: Mutex<State>,
     clock: WallClock,
     /// Without budgets nobody has to ask.
-    is_empty: bool,
+    is_empty: AtomicBool,
+    /// Who is told of budgets that come to another color, beside the log.
+    alarms: Option<mpsc::Sender<Alarm>>,
 }
 
 #[derive(Debug, Default)]
@@ -74,17 +77,37 @@ pub enum Unaffordable {
 }
 
 impl Purse {
-    /// Creates a purse in which nothing is booked.
-    pub fn new(settings: Vec<BudgetSettings>, clock: WallClock) -> Self {
-        let is_empty = settings.is_empty();
+    /// Creates a purse in which nothing is booked. Budgets that come to another color are told to the log, and to
+    /// `alarms` as far as there is room.
+    pub fn new(
+        settings: Vec<BudgetSettings>,
+        clock: WallClock,
+        alarms: Option<mpsc::Sender<Alarm>>,
+    ) -> Self {
+        let is_empty = AtomicBool::new(settings.is_empty());
         let budgets = Budgets::new(settings, clock.since_epoch(Instant::now()));
         let state = Mutex::new(State { budgets, ..State::default() });
-        Self { inner: Arc::new(Inner { state, clock, is_empty }) }
+        Self { inner: Arc::new(Inner { state, clock, is_empty, alarms }) }
     }
 
     /// Tells whether there are no budgets.
     pub fn is_empty(&self) -> bool {
-        self.inner.is_empty
+        self.inner.is_empty.load(Ordering::Relaxed)
+    }
+
+    /// Goes by other budgets from now on. Those of the same name, owner and period go on; of others, what was
+    /// booked before is a [gap](Self::gaps).
+    pub fn renew(&self, settings: Vec<BudgetSettings>) {
+        let mut state = self.lock();
+        self.inner.is_empty.store(settings.is_empty(), Ordering::Relaxed);
+        let now = self.now();
+        let called = state.budgets.renew(settings, now);
+        state.tell(called, now);
+    }
+
+    /// Returns how each budget stands, in the order of the settings.
+    pub fn levels(&self) -> Vec<Level> {
+        self.lock().budgets.levels(self.now())
     }
 
     /// Waits until `ask` may be spent, at most until `deadline`.
@@ -136,17 +159,14 @@ impl Purse {
         self.lock().usual.of(model, bound)
     }
 
-    /// Returns since when each budget counts what is booked, as time since 1970-01-01 UTC.
-    pub fn begins(&self) -> Vec<Duration> {
-        self.lock().budgets.begins(self.now())
+    /// Returns what budgets do not know of their present periods.
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.lock().budgets.gaps(self.now())
     }
 
-    /// Takes in what was booked in the present period of the budget at this place when the program started.
-    pub fn recall(&self, place: usize, spent: &[Spent]) {
-        let mut state = self.lock();
-        for Spent { app, labels, cost } in spent {
-            state.budgets.recall(place, app, labels, *cost);
-        }
+    /// Takes in what was booked in a gap, by who paid.
+    pub fn recall(&self, gap: Gap, spent: &[(Payer, PicoUsd)]) {
+        self.lock().budgets.recall(gap, spent);
     }
 
     fn answered(&self, answer: Answer) -> Result<Afforded, Unaffordable> {
@@ -279,7 +299,17 @@ impl Allowance {
         let Some(hold) = &self.held.hold else { return };
         let purse = &self.held.purse;
         let alarms = purse.lock().budgets.spend(hold, cost, purse.now());
-        alarms.iter().for_each(tell);
+        for alarm in alarms {
+            tell(&alarm);
+            if !alarm.listeners.is_empty()
+                && let Some(others) = &purse.inner.alarms
+                && others.try_send(alarm).is_err()
+            {
+                tracing::warn!(
+                    "nobody but this log is told: too many budgets have come to their marks at once"
+                );
+            }
+        }
     }
 }
 
@@ -325,15 +355,16 @@ mod tests {
             step_down: Vec::new(),
             unknown_price: None,
             reserves: Reserves::Expected,
+            listeners: crate::budget::Listeners::default(),
         };
-        Purse::new(vec![budget], WallClock::anchored(Instant::now(), Duration::from_secs(86_400)))
+        let clock = WallClock::anchored(Instant::now(), Duration::from_secs(86_400));
+        Purse::new(vec![budget], clock, None)
     }
 
     fn ask(class: Class, cost: u64) -> Ask {
         let cost = PicoUsd::new(cost);
         Ask {
-            app: AppName::new("a"),
-            labels: Arc::from([]),
+            payer: Payer { app: AppName::new("a"), labels: Arc::from([]) },
             class,
             model: ModelName::new("m"),
             is_movable: false,

@@ -69,7 +69,8 @@ pub struct Record {
 
 impl Record {
     /// Returns what is booked when a try is sent at `now`.
-    pub(super) fn opening(&self, now: Instant) -> Opening {
+    pub(super) fn opening(&self, prices: &PriceList, now: Instant) -> Opening {
+        let bound = self.demand.output_bound.unwrap_or_default();
         Opening {
             request: self.id.clone(),
             attempt: self.attempt,
@@ -85,6 +86,7 @@ impl Record {
             account: self.account.clone(),
             key: self.key.clone(),
             demand: self.demand,
+            expected: self.cost(prices, &self.counted(bound)).known(),
         }
     }
 

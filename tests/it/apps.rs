@@ -128,7 +128,7 @@ async fn fifty_at_once_get_what_their_apps_day_has_and_changed_quotas_hold_at_on
     let expected = refused.header("x-sluicegate-expected-wait-ms").expect("when its turn comes");
     let expected: u64 = expected.parse().expect("a number");
     assert!(expected > 23 * 3_600_000, "tomorrow, not in {expected} ms");
-    proxy.renew(settings(&toml("requests_per_day = 30\n"))).expect("taken over");
+    proxy.renew(settings(&toml("requests_per_day = 30\n"))).await.expect("taken over");
     let answers = join_all((0..50).map(|_| one.post(CHAT, HELLO))).await;
     assert_eq!((served(&answers), recorder.seen().len()), (10, 30));
     proxy.stop().await;

@@ -6,7 +6,7 @@ use sluicegate::server::Running;
 use tempfile::TempDir;
 
 use crate::endpoints::provider;
-use crate::house::{Answer, App, one_account, proxy};
+use crate::house::{Answer, App, one_account, proxy, settings};
 use crate::path::{CHAT, HELLO};
 use crate::recorder::{Recorder, Reply};
 use crate::sockets::{close, connect, say, until};
@@ -171,4 +171,67 @@ async fn a_restart_gives_no_second_period_of_money() {
         }
         proxy.stop().await;
     }
+}
+
+#[tokio::test]
+async fn budgets_are_changed_while_it_runs_and_new_ones_know_what_was_spent_before() {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, ALL_OF_IT)).await;
+    let home = TempDir::new().expect("a folder");
+    let account = one_account(&recorder.base_url(), "sk-1", "");
+    let with =
+        |budgets: &str| format!("data_dir = \"{}\"\n{account}\n{budgets}", home.path().display());
+    let proxy = proxy(&with("")).await;
+    let app = App::new(proxy.listen(), "notebook");
+    for _ in 0..2 {
+        assert_eq!(app.post(CHAT, HELLO).await.status(), 200);
+    }
+    let budget = |usd: &str| format!("[[budgets]]\nname = \"all\"\nusd = {usd}\nper = \"month\"\n");
+    let left = proxy.renew(settings(&with(&budget("0.0002")))).await.expect("taken over");
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(app.post(CHAT, HELLO).await.status(), 429, "it is spent already");
+    let page = App::new(proxy.admin(), "-").get("/budgets").await;
+    let page: Value = serde_json::from_str(&page.text()).expect("JSON");
+    assert_eq!(page["budgets"][0]["booked_usd"], "0.000200");
+    assert_eq!(page["budgets"][0]["color"], "red");
+    proxy.renew(settings(&with(&budget("0.0003")))).await.expect("taken over");
+    assert_eq!(app.post(CHAT, HELLO).await.status(), 200, "there is more");
+    let metrics = App::new(proxy.admin(), "-").get("/metrics").await.text();
+    let booked = "sluicegate_budget_booked_usd{budget=\"all\"} 0.000300";
+    assert!(metrics.contains(booked), "{metrics}");
+    proxy.renew(settings(&with(""))).await.expect("taken over");
+    assert_eq!(app.post(CHAT, HELLO).await.status(), 200, "there is none any more");
+    proxy.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_webhook_and_a_command_are_told_once_of_each_color() {
+    let hook = Recorder::start(|_, _| Reply::Json(200, "{}")).await;
+    let home = TempDir::new().expect("a folder");
+    let file = home.path().join("told");
+    let script = format!(
+        "echo $SLUICEGATE_BUDGET $SLUICEGATE_COLOR $SLUICEGATE_BOOKED_USD >> '{}'",
+        file.display()
+    );
+    let budget = format!(
+        "[[budgets]]\nname = \"all\"\nusd = 0.0004\nper = \"total\"\nyellow = 25\non_yellow = [\"warn\"]\n\
+         on_red = [\"warn\"]\nwebhook = \"{}/hook?token=hidden\"\ncommand = [\"sh\", \"-c\", \"{script}\"]\n",
+        hook.base_url()
+    );
+    let (_recorder, proxy) = with_budgets(&budget).await;
+    let app = App::new(proxy.listen(), "notebook");
+    for _ in 0..6 {
+        assert_eq!(app.post(CHAT, HELLO).await.status(), 200, "it only warns");
+    }
+    hook.asked(2).await;
+    let told: Vec<Value> =
+        hook.seen().iter().map(|seen| serde_json::from_str(&seen.text()).expect("JSON")).collect();
+    let colors: Vec<&str> = told.iter().filter_map(|told| told["color"].as_str()).collect();
+    assert_eq!(colors, ["yellow", "red"]);
+    assert_eq!(told[1]["booked_usd"], "0.000400");
+    let whole = "all yellow 0.000100\nall red 0.000400\n";
+    while std::fs::read_to_string(&file).unwrap_or_default() != whole {
+        tokio::task::yield_now().await;
+    }
+    proxy.stop().await;
 }

@@ -62,7 +62,7 @@ async fn a_new_account_takes_whoever_waits_at_once() {
     recorder.asked(1).await;
     calls.extend([ask(&proxy), ask(&proxy)]);
     waiting(&proxy, 2).await;
-    let left = proxy.renew(settings(&accounts(&base, &["a", "b"], ""))).expect("taken over");
+    let left = proxy.renew(settings(&accounts(&base, &["a", "b"], ""))).await.expect("taken over");
     assert!(left.is_empty(), "{left:?}");
     timeout(SOON, recorder.asked(2)).await.expect("the new account has a slot");
     assert_eq!(keys(&recorder), ["a", "b"]);
@@ -85,7 +85,7 @@ async fn an_account_that_is_gone_gets_nothing_more_and_its_call_ends_well() {
     recorder.asked(2).await;
     let next = ask(&proxy);
     waiting(&proxy, 1).await;
-    proxy.renew(settings(&accounts(&base, &["a"], ""))).expect("taken over");
+    proxy.renew(settings(&accounts(&base, &["a"], ""))).await.expect("taken over");
     go_on.notify_waiters();
     go_on.notify_waiters();
     for call in calls {
@@ -109,7 +109,7 @@ async fn apps_and_rules_hold_from_the_next_request_on() {
     let status =
         async |key| App::new(proxy.listen(), key).post(CHAT, HELLO).await.status().as_u16();
     assert_eq!((status("before").await, status("after").await), (200, 401));
-    proxy.renew(settings(&app("after"))).expect("taken over");
+    proxy.renew(settings(&app("after"))).await.expect("taken over");
     assert_eq!((status("before").await, status("after").await), (401, 200));
 }
 
@@ -119,13 +119,13 @@ async fn what_needs_a_restart_is_named_and_stays() {
     let proxy = proxy(&accounts(&recorder.base_url(), &["a"], "")).await;
     let mut other = settings(&accounts("http://127.0.0.1:9/v1", &["b"], ""));
     other.timeouts.idle = SOON;
-    let left = proxy.renew(other).expect("taken over");
+    let left = proxy.renew(other).await.expect("taken over");
     assert_eq!(left, ["timeouts", "upstreams.base_url"]);
     assert_eq!(ask(&proxy).await.expect("an answer").status(), 200);
     assert_eq!(keys(&recorder), ["a"], "a key for another place went to the old one");
 
     let own = format!("[[upstreams]]\nbase_url = \"{}\"\n", recorder.base_url());
-    let refused = proxy.renew(settings(&own)).expect_err("clients would have to bring keys");
+    let refused = proxy.renew(settings(&own)).await.expect_err("clients would have to bring keys");
     assert!(refused.to_string().contains("restart"), "{refused}");
     assert_eq!(ask(&proxy).await.expect("an answer").status(), 200);
     assert_eq!(keys(&recorder), ["a", "a"]);

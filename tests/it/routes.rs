@@ -99,7 +99,7 @@ async fn what_is_within_an_upstream_changes_while_it_serves() {
     let app = App::new(proxy.listen(), "notebook");
     app.post("/b/v1/chat/completions", HELLO).await;
     let other = two(&a, &b, TO_B).replace("key = \"b\"", "key = \"other\"");
-    let left = proxy.renew(settings(&other)).expect("taken over");
+    let left = proxy.renew(settings(&other)).await.expect("taken over");
     assert!(left.is_empty(), "{left:?}");
     app.post("/b/v1/chat/completions", HELLO).await;
     app.post(CHAT, HELLO).await;

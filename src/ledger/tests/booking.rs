@@ -48,6 +48,7 @@ fn opening(request: &str) -> Opening {
             images: 0,
             method: Method::Exact,
         },
+        expected: None,
     }
 }
 
