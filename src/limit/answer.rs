@@ -187,7 +187,8 @@ impl Lane {
         let is_sized = kind.is_of_tokens() && debit.bounded == Bounded::Known;
         let requested = Some(refusal.requested).filter(|_| is_sized);
         if refusal.used.is_none() && is_sized {
-            bank.hear_requested(&Arithmetic { requested, missing: 0, retry: None }, around);
+            let said = Arithmetic { requested, missing: 0, retry: None, has_resets: false };
+            bank.hear_requested(&said, around);
         } else if let Some((used, sent)) = refusal.used.zip(debit.sent.as_deref()) {
             let leading = debit.leading;
             // As if it had been counted, which is what was predicted.
@@ -197,12 +198,11 @@ impl Lane {
                 Some(Span { least: left, most: left + 1.0 })
             };
             let minute = nanos(self.settings.minute);
-            let retry = retry_after.map(|wait| (nanos(wait), rounded(wait, minute)));
             let said = Arithmetic {
                 requested,
                 missing: used.saturating_add(refusal.requested).saturating_sub(refusal.limit),
-                // Where headers tell resets, those are finer.
-                retry: retry.filter(|_| bank.statements == 0),
+                retry: retry_after.map(|wait| (nanos(wait), rounded(wait, minute))),
+                has_resets: bank.statements > 0,
             };
             bank.hear_left(left, Some(&said), (sent.guesses(), debit.left_behind), around);
             if kind.is_of_tokens() {

@@ -4,7 +4,7 @@
 //! of charging differ in the second: only who charges the bound alone charges exactly the bound. Ways of
 //! counting differ in the last: a level refills at once, a sliding window gives back what is oldest, a
 //! fixed one gives nothing back before its end. Where no header tells levels and resets, this alone tells
-//! them apart.
+//! them apart; where they do, it may be that a level is empty that could be a window.
 
 use super::QuotaKind;
 use super::charge::Charge;
@@ -19,9 +19,10 @@ pub(super) struct Arithmetic {
     pub(super) requested: Option<u64>,
     /// For want of so much it was refused, rounded up.
     pub(super) missing: u64,
-    /// Where headers tell no resets: after so long it would fit, and so much less that may be, as it was
-    /// rounded up.
+    /// After so long it would fit, and so much less that may be, as it was rounded up.
     pub(super) retry: Option<(u64, u64)>,
+    /// Whether headers tell resets, which are finer.
+    pub(super) has_resets: bool,
 }
 
 impl Arithmetic {
@@ -56,6 +57,12 @@ impl Hypothesis {
             earliest: around.sent.plus(wait).minus(rounded),
             latest: around.arrived.plus(wait),
         };
+        if said.has_resets {
+            // A level that is empty and a window that is used up have the same reset: of a window that ends
+            // then nothing comes back before.
+            let end = self.meter.end(around.now);
+            return end.map_or(0, |end| end.earliest.since(told.latest));
+        }
         match self.way.counting {
             Counting::Bucket => {
                 let of = (self.meter.limit(), window);
@@ -94,7 +101,12 @@ mod tests {
     fn what_is_requested_tells_how_it_is_charged() {
         let charge = Charge { requests: 1, estimate: 67, bound: 1_000, ..Charge::default() };
         let told = |requested| {
-            let said = Arithmetic { requested: Some(requested), missing: 1, retry: None };
+            let said = Arithmetic {
+                requested: Some(requested),
+                missing: 1,
+                retry: None,
+                has_resets: false,
+            };
             [Charging::Max, Charging::Refund, Charging::Later].map(|way| said.may_be(way, &charge))
         };
         assert_eq!(told(1_000), [true, false, false], "exactly the bound");

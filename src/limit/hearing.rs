@@ -78,7 +78,7 @@ impl Bank {
         around: &Circumstances,
     ) {
         self.weigh_size(&around.charge);
-        self.has_ends |= said.is_some_and(|said| said.retry.is_some());
+        self.has_ends |= said.is_some_and(|said| said.retry.is_some() && !said.has_resets);
         let tokens_per_nano = float(self.limit()) / float(self.window);
         for (i, belief) in self.beliefs.iter_mut().enumerate() {
             let Some(left) = left(belief) else { continue };

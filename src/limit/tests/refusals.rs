@@ -287,3 +287,33 @@ fn refusals_that_tell_nothing_are_met_with_fewer_and_fewer_tries_and_all_go_soon
         assert!(of_slots || soon.contains(&300), "all go again: {hint:?}, {soon:?}");
     }
 }
+
+/// A quota that was used up before the first request: by its resets it may be a level or a window.
+#[test]
+fn who_is_told_to_come_before_a_window_could_end_waits_for_no_window() {
+    let limit = 60;
+    let given = LaneSettings { requests_per_minute: Some(limit), ..LaneSettings::default() };
+    let begin = Instant::now();
+    let mut lane = Lane::new(given, begin);
+    let ask = demand(5, Some(5));
+    let used_up = Hint { requests: Some(told_quota(limit, 0, 60 * SECOND)), ..Hint::default() };
+    let mut debit = lane.try_reserve(&ask, Spare::default(), begin).expect("the first may go");
+    lane.sent(&mut debit, begin);
+    lane.observe(&mut debit, &used_up, begin + SECOND / 10);
+    lane.settle(debit, &usage(5, 5), begin + SECOND / 10);
+    let now = begin + SECOND / 2;
+    let mut debit = lane.reserve_anyway(&ask, now);
+    lane.sent(&mut debit, now);
+    let (quota, used) = (Some(QuotaKind::RequestsPerMinute), Some(limit));
+    let hint = Hint {
+        refusal: Some(RefusalHint { quota, limit, used, requested: 1 }),
+        retry_after: Some(SECOND),
+        ..used_up
+    };
+    lane.observe(&mut debit, &hint, now + SECOND / 10);
+    lane.refused(debit, now + SECOND / 10);
+    let ways = lane.beliefs().into_iter().flat_map(|belief| belief.ways);
+    assert!(ways.clone().all(|(of, _)| of != Counting::Fixed), "{:?}", ways.collect::<Vec<_>>());
+    let soon = now + 3 * SECOND;
+    assert!(lane.try_reserve(&ask, Spare::default(), soon).is_ok(), "a level refills at once");
+}
