@@ -53,11 +53,11 @@ impl Work {
             let entries = std::mem::take(entries);
             entries.into_iter().rev().for_each(|entry| self.queue.push_front(entry));
         }
-        if self.trouble.is_some() && self.opened_at.is_some_and(|at| now >= at + TOGETHER) {
+        if self.is_stuck() && self.opened_at.is_some_and(|at| now >= at + TOGETHER) {
             self.queue_opened();
         }
         let first = self.queue.front().map(|first| first.since);
-        if first.is_none_or(|first| self.trouble.is_none() && !is_late(first)) {
+        if first.is_none_or(|first| !self.is_stuck() && !is_late(first)) {
             return;
         }
         let kept = self.spill_all().await;

@@ -33,6 +33,7 @@ use super::pen::Pen;
 use super::row::Row;
 use super::spill::Spill;
 use super::store::{Store, StoreError};
+use super::trouble::{HANGING, Trouble};
 use crate::clock::WallClock;
 use crate::config::{Durability, WhenFull};
 
@@ -106,7 +107,9 @@ pub(super) struct Queued {
 pub(super) struct Busy {
     pub(super) storing: Storing,
     pub(super) what: Doing,
+    /// Since when the first of it waits.
     pub(super) since: Instant,
+    pub(super) began: Instant,
 }
 
 /// The store at work, until it is done.
@@ -118,13 +121,6 @@ pub(super) enum Doing {
     Entries(Vec<Queued>),
     /// What was read of the spill.
     Spilled,
-}
-
-/// Why the store gets nothing until when.
-#[derive(Debug)]
-pub(super) struct Trouble {
-    again: Instant,
-    pause: Duration,
 }
 
 pub(super) struct Work {
@@ -162,6 +158,7 @@ impl Work {
             if is_over {
                 return self.finish().await;
             }
+            self.note_hanging(Instant::now());
             self.spill_late(Instant::now()).await;
             self.give_work(Instant::now()).await;
             self.tell_state();
@@ -203,9 +200,10 @@ impl Work {
         let storing = self.busy.as_ref().filter(|busy| busy.what.is_waited_for());
         let waits = storing.map(|busy| busy.since).or(self.queue.front().map(|first| first.since));
         let late = waits.map(|since| since + PATIENCE);
-        let opened = self.opened_at.filter(|_| self.trouble.is_some()).map(|at| at + TOGETHER);
+        let hangs = self.busy.as_ref().map(|busy| busy.began + HANGING);
+        let opened = self.opened_at.filter(|_| self.is_stuck()).map(|at| at + TOGETHER);
         // What could not be done in time is tried again when something happens.
-        let ahead = [late, opened].map(|at| at.filter(|at| *at > now));
+        let ahead = [late, hangs, opened].map(|at| at.filter(|at| *at > now));
         let looks = ahead.into_iter().chain([due]).flatten();
         looks.min().unwrap_or(now + Duration::from_secs(60))
     }
@@ -254,7 +252,7 @@ impl Work {
             let done = job.write_into(&mut base).await;
             (base, done)
         });
-        self.busy = Some(Busy { storing, what, since });
+        self.busy = Some(Busy { storing, what, since, began: Instant::now() });
     }
 
     /// Lets what is open be written as well.
@@ -289,25 +287,6 @@ impl Work {
                 self.failed(&error);
             }
         }
-    }
-
-    fn recovered(&mut self) {
-        if self.trouble.take().is_some() {
-            tracing::info!("the ledger is stored again");
-            self.shared.set_trouble(None);
-        }
-    }
-
-    fn failed(&mut self, error: &StoreError) {
-        let pause = self.trouble.as_ref().map_or(FIRST_PAUSE, |trouble| trouble.pause * 2);
-        let pause = pause.min(LONGEST_PAUSE);
-        let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-        if self.trouble.is_none() {
-            tracing::warn!(%error, cause, "the ledger's store takes nothing for now");
-        }
-        let words = if cause.is_empty() { error.to_string() } else { format!("{error}: {cause}") };
-        self.shared.set_trouble(Some(words));
-        self.trouble = Some(Trouble { again: Instant::now() + pause, pause });
     }
 
     /// Stores all that is left, beside the store where that takes too long.
@@ -375,8 +354,5 @@ pub(super) const TOGETHER: Duration = Duration::from_millis(10);
 const GATHERING: Duration = Duration::from_millis(100);
 /// The most entries that are written in one go.
 pub(super) const MOST_AT_ONCE: usize = 256;
-/// How long a store that failed is left alone, at first and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long the last word may take.
 const LAST_WORD: Duration = Duration::from_secs(2);

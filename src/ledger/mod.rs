@@ -36,6 +36,7 @@ mod spending;
 mod spill;
 mod sqlite;
 mod store;
+mod trouble;
 
 pub use self::clerk::{Clerk, Terms};
 pub use self::desk::{Booked, Ledger, Opened, State};

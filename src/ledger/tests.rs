@@ -243,6 +243,44 @@ async fn only_the_owner_can_look_inside() {
     }
 }
 
+/// What a program that knew only so many migrations left in its tables, one row each.
+const LEFT: [(i64, &str); 3] = [
+    (
+        1,
+        "INSERT INTO learned VALUES ('openai', 'main', 'gpt-4o', '0badcafe', 1, '{\"quotas\":[]}', 1, 1799999999000)",
+    ),
+    (2, "INSERT INTO pins VALUES ('openai', 'file-1', 'two', 400, 1834560000000)"),
+    (
+        3,
+        "INSERT INTO entries (run, seq, facet, request, attempt, sent_ms, queued_ms, est_input, est_method, \
+         input, cached, cache_write, output, reasoning, input_audio, input_image, output_audio, output_image, \
+         cached_audio, cached_image, cache_write_long, heard_ms, spoken, images, searches) \
+         VALUES (1, 2, 3, 'sg_a', 1, 1799999999000, 0, 11, 'exact', 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+    ),
+];
+
+#[tokio::test]
+async fn what_an_older_program_wrote_is_there_after_every_later_migration() {
+    for known in 1..=i64::try_from(sqlite::MIGRATIONS.iter().count()).expect("few") {
+        let home = Home::new().await;
+        home.make_by_first(known).await;
+        let older = home.store(Duration::from_secs(5)).expect("it is there");
+        for (_, row) in LEFT.iter().filter(|(since, _)| *since <= known) {
+            execute(&older, row).await;
+        }
+        older.close().await;
+        let store = home.open().await;
+        let lessons = store.lessons("openai", NOW).await.expect("readable");
+        assert_eq!(lessons.len(), 1, "{known}");
+        let pins = Pins::new(1);
+        pins.look_into(store);
+        let account = pins.find("openai", "file-1", NOW).await.expect("readable");
+        assert_eq!(account.is_some(), known >= 2, "{known}");
+        let entries = home.ask("SELECT request, input FROM entries").await;
+        assert_eq!(entries.len(), usize::from(known >= 3), "{known}");
+    }
+}
+
 /// The compiler does not notice a new file in a folder by itself.
 #[test]
 fn every_migration_is_embedded_and_there_for_either_database() {

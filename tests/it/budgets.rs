@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sluicegate::server::Running;
 use tempfile::TempDir;
 
+use crate::books::Books;
 use crate::endpoints::provider;
 use crate::house::{Answer, App, one_account, proxy, settings};
 use crate::path::{CHAT, HELLO};
@@ -157,11 +158,11 @@ async fn what_is_asked_on_a_websocket_is_booked() {
 #[tokio::test]
 async fn a_restart_gives_no_second_period_of_money() {
     let recorder = Recorder::start(|_, _| Reply::Json(200, ALL_OF_IT)).await;
-    let home = TempDir::new().expect("a folder");
+    let books = Books::new().await;
     let account = one_account(&recorder.base_url(), "sk-1", "");
     let settings = format!(
-        "data_dir = \"{}\"\n{account}\n[[budgets]]\nname = \"one\"\napps = [\"one\"]\nusd = 0.0002\nper = \"total\"\n",
-        home.path().display()
+        "{}{account}\n[[budgets]]\nname = \"one\"\napps = [\"one\"]\nusd = 0.0002\nper = \"total\"\n",
+        books.settings()
     );
     for (name, statuses) in [("one", [200, 200]), ("other", [200, 200]), ("one", [429, 429])] {
         let proxy = proxy(&settings).await;
@@ -176,10 +177,9 @@ async fn a_restart_gives_no_second_period_of_money() {
 #[tokio::test]
 async fn budgets_are_changed_while_it_runs_and_new_ones_know_what_was_spent_before() {
     let recorder = Recorder::start(|_, _| Reply::Json(200, ALL_OF_IT)).await;
-    let home = TempDir::new().expect("a folder");
+    let books = Books::new().await;
     let account = one_account(&recorder.base_url(), "sk-1", "");
-    let with =
-        |budgets: &str| format!("data_dir = \"{}\"\n{account}\n{budgets}", home.path().display());
+    let with = |budgets: &str| format!("{}{account}\n{budgets}", books.settings());
     let proxy = proxy(&with("")).await;
     let app = App::new(proxy.listen(), "notebook");
     for _ in 0..2 {

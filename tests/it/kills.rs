@@ -15,14 +15,13 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use sluicegate::simulate::engine::Limits;
 use sluicegate::simulate::{Config, Latency, Outputs, Provider};
-use sqlx::Row as _;
-use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::books::Books;
 use crate::cli::Serving;
-use crate::ledger::{SOON, rows};
+use crate::ledger::SOON;
 use crate::path::CHAT;
 
 const CLIENTS: usize = 50;
@@ -45,26 +44,27 @@ async fn what_clients_got_whole_is_booked_once_however_often_the_program_is_kill
     let kills = std::env::var("SLUICEGATE_KILLS").ok().and_then(|text| text.parse().ok());
     let kills: usize = kills.unwrap_or(20);
     let provider = provider().await;
-    let home = TempDir::new().expect("a folder");
-    std::fs::write(home.path().join("test.toml"), SETTINGS).expect("written");
-    let (file, base_url) = (home.path().join("test.toml"), provider.base_url());
+    let books = Books::new().await;
+    let settings = books.settings() + SETTINGS;
+    std::fs::write(books.path().join("test.toml"), settings).expect("written");
+    let (file, base_url) = (books.path().join("test.toml"), provider.base_url());
     let args = ["--config", file.to_str().expect("a plain path"), "--upstream", &base_url];
-    let data = home.path().join("data");
     let got = Got::default();
     for _ in 0..kills {
-        let program = Serving::start(&args, &home);
+        let program = Serving::start(&args, &books.home);
         let mut load = Load::start(&program.listen, &got);
         load.answers(1 + rand::random_range(0..3 * CLIENTS)).await;
         program.kill();
         load.end().await;
-        let check = rows(&data, "PRAGMA integrity_check").await;
-        assert_eq!(check[0].get::<String, _>(0), "ok");
+        if books.is_file() {
+            assert_eq!(books.rows("PRAGMA integrity_check").await, [["ok"]]);
+        }
     }
     // What was under way is booked by the next start.
-    let last = Serving::start(&args, &home);
+    let last = Serving::start(&args, &books.home);
     let open = "SELECT COUNT(*) FROM entries WHERE booked_ms IS NULL";
     let booked = async {
-        while rows(&data, open).await[0].get::<i64, _>(0) > 0 {
+        while books.number(open).await > 0 {
             tokio::task::yield_now().await;
         }
     };
@@ -75,19 +75,22 @@ async fn what_clients_got_whole_is_booked_once_however_often_the_program_is_kill
     assert!(got.len() > kills, "only {} answers", got.len());
     let mut complete = Booked::new();
     let sql = "SELECT request, input, output FROM entries WHERE ending = 'complete'";
-    for row in rows(&data, sql).await {
-        complete.entry(row.get(0)).or_default().push((row.get(1), row.get(2)));
+    for row in books.rows(sql).await {
+        let [request, input, output] = &row[..] else { panic!("three columns") };
+        let tokens = [input, output].map(|tokens| tokens.as_i64().expect("a number"));
+        let request = request.as_str().expect("a text").to_owned();
+        complete.entry(request).or_default().push(tokens.into());
     }
     for (request, tokens) in got.iter() {
         assert_eq!(complete.get(request), Some(&vec![*tokens]), "{request}");
     }
     let twice: Vec<_> = complete.iter().filter(|(_, entries)| entries.len() > 1).collect();
     assert!(twice.is_empty(), "{twice:?}");
-    agree(&provider, &complete, kills, &data).await;
+    agree(&provider, &complete, kills, &books).await;
 }
 
 /// Checks that what the provider counted and what is booked differ by what was under way at most.
-async fn agree(provider: &Provider, complete: &Booked, kills: usize, data: &std::path::Path) {
+async fn agree(provider: &Provider, complete: &Booked, kills: usize, books: &Books) {
     let lanes = provider.stats().lanes;
     let answered: u64 = lanes.iter().map(|lane| lane.tally.prompt + lane.tally.output).sum();
     let tokens: i64 = complete.values().flatten().map(|(input, output)| input + output).sum();
@@ -95,16 +98,14 @@ async fn agree(provider: &Provider, complete: &Booked, kills: usize, data: &std:
     let most = (kills * CLIENTS) as u64 * MOST_TOKENS;
     assert!(booked <= answered, "{booked} booked, {answered} at the provider");
     assert!(answered - booked <= most, "{booked} booked, {answered} at the provider");
-    let endings = rows(data, "SELECT ending, COUNT(*) FROM entries GROUP BY ending").await;
-    let others = endings.iter().filter(|row| row.get::<String, _>(0) != "complete");
-    let others: i64 = others.map(|row| row.get::<i64, _>(1)).sum();
+    let others = "SELECT COUNT(*) FROM entries WHERE ending <> 'complete'";
+    let others = books.number(others).await;
     let under_way = i64::try_from(kills * CLIENTS).expect("few");
     assert!(others <= under_way, "{others} of {under_way} under way ended otherwise");
     println!("{} complete, {others} otherwise; {booked} tokens of {answered}", complete.len());
 }
 
 const SETTINGS: &str = r#"
-    data_dir = "data"
     [[upstreams]]
     accounts = [{ name = "main", keys = [{ key = "sk-sim" }] }]
 "#;

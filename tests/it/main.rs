@@ -4,6 +4,7 @@
 
 mod affinity;
 mod apps;
+mod books;
 mod budgets;
 mod catalog;
 mod cli;
@@ -32,6 +33,7 @@ mod refusals;
 mod reload;
 mod restart;
 mod routes;
+mod servers;
 mod simulate;
 mod sockets;
 mod told;

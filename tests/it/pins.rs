@@ -13,12 +13,12 @@ use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use sluicegate::ledger::{Pins, Store};
+use sluicegate::ledger::Pins;
 use sluicegate::simulate::engine::{Key, LimitRule, Limits, Organisation};
 use sluicegate::simulate::{Config, Latency, Outputs, Provider};
-use tempfile::TempDir;
 use tokio::time::timeout;
 
+use crate::books::Books;
 use crate::cli::Serving;
 use crate::house::{Answer, App, proxy};
 use crate::recorder::{Recorder, Reply};
@@ -269,10 +269,10 @@ fn own_file(folder: &Path, name: &str, text: &str) {
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("our own file");
 }
 
-/// Waits until the file in `folder` knows whose `id` is.
-async fn kept(folder: &Path, id: &str) {
+/// Waits until what `books` keep knows whose `id` is.
+async fn kept(books: &Books, id: &str) {
     let pins = Pins::new(0);
-    pins.look_into(Store::place(folder).expect("a folder"));
+    pins.look_into(books.store());
     let date = SystemTime::UNIX_EPOCH.elapsed().expect("a date");
     let found = async {
         while pins.find("openai", id, date).await.expect("readable").is_none() {
@@ -285,23 +285,19 @@ async fn kept(folder: &Path, id: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_operations_go_where_things_lie_also_after_a_kill() {
     let provider = provider().await;
-    let home = TempDir::new().expect("a folder");
-    own_file(
-        home.path(),
-        "test.toml",
-        &format!("data_dir = \"data\"\n{}", settings(&provider.base_url())),
-    );
-    let file = home.path().join("test.toml");
+    let books = Books::new().await;
+    own_file(books.path(), "test.toml", &(books.settings() + &settings(&provider.base_url())));
+    let file = books.path().join("test.toml");
     let args = ["--config", file.to_str().expect("a plain path")];
     let (mut world, mut dice) = (World::default(), Dice(7));
     for run in 0..2 {
-        let program = Serving::start(&args, &home);
+        let program = Serving::start(&args, &books.home);
         let client = Client::new(program.listen.parse().expect("an address"));
         for _ in 0..500 {
             world.step(&client, &mut dice).await;
         }
         let (_, last, _) = world.things.last().expect("something was made");
-        kept(&home.path().join("data"), last).await;
+        kept(&books, last).await;
         program.kill();
         let made = &world.made;
         assert!(made.values().all(|count| *count > 10 * (run + 1)), "{made:?}");

@@ -2,15 +2,14 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use sluicegate::simulate::engine::{Limits, Stats};
 use sluicegate::simulate::{Config, Latency, Outputs, Provider};
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::books::Books;
 use crate::cli::Serving;
 use crate::house::{App, one_account, proxy};
 use crate::path::{CHAT, HELLO, SAID};
@@ -19,8 +18,8 @@ use crate::recorder::{Recorder, Reply};
 /// Far longer than anything takes that goes right, and shorter than first contact's five seconds.
 const SOON: Duration = Duration::from_secs(4);
 
-fn with_data_in(folder: &Path, base_url: &str) -> String {
-    format!("data_dir = \"{}\"\n{}", folder.display(), one_account(base_url, "sk-sim", ""))
+fn settings(books: &Books, base_url: &str) -> String {
+    books.settings() + &one_account(base_url, "sk-sim", "")
 }
 
 #[tokio::test]
@@ -35,12 +34,15 @@ async fn after_a_restart_the_first_burst_goes_at_full_speed() {
         _ => Reply::Silence,
     };
     let provider = Recorder::start(first_answers).await;
-    let home = TempDir::new().expect("a folder");
-    let settings = with_data_in(home.path(), &provider.base_url());
+    let books = Books::new().await;
+    let settings = settings(&books, &provider.base_url());
 
     let first = proxy(&settings).await;
-    let file = home.path().join("sluicegate.db").display().to_string();
-    assert_eq!(first.kept_in().map(ToString::to_string), Some(file));
+    let kept_in = first.kept_in().expect("it is kept").to_string();
+    match books.is_file() {
+        true => assert_eq!(kept_in, books.path().join("sluicegate.db").display().to_string()),
+        false => assert!(kept_in.starts_with("PostgreSQL `"), "{kept_in}"),
+    }
     let answer = App::new(first.listen(), "notebook").post(CHAT, HELLO).await;
     assert_eq!(answer.status(), 200, "{}", answer.text());
     first.stop().await;
@@ -62,8 +64,8 @@ async fn after_a_restart_the_first_burst_goes_at_full_speed() {
 async fn behind_another_key_nothing_is_recalled() {
     let told = vec![("x-ratelimit-limit-requests", "1000")];
     let provider = Recorder::start(move |_, _| Reply::With(200, SAID, told.clone())).await;
-    let home = TempDir::new().expect("a folder");
-    let settings = with_data_in(home.path(), &provider.base_url());
+    let books = Books::new().await;
+    let settings = settings(&books, &provider.base_url());
     for (key, recalled) in [("sk-sim", false), ("sk-sim", true), ("sk-other", false)] {
         let proxy = proxy(&settings.replace("sk-sim", key)).await;
         let answer = App::new(proxy.listen(), "notebook").post(CHAT, HELLO).await;
@@ -84,7 +86,6 @@ const WINDOW: Duration = Duration::from_secs(5);
 const FIT: u64 = 20;
 
 const SETTINGS: &str = r#"
-    data_dir = "data"
     [[upstreams]]
     accounts = [{ name = "main", keys = [{ file = "sim.key" }] }]
     limits = [{ models = "*", minute = "5s" }]
@@ -100,16 +101,17 @@ async fn after_a_kill_within_the_window_nothing_is_sent_too_early() {
     config.latency =
         Latency { first_token: Duration::from_millis(5), per_token: token, jitter: 0.0 };
     let provider = Provider::bind(config).await.expect("a provider");
-    let home = TempDir::new().expect("a folder");
+    let books = Books::new().await;
+    let home = &books.home;
     let file = home.path().join("test.toml");
-    std::fs::write(&file, SETTINGS).expect("written");
+    std::fs::write(&file, books.settings() + SETTINGS).expect("written");
     let key = home.path().join("sim.key");
     std::fs::write(&key, "sk-sim").expect("written");
     std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("our own file");
     let (file, base_url) = (file.to_str().expect("a plain path"), provider.base_url());
     let args = ["--config", file, "--upstream", &base_url];
 
-    let first = Serving::start(&args, &home);
+    let first = Serving::start(&args, home);
     let burst = send(&first, FIT + 20);
     until(&provider, |stats| admitted(stats) >= FIT + 2).await;
     first.kill();
@@ -119,7 +121,7 @@ async fn after_a_kill_within_the_window_nothing_is_sent_too_early() {
     let earlier = refused(&provider.stats());
     assert!(earlier <= 1, "{earlier} refusals before the kill");
 
-    let second = Serving::start(&args, &home);
+    let second = Serving::start(&args, home);
     let _burst = send(&second, 20);
     until(&provider, |stats| admitted(stats) >= before + 3).await;
     let later = refused(&provider.stats()) - earlier;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::config::Durability;
 use crate::ledger::link::{Own, Rows, Statement};
-use crate::ledger::{Store, StoreError};
+use crate::ledger::{Store, StoreError, postgres, sqlite};
 use crate::units::Secret;
 
 pub(super) struct Home {
@@ -99,5 +99,20 @@ impl Thief {
     pub(super) async fn leave(mut self) {
         self.say("ROLLBACK").await;
         self.0.close().await.expect("closed");
+    }
+}
+
+impl Home {
+    /// Makes its store as a program did that knew only the first migrations.
+    pub(super) async fn make_by_first(&self, migrations: i64) {
+        let some = Some(migrations);
+        match self.connect().await {
+            Own::Sqlite(mut file) => {
+                sqlite::MIGRATIONS.run_direct(some, &mut *file, false).await.expect("made");
+            }
+            Own::Postgres(mut server) => {
+                postgres::MIGRATIONS.run_direct(some, &mut *server, false).await.expect("made");
+            }
+        }
     }
 }
