@@ -70,7 +70,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Pure,       module: "auth",      may_import: &["units", "config"], must_not_say: NO_EFFECT },
     Rule { layer: Pure,       module: "line",      may_import: &["units"], must_not_say: NO_EFFECT },
     Rule { layer: Effects,    module: "telemetry", may_import: &["units", "clock", "limit", "config"], must_not_say: NO_PRINT },
-    Rule { layer: Effects,    module: "ledger",    may_import: &["units", "clock", "count", "limit", "config"], must_not_say: NO_PRINT },
+    Rule { layer: Effects,    module: "ledger",    may_import: &["units", "report", "clock", "count", "limit", "config"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "upstream",  may_import: &["units", "count", "limit", "config"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "admit",     may_import: &["units", "count", "limit", "config", "line", "upstream"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "settle",    may_import: &["units", "clock", "budget", "catalog", "call", "count", "limit", "upstream", "admit", "ledger", "telemetry"], must_not_say: NO_PRINT },
@@ -80,7 +80,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Shells,     module: "server",    may_import: &["units", "clock", "budget", "limit", "config", "upstream", "admit", "ledger", "settle", "relay", "proxy", "admin"], must_not_say: NO_PRINT_NOR_EXIT },
     Rule { layer: Shells,     module: "simulate",  may_import: &["clock", "catalog", "count"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "demo",      may_import: &["upstream", "report", "config", "limit", "simulate", "server"], must_not_say: &["tracing"] },
-    Rule { layer: Shells,     module: "cli",       may_import: &["clock", "catalog", "units", "config", "upstream", "telemetry", "server", "simulate", "demo"], must_not_say: &[] },
+    Rule { layer: Shells,     module: "cli",       may_import: &["clock", "catalog", "report", "ledger", "units", "config", "upstream", "telemetry", "server", "simulate", "demo"], must_not_say: &[] },
     Rule { layer: Shells,     module: "main",      may_import: &["cli"], must_not_say: &[] },
 ];
 

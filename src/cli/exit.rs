@@ -7,6 +7,7 @@ use std::io;
 use thiserror::Error;
 
 use super::catalog::CatalogError;
+use super::usage::UsageError;
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::server::ServeError;
@@ -28,6 +29,8 @@ pub enum Exit {
     Bind,
     /// A key does not work.
     Key,
+    /// A provider's figures are not those that are booked.
+    Differs,
 }
 
 impl Exit {
@@ -40,6 +43,7 @@ impl Exit {
             Self::Config => 3,
             Self::Bind => 4,
             Self::Key => 5,
+            Self::Differs => 6,
         }
     }
 }
@@ -84,6 +88,10 @@ pub enum CliError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 
+    /// It cannot be told what was used.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+
     /// The demo cannot run.
     #[error("the demo cannot run")]
     Demo(#[from] DemoError),
@@ -98,6 +106,7 @@ impl CliError {
             | Self::Simulate(_)
             | Self::Serve(ServeError::Proxy(_) | ServeError::Store(_)) => Exit::Config,
             Self::Bind { .. } | Self::Serve(ServeError::Bind { .. }) => Exit::Bind,
+            Self::Usage(error) => error.exit(),
             Self::Signals(_) | Self::Demo(_) | Self::Catalog(_) => Exit::Failed,
         }
     }

@@ -23,6 +23,7 @@ mod outside;
 mod reload;
 mod serve;
 mod simulate;
+mod usage;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ use self::check::CheckArgs;
 use self::demo::DemoArgs;
 pub use self::exit::{CliError, Exit};
 use self::serve::ServeArgs;
+use self::usage::UsageArgs;
+pub use self::usage::UsageError;
 use crate::simulate::Args as SimulateArgs;
 
 /// A local rate-limiting reverse proxy for LLM APIs: many programs share one quota without a 429.
@@ -56,6 +59,8 @@ enum Command {
     Serve(ServeArgs),
     /// Check the configuration and show what is in force, with its origin; keys are masked.
     Check(CheckArgs),
+    /// Tell what was used and what it cost, by app, model, account, day and more.
+    Usage(Box<UsageArgs>),
     /// Show what models cost, or take over a newer price list.
     Catalog(CatalogArgs),
     /// Simulate a provider: OpenAI's wire with real limits, headers and errors.
@@ -81,7 +86,8 @@ const AFTER_HELP: &str = concat!(
     "  2  the command line cannot be understood\n",
     "  3  the configuration is wrong or cannot be read\n",
     "  4  an address cannot be listened on\n",
-    "  5  a key does not work (check --online)",
+    "  5  a key does not work (check --online)\n",
+    "  6  a provider's figures are not those that are booked (usage --against)",
 );
 
 impl Cli {
@@ -96,6 +102,7 @@ impl Cli {
             Some(Command::Serve(args)) => serve::run(&args).await,
             None => serve::run(&self.serve).await,
             Some(Command::Check(args)) => check::run(&args).await,
+            Some(Command::Usage(args)) => usage::run(&args).await,
             Some(Command::Catalog(args)) => catalog::run(&args),
             Some(Command::Simulate(args)) => simulate::run(&args).await,
             Some(Command::Demo(args)) => demo::run(&args).await,

@@ -8,7 +8,8 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use super::link::{Own, Statement};
-use super::row::{ENTRY, FACET, FIXED, Kind, Row, Value};
+use super::rollup::{DAY, HOUR_MS, ROLLED_AT_ONCE, ROLLUP, Rollup, adding, adding_lost};
+use super::row::{ENTRY, FACET, FIXED, Kind, Row, Value, millis};
 use super::store::{Mark, Store, StoreError};
 use crate::config::Durability;
 
@@ -23,6 +24,8 @@ pub(super) struct Base {
     /// The statements that write so many entries at once.
     entries: Vec<Arc<str>>,
     facet: Arc<str>,
+    /// The statements that add so many rows of sums at once.
+    rolled: Vec<Arc<str>>,
 }
 
 impl Base {
@@ -31,19 +34,23 @@ impl Base {
         let mark = store.mark();
         let entries = (1..=AT_ONCE).map(|rows| upsert_of(rows, mark).into()).collect();
         let facet = insert("facets", &FACET, 1, mark) + " ON CONFLICT (id) DO NOTHING";
+        let rolled = (1..=ROLLED_AT_ONCE)
+            .map(|rows| (insert("rollups", &ROLLUP, rows, mark) + &adding()).into())
+            .collect();
         let facets = HashSet::new();
-        Self { store, durability, connection: None, facets, entries, facet: facet.into() }
+        let facet = facet.into();
+        Self { store, durability, connection: None, facets, entries, facet, rolled }
     }
 
-    /// Writes `rows`, of which no two are of one entry: all of them, or none. An entry that is booked stays
-    /// as it is.
+    /// Writes `rows`, of which no two are of one entry, and what they add to the sums: all of it, or nothing. An
+    /// entry that is booked stays as it is, and adds nothing.
     ///
     /// # Errors
     ///
     /// Returns a [`StoreError`]; the next call connects anew.
     pub(super) async fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let store = self.store.clone();
-        let written = store.in_time(GIVING_UP, self.try_write(rows)).await;
+        let written = store.in_time(GIVING_UP, self.write_once(rows)).await;
         if written.is_err() {
             self.forget();
         }
@@ -56,15 +63,35 @@ impl Base {
     ///
     /// Returns a [`StoreError`]; nothing is changed then.
     pub(super) async fn book_lost(&mut self, run: i64) -> Result<(), StoreError> {
-        let lost = "UPDATE entries SET booked_ms = sent_ms, ending = 'lost', method = 'assumed', status = 0, \
-                    input = est_input, output = COALESCE(est_output, 0) \
-                    WHERE run = $1 AND booked_ms IS NULL";
-        let (store, values) = (self.store.clone(), vec![Value::Number(Some(run))]);
-        let booked = store.in_time(GIVING_UP, self.execute(lost.into_sql_str(), values)).await;
+        let store = self.store.clone();
+        let booked = store.in_time(GIVING_UP, self.try_book_lost(run)).await;
         if booked.is_err() {
             self.forget();
         }
-        booked.map(drop)
+        booked
+    }
+
+    /// Notes that so many answers went out which are booked nowhere, in the hour of `now` (time since 1970-01-01
+    /// UTC).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`]; nothing is changed then.
+    pub(super) async fn note_unbooked(
+        &mut self,
+        now: Duration,
+        answers: u64,
+    ) -> Result<(), StoreError> {
+        let hour = millis(now).div_euclid(HOUR_MS);
+        let answers = i64::try_from(answers).unwrap_or(i64::MAX);
+        let sql = "INSERT INTO unbooked (hour, answers) VALUES ($1, $2) \
+                   ON CONFLICT (hour) DO UPDATE SET answers = unbooked.answers + excluded.answers";
+        let (store, values) = (self.store.clone(), vec![hour.into(), answers.into()]);
+        let noted = store.in_time(GIVING_UP, self.execute(sql.into_sql_str(), values)).await;
+        if noted.is_err() {
+            self.forget();
+        }
+        noted.map(drop)
     }
 
     /// Closes the connection; what was written is in the store.
@@ -75,12 +102,24 @@ impl Base {
         }
     }
 
-    async fn try_write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+    async fn write_once(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        if !self.try_write(rows, AT_ONCE).await? {
+            // Some were booked before, as after a crash, and which ones is not known: one by one it is.
+            self.execute("ROLLBACK".into_sql_str(), Vec::new()).await?;
+            self.try_write(rows, 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes so many entries with one statement. Returns false, in the middle of it, where some of several were
+    /// booked before: what those add to the sums cannot be told from what the others do.
+    async fn try_write(&mut self, rows: &[Row], at_once: usize) -> Result<bool, StoreError> {
         let mut fresh: Vec<&Row> =
             rows.iter().filter(|row| !self.facets.contains(&row.facet_id())).collect();
         // In one order everywhere, so that no two instances wait for each other.
         fresh.sort_unstable_by_key(|row| row.facet_id());
-        let alone = fresh.is_empty() && rows.len() <= AT_ONCE;
+        let books = rows.iter().any(Row::is_booked);
+        let alone = fresh.is_empty() && rows.len() <= at_once && !books;
         if !alone {
             self.execute("BEGIN".into_sql_str(), Vec::new()).await?;
         }
@@ -90,11 +129,18 @@ impl Base {
                 self.execute(shared(&self.facet), row.facet.to_vec()).await?;
             }
         }
-        for some in rows.chunks(AT_ONCE) {
+        let mut rollup = Rollup::default();
+        for some in rows.chunks(at_once) {
             let Some(sql) = self.entries.get(some.len() - 1) else { continue };
             let values = some.iter().flat_map(|row| row.entry.iter().cloned()).collect();
-            self.execute(shared(sql), values).await?;
+            let written = self.execute(shared(sql), values).await?;
+            if usize::try_from(written).is_ok_and(|written| written == some.len()) {
+                some.iter().for_each(|row| rollup.add(row));
+            } else if some.len() > 1 && some.iter().any(Row::is_booked) {
+                return Ok(false);
+            }
         }
+        self.add(rollup).await?;
         if !alone {
             self.execute("COMMIT".into_sql_str(), Vec::new()).await?;
         }
@@ -102,6 +148,30 @@ impl Base {
             self.facets.clear();
         }
         self.facets.extend(noted);
+        Ok(true)
+    }
+
+    async fn try_book_lost(&mut self, run: i64) -> Result<(), StoreError> {
+        let lost = "UPDATE entries SET booked_ms = sent_ms, ending = 'lost', method = 'assumed', status = 0, \
+                    input = est_input, output = COALESCE(est_output, 0) \
+                    WHERE run = $1 AND booked_ms IS NULL";
+        self.execute("BEGIN".into_sql_str(), Vec::new()).await?;
+        for span in [1, DAY] {
+            let sql = AssertSqlSafe(adding_lost(span)).into_sql_str();
+            self.execute(sql, vec![run.into()]).await?;
+        }
+        self.execute(lost.into_sql_str(), vec![run.into()]).await?;
+        self.execute("COMMIT".into_sql_str(), Vec::new()).await.map(drop)
+    }
+
+    /// Adds to the sums, within a transaction.
+    async fn add(&mut self, rollup: Rollup) -> Result<(), StoreError> {
+        let rows = rollup.into_rows();
+        for some in rows.chunks(ROLLED_AT_ONCE) {
+            let Some(sql) = self.rolled.get(some.len() - 1) else { continue };
+            let sql = shared(sql);
+            self.execute(sql, some.iter().flatten().cloned().collect()).await?;
+        }
         Ok(())
     }
 

@@ -79,6 +79,7 @@ impl Clerk {
             trouble: None,
             spill: None,
             is_spills_turn: true,
+            noted: [0; 2],
         };
         let task = tokio::spawn(work.run((spill_dir, spill_bytes), is_over));
         Self { over, task }
@@ -138,6 +139,8 @@ pub(super) struct Work {
     pub(super) spill: Option<Spill>,
     /// Whether what was spilled goes to the store before what came since.
     pub(super) is_spills_turn: bool,
+    /// How many answers that are not booked are noted in the store, and how many are to be by what it does.
+    pub(super) noted: [u64; 2],
 }
 
 impl Work {
@@ -217,7 +220,8 @@ impl Work {
         let closed = self.queue.front().map(|first| first.since + gathering);
         let opened = self.opened_at.map(|since| since + gathering.max(TOGETHER));
         let spilled = self.spill.as_ref().filter(|spill| spill.has_unread());
-        [closed, opened, spilled.map(|_| now)].into_iter().flatten().min()
+        let unnoted = self.unnoted() > 0;
+        [closed, opened, (spilled.is_some() || unnoted).then_some(now)].into_iter().flatten().min()
     }
 
     /// Gives the store what it is to write next, if that is due.
@@ -240,14 +244,18 @@ impl Work {
         self.queue_opened();
         let some = self.queue.len().min(MOST_AT_ONCE);
         let entries: Vec<Queued> = self.queue.drain(..some).collect();
-        let Some(first) = entries.first() else { return };
-        let since = first.since;
+        if entries.is_empty() && self.unnoted() == 0 {
+            return;
+        }
+        let since = entries.first().map_or(now, |first| first.since);
         let rows = entries.iter().map(|queued| queued.row.clone());
         self.store(Job::new(rows, Vec::new()), Doing::Entries(entries), since);
     }
 
-    fn store(&mut self, job: Job, what: Doing, since: Instant) {
+    fn store(&mut self, mut job: Job, what: Doing, since: Instant) {
         let Some(mut base) = self.base.take() else { return };
+        job.unbooked = self.unnoted();
+        self.noted[1] = self.noted[0] + job.unbooked;
         let storing = Box::pin(async move {
             let done = job.write_into(&mut base).await;
             (base, done)
@@ -287,6 +295,11 @@ impl Work {
                 self.failed(&error);
             }
         }
+    }
+
+    /// Returns how many answers are booked nowhere without a note of it.
+    fn unnoted(&self) -> u64 {
+        self.shared.unbooked.load(Ordering::Relaxed).saturating_sub(self.noted[0])
     }
 
     /// Stores all that is left, beside the store where that takes too long.

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use tokio::time::Instant;
+
 use super::base::Base;
 use super::row::Row;
 use super::store::StoreError;
+use crate::clock::WallClock;
 
 /// What the store is to do, in one go.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub(super) struct Job {
     rows: Vec<Row>,
     /// Runs that are over: what they left open is lost.
     over: Vec<i64>,
+    /// How many answers went out that are booked nowhere.
+    pub(super) unbooked: u64,
 }
 
 impl Job {
@@ -27,7 +32,7 @@ impl Job {
                 Entry::Occupied(_) => {}
             }
         }
-        Self { rows: whole.into_values().collect(), over }
+        Self { rows: whole.into_values().collect(), over, unbooked: 0 }
     }
 
     /// Lets `base` do it.
@@ -41,6 +46,11 @@ impl Job {
         }
         for run in self.over {
             base.book_lost(run).await?;
+        }
+        if self.unbooked > 0 {
+            let now = WallClock::from_system().since_epoch(Instant::now());
+            // The last step: it would count twice if it were done again.
+            base.note_unbooked(now, self.unbooked).await?;
         }
         Ok(())
     }

@@ -4,7 +4,8 @@
 //!
 //! [`Store`]: one SQLite file `sluicegate.db` in the data folder, or a PostgreSQL, its schema (`migrations/`), and
 //! in it what was learned of each lane ([`Lesson`]), which account made what ([`Pins`], the latest of them
-//! also in memory), and one entry for each attempt at a provider ([`Ledger`], which a [`Clerk`] keeps).
+//! also in memory), and one entry for each attempt at a provider ([`Ledger`], which a [`Clerk`] keeps), with
+//! its sums by hour and day ([`Reading`]).
 //!
 //! # What this module does not do
 //!
@@ -25,18 +26,21 @@ mod base;
 mod clerk;
 mod desk;
 mod entry;
+mod found;
 mod job;
 mod lessons;
 mod link;
 mod pen;
 mod pins;
 mod postgres;
+mod rollup;
 mod row;
 mod spending;
 mod spill;
 mod sqlite;
 mod store;
 mod trouble;
+mod usage;
 
 pub use self::clerk::{Clerk, Terms};
 pub use self::desk::{Booked, Ledger, Opened, State};
@@ -46,6 +50,7 @@ pub use self::pins::{Pin, Pins, Term};
 pub use self::spending::Spent;
 pub use self::spill::SPILL_BYTES;
 pub use self::store::{Place, Store, StoreError};
+pub use self::usage::Reading;
 
 #[cfg(test)]
 mod tests;

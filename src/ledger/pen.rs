@@ -201,11 +201,13 @@ fn without_zero(text: &str) -> Cow<'_, str> {
 
 /// Writes an amount; null where it is not known.
 fn cost(cost: Option<PicoUsd>) -> Value {
-    Value::Number(cost.map(|cost| count(cost.pico())))
+    Value::Number(cost.map(|cost| i64::try_from(cost.pico()).unwrap_or(i64::MAX)))
 }
 
+/// Returns a count of what an answer tells; of one that nobody believes, the most that is written down, so that
+/// sums of millions of them have room.
 fn count(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+    i64::try_from(count).unwrap_or(i64::MAX).min(MOST_TOLD)
 }
 
 /// Returns the front of a text that has so many bytes at most.
@@ -213,6 +215,8 @@ fn cut(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or_default()
 }
 
+/// No answer has a trillion tokens.
+const MOST_TOLD: i64 = 1_000_000_000_000;
 /// Names come from clients: so many bytes of one are kept.
 const MOST_OF_A_TEXT: usize = 160;
 /// So many facets are kept; with more, they are written down anew.

@@ -67,14 +67,52 @@ impl Row {
         (at(0), at(1))
     }
 
+    /// Returns what it adds to the sums; `None` while it is open.
+    pub(super) fn booking(&self) -> Option<Summand> {
+        let number = |at: usize| self.entry.get(at).and_then(Value::as_number);
+        let mut used = [0; USED];
+        for (place, value) in used.iter_mut().zip(self.entry.iter().skip(FIRST_USED)) {
+            *place = value.as_number().unwrap_or_default();
+        }
+        let Value::Text(ending) = self.entry.get(ENDING)? else { return None };
+        Some(Summand {
+            at_ms: number(BOOKED)?,
+            facet: self.facet_id(),
+            ending: ending.clone().unwrap_or_default(),
+            attempt: number(ATTEMPT).unwrap_or_default(),
+            used,
+            cost: number(FIRST_USED + USED),
+        })
+    }
+
     /// Tells whether it is over.
     pub(super) fn is_booked(&self) -> bool {
         self.entry.get(BOOKED).and_then(Value::as_number).is_some()
     }
 }
 
-/// Where `booked_ms` stands.
+/// What a booked entry adds to the sums of its hour and its day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Summand {
+    /// When it was booked, in milliseconds since 1970-01-01 UTC.
+    pub(super) at_ms: i64,
+    pub(super) facet: i64,
+    pub(super) ending: Arc<str>,
+    /// Which try of its request it was.
+    pub(super) attempt: i64,
+    /// The columns from `input` to `searches`.
+    pub(super) used: [i64; USED],
+    /// What it cost, in pico-dollars, where that is known.
+    pub(super) cost: Option<i64>,
+}
+
+/// So many columns, from `input` to `searches`, tell what was used; behind them stands the cost.
+pub(super) const USED: usize = 16;
+/// Where `attempt`, `booked_ms`, `ending` and `input` stand.
+const ATTEMPT: usize = 3;
 const BOOKED: usize = FIXED + 2;
+const ENDING: usize = FIXED + 6;
+const FIRST_USED: usize = FIXED + 8;
 
 impl Value {
     /// Returns the number, if it is one.

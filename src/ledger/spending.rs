@@ -1,10 +1,12 @@
 //! What was spent so far: from it budgets go on after a restart.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::row::{LABEL_BREAK, Value};
-use super::store::{Store, StoreError, millis};
+use super::store::{Store, StoreError};
+use super::usage::Reading;
+use crate::report::{Facet, Range};
 use crate::units::{AppName, PicoUsd};
 
 /// What an app spent.
@@ -30,29 +32,21 @@ impl Store {
     ///
     /// Dropping the future changes nothing.
     pub async fn spent(&self, begin: Duration, end: Duration) -> Result<Vec<Spent>, StoreError> {
-        let rows = self
-            .fetch(
-                "SELECT facets.app, facets.labels, CAST(SUM(entries.cost_pico) AS BIGINT) \
-                 FROM entries JOIN facets ON facets.id = entries.facet \
-                 WHERE entries.cost_pico > 0 AND (entries.booked_ms >= $1 AND entries.booked_ms < $2 \
-                 OR entries.booked_ms IS NULL AND entries.sent_ms >= $1 AND entries.sent_ms < $2) \
-                 GROUP BY facets.app, facets.labels",
-                [millis(begin).into(), millis(end).into()],
-            )
-            .await?;
-        let spent = rows.iter().map(|row| {
-            let labels = row.get(1).and_then(Value::as_text).unwrap_or_default();
-            let cost = row.get(2).and_then(Value::as_number).unwrap_or_default();
-            Spent {
-                app: AppName::new(row.first().and_then(Value::as_text).unwrap_or_default()),
-                labels: labels
-                    .split(LABEL_BREAK)
-                    .filter(|label| !label.is_empty())
-                    .map(Arc::from)
-                    .collect(),
-                cost: PicoUsd::new(u64::try_from(cost).unwrap_or_default()),
-            }
-        });
-        Ok(spent.collect())
+        let mut reading = Reading::of(self.clone());
+        let mut spent: BTreeMap<_, PicoUsd> = BTreeMap::new();
+        let mut add = |facet: &Facet, cost: PicoUsd| {
+            let sum = spent.entry((Arc::clone(&facet.app), facet.labels.clone())).or_default();
+            *sum = *sum + cost;
+        };
+        for line in reading.lines(Range { begin, end }).await? {
+            add(&line.facet, line.sums.cost);
+        }
+        for (facet, cost) in reading.expected(begin, end).await? {
+            add(&facet, cost);
+        }
+        let spent = spent.into_iter().filter(|(_, cost)| *cost > PicoUsd::ZERO);
+        Ok(spent
+            .map(|((app, labels), cost)| Spent { app: AppName::new(app), labels, cost })
+            .collect())
     }
 }

@@ -18,6 +18,9 @@ use crate::config::Durability;
 /// The changes that lead to the present schema, embedded.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations/sqlite");
 
+/// What the file is called.
+pub(super) const NAME: &str = "sluicegate.db";
+
 /// A file that can be written.
 pub(super) struct Found {
     pub(super) path: PathBuf,
@@ -28,7 +31,7 @@ pub(super) struct Found {
 /// Finds `sluicegate.db` in `folder`; what is missing of both is made, for their owner only.
 pub(super) fn find(folder: &Path) -> Result<Found, StoreError> {
     make_folder(folder).map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
-    let path = folder.join("sluicegate.db");
+    let path = folder.join(NAME);
     let length =
         make_file(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
     // After a kill everything may still stand in the write-ahead log.
@@ -45,6 +48,17 @@ pub(super) fn pool(path: &Path, patience: Duration) -> SqlitePool {
         .acquire_timeout(ACQUIRING)
         .test_before_acquire(false)
         .connect_lazy_with(options)
+}
+
+/// Returns one connection that only reads a file that is there; it waits for others for `patience`.
+pub(super) fn reading(path: &Path, patience: Duration) -> SqlitePool {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(patience)
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new().max_connections(1).test_before_acquire(false);
+    pool.connect_lazy_with(options)
 }
 
 /// Opens a connection that waits for others only as long as answers do.

@@ -1,12 +1,13 @@
 //! The database: what is said to it from anywhere in the program, and why it cannot be.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::MigrateError;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use thiserror::Error;
@@ -85,6 +86,21 @@ pub enum StoreError {
         /// The database.
         place: Place,
     },
+    /// There is none.
+    #[error("{place} is not there: nothing was booked yet")]
+    Missing {
+        /// Where it would be.
+        place: Place,
+    },
+    /// An older version of this program has made it, or none.
+    #[error(
+        "{place} was written by an older version of this program, or is empty: start `sluicegate` once, which \
+         brings it up to date"
+    )]
+    Older {
+        /// The database.
+        place: Place,
+    },
     /// Somebody else has it, and does not give it back.
     #[error("{place} is locked by another program")]
     Busy {
@@ -158,6 +174,52 @@ impl Store {
         let place = Place(options.place().into());
         let kind = Kind::Postgres { options, pool };
         Ok(Self { kind, place, is_new: false, patience })
+    }
+
+    /// Finds `sluicegate.db` in `folder` to read it only: nothing is made, and nothing is changed.
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`] if it is not there, or has not the schema of this program.
+    pub async fn look(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(sqlite::NAME);
+        let place = Place(path.display().to_string().into());
+        if !path.is_file() {
+            return Err(StoreError::Missing { place });
+        }
+        let pool = sqlite::reading(&path, PATIENCE);
+        let kind = Kind::Sqlite { path, pool };
+        let store = Self { kind, place, is_new: false, patience: PATIENCE };
+        store.check(&sqlite::MIGRATIONS).await
+    }
+
+    /// Takes the PostgreSQL at `url` to read it only.
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`] if it cannot be reached, or has not the schema of this program.
+    pub async fn look_at(url: &Secret) -> Result<Self, StoreError> {
+        Self::at_for(url, READING)?.check(&postgres::MIGRATIONS).await
+    }
+
+    /// Returns the store if its schema is that of `known`.
+    async fn check(self, known: &Migrator) -> Result<Self, StoreError> {
+        let newest = self.fetch("SELECT MAX(version) FROM _sqlx_migrations", []).await;
+        let place = self.place.clone();
+        let found = match newest {
+            Ok(rows) => rows.first().and_then(|row| row.first()?.as_number()),
+            Err(StoreError::Failed { source, .. }) if lacks_table(&source) => None,
+            Err(error) => return Err(error),
+        };
+        match found.cmp(&known.iter().map(|migration| migration.version).max()) {
+            Ordering::Equal => Ok(self),
+            Ordering::Less => Err(StoreError::Older { place }),
+            Ordering::Greater => Err(StoreError::Newer { place }),
+        }
     }
 
     /// Opens a connection of its own, for whoever writes often; it waits for others only as long as
@@ -313,6 +375,15 @@ pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Tells whether a table is missing: so do PostgreSQL
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, read 2026-11-22) and SQLite say.
+fn lacks_table(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    error.code().is_some_and(|code| code == "42P01") || error.message().starts_with("no such table")
+}
+
+/// How long a server may take to sum up what is asked for.
+const READING: Duration = Duration::from_secs(120);
 /// How long a statement waits for another instance, or for a server.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a statement of the ledger waits for another instance.

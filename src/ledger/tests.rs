@@ -1,6 +1,7 @@
 mod booking;
 mod home;
 mod pins;
+mod rollups;
 mod spill;
 
 use std::path::Path;

@@ -18,6 +18,7 @@ pub(super) struct Trouble {
 impl Work {
     /// Takes in that the store took something.
     pub(super) fn recovered(&mut self) {
+        self.noted[0] = self.noted[1];
         self.trouble = None;
         if self.is_stuck() {
             tracing::info!("the ledger is stored again");

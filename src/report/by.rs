@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::facet::Facet;
+use super::sums::Line;
 
 /// What the rows of a report are by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +72,16 @@ impl By {
     /// Returns the one of that name.
     pub fn of(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|by| by.label() == label)
+    }
+
+    /// Tells whether a line has this name here; an empty one: whether it has none. No line tells its day.
+    pub fn is(self, line: &Line, name: &str) -> bool {
+        let values = self.values(&Arc::default(), &line.facet, &line.ending);
+        if name.is_empty() {
+            values.is_empty()
+        } else {
+            values.iter().any(|value| **value == *name)
+        }
     }
 
     /// Returns what stands in this column: one text, or of labels all; none where nothing is known.

@@ -55,7 +55,7 @@ struct Page<'a> {
     rows: Vec<Figures<'a>>,
     /// What has no price.
     unknown_cost: Vec<Unpriced<'a>>,
-    /// What was under way when the program died: its tokens are estimates, its cost is unknown.
+    /// What was under way when the program died: its tokens and cost are what was expected at most.
     lost: Lost,
     /// What counts in several rows, as its app has several labels.
     attempts_in_several_rows: u64,

@@ -62,7 +62,7 @@ pub struct Report {
     pub total: Sums,
     /// What has no price.
     pub unpriced: Vec<Unpriced>,
-    /// Attempts of which nobody knows what they used: they are at their estimate, without a cost.
+    /// Attempts of which nobody knows what they used: tokens and cost are what was expected at most.
     pub lost: (u64, Tokens),
     /// Attempts that count in several rows, as their app has several labels.
     pub repeated: u64,
@@ -102,15 +102,15 @@ impl Tally {
         let Line { facet, ending, sums } = line;
         self.total.add(sums);
         if sums.unknown > 0 {
-            let place = if &**ending == LOST {
-                &mut self.lost
-            } else {
-                let model = Arc::clone(facet.counted_as());
-                let key = [Arc::clone(&facet.upstream), model, Arc::clone(&facet.tier)];
-                self.unpriced.entry(key).or_insert((0, Tokens::ZERO))
-            };
+            let model = Arc::clone(facet.counted_as());
+            let key = [Arc::clone(&facet.upstream), model, Arc::clone(&facet.tier)];
+            let place = self.unpriced.entry(key).or_insert((0, Tokens::ZERO));
             place.0 = place.0.saturating_add(sums.unknown);
             place.1 += sums.unknown_tokens;
+        }
+        if &**ending == LOST {
+            self.lost.0 = self.lost.0.saturating_add(sums.attempts);
+            self.lost.1 += sums.total_tokens();
         }
         if self.by.is_empty() {
             return;

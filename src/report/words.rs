@@ -61,8 +61,8 @@ impl Report {
         let (lost, tokens) = self.lost;
         if lost > 0 {
             note(format!(
-                "cost unknown: {} with about {} tokens were under way when the program died; they are at their \
-                 estimate",
+                "{} with about {} tokens were under way when the program died: nobody knows what they used, and they \
+                 count as what was expected at most",
                 tries(lost),
                 grouped(tokens.count())
             ));

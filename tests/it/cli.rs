@@ -55,7 +55,9 @@ fn help_names_flags_variables_and_every_exit_code() {
     {
         assert!(help.contains(word), "{word} is missing in:\n{help}");
     }
-    for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::Config, Exit::Bind, Exit::Key] {
+    let exits =
+        [Exit::Done, Exit::Failed, Exit::Usage, Exit::Config, Exit::Bind, Exit::Key, Exit::Differs];
+    for exit in exits {
         assert!(
             help.contains(&format!("\n  {}  ", exit.code())),
             "{exit:?} is missing in:\n{help}"

@@ -38,6 +38,7 @@ mod simulate;
 mod sockets;
 mod told;
 mod upstream;
+mod usage;
 mod vendors;
 mod wire;
 mod wire_bytes;

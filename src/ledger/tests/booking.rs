@@ -24,7 +24,7 @@ fn terms(folder: &Path) -> Terms {
     }
 }
 
-fn opening(request: &str) -> Opening {
+pub(super) fn opening(request: &str) -> Opening {
     let now = Instant::now();
     Opening {
         request: request.into(),
@@ -52,7 +52,7 @@ fn opening(request: &str) -> Opening {
     }
 }
 
-fn closing(output: u64) -> Closing {
+pub(super) fn closing(output: u64) -> Closing {
     Closing {
         at: Instant::now(),
         head_at: Some(Instant::now()),
@@ -257,6 +257,8 @@ async fn who_goes_on_without_room_is_told_how_much_is_not_booked() {
     let count = usize::try_from(went - unbooked).expect("few") + 1;
     until(&home, |all| (all.len() == count).then_some(())).await;
     clerk.finish().await;
+    let noted = home.ask("SELECT CAST(SUM(answers) AS BIGINT) FROM unbooked").await;
+    assert_eq!(noted[0][0].as_number(), i64::try_from(unbooked).ok(), "reports tell it, too");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
