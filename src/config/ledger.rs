@@ -1,5 +1,7 @@
 //! Reads `[ledger]`.
 
+use std::time::Duration;
+
 use super::check::{check_home, resolve};
 use super::problem::Problem;
 use super::raw::RawValue;
@@ -17,6 +19,7 @@ pub(super) fn ledger(
     let durability = section.require("durability", check);
     let when_full = section.require("when_full", check);
     let spill_dir = section.take::<String>("spill_dir", check);
+    let keep_entries = section.require::<Keep>("keep_entries", check);
     if let Some(folder) = &spill_dir {
         check_home(folder, section.path_of("spill_dir"), check);
     }
@@ -33,6 +36,7 @@ pub(super) fn ledger(
         durability: durability?.value,
         when_full: when_full?.value,
         spill_dir: spill_dir.map(|folder| resolve(&folder.value, &folder.origin)),
+        keep_entries: keep_entries?.value.0,
     })
 }
 
@@ -71,6 +75,22 @@ const PARAMETERS: [&str; 12] = [
     "application_name",
     "options",
 ];
+
+/// How long entries are kept; `None`: for ever.
+#[derive(Debug, Clone, Copy)]
+struct Keep(Option<Duration>);
+
+impl FromRaw for Keep {
+    const RULE: &'static str = "must be \"forever\", or a duration from \"2d\" to \"366d\"";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        if value.as_text()? == "forever" {
+            return Some(Self(None));
+        }
+        let least = Duration::from_secs(2 * 86_400);
+        Duration::from_raw(value).filter(|keep| *keep >= least).map(|keep| Self(Some(keep)))
+    }
+}
 
 impl FromRaw for Durability {
     const RULE: &'static str = "must be \"strict\", \"fsync\" or \"relaxed\"";

@@ -309,6 +309,8 @@ pub struct LedgerSettings {
     pub when_full: WhenFull,
     /// The folder of the file beside the store; `None`: the data folder.
     pub spill_dir: Option<PathBuf>,
+    /// How long a single entry is kept, at least two days; `None`: for ever. Its sums always are.
+    pub keep_entries: Option<Duration>,
 }
 
 /// What the end of an answer waits for.

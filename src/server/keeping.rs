@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::pruning::Pruning;
 use super::recalling::recall;
 use crate::admit::{Admission, Keeping, Memory};
 use crate::clock::WallClock;
@@ -143,6 +144,7 @@ impl Past {
             let (store, upstream) = (self.store.clone(), upstream.clone());
             scribes.push(Scribe { store, upstream, admission: admission.clone() });
         }
+        let pruning = Pruning { store: self.store.clone(), keep: settings.keep_entries };
         let store = self.store.clone();
         let (over, told) = watch::channel(false);
         let task = tokio::spawn(async move {
@@ -150,7 +152,8 @@ impl Past {
                 return warn(NOT_KEPT, &error);
             }
             let writing = scribes.into_iter().map(|scribe| scribe.run(told.clone()));
-            tokio::join!(join_all(writing), pinning.run(told.clone()));
+            let pruning = pruning.run(told.clone());
+            tokio::join!(join_all(writing), pinning.run(told.clone()), pruning);
         });
         Keeper { store, over, task, clerk }
     }

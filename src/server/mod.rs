@@ -20,6 +20,7 @@ mod herald;
 mod keeping;
 mod listener;
 mod probing;
+mod pruning;
 mod recalling;
 
 use std::net::SocketAddr;

@@ -25,3 +25,17 @@ fn what_is_wrong_with_it_is_told_without_its_secrets() {
         assert_eq!(Machine::with_file(file).error(), message, "{name}");
     }
 }
+
+#[test]
+fn entries_are_kept_for_some_days_or_for_ever() {
+    let kept = |text: &str| Machine::with_file(&format!("[ledger]\nkeep_entries = \"{text}\"\n"));
+    let days = |days: u64| Some(std::time::Duration::from_secs(days * 86_400));
+    assert_eq!(Machine::default().loaded().settings.ledger.keep_entries, days(90));
+    assert_eq!(kept("2d").loaded().settings.ledger.keep_entries, days(2));
+    assert_eq!(kept("forever").loaded().settings.ledger.keep_entries, None);
+    let rule = "but must be \"forever\", or a duration from \"2d\" to \"366d\"";
+    for wrong in ["1d", "367d", "never"] {
+        let message = format!("/etc/config.toml:2: `ledger.keep_entries` is \"{wrong}\", {rule}");
+        assert_eq!(kept(wrong).error(), message);
+    }
+}
