@@ -19,12 +19,7 @@ use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 /// The reports that are timed. Of zones, one that is not UTC: its days are put together from hours.
-const REPORTS: [(&str, &[&str]); 4] = [
-    ("total", &["--by", ""]),
-    ("by app and model", &["--by", "app,model"]),
-    ("by day", &["--by", "day"]),
-    ("by day, app and model", &["--by", "day,app,model"]),
-];
+const REPORTS: [&str; 4] = ["", "app,model", "day", "day,app,model"];
 const MONTH: &str = "2026-10";
 const ZONE: &str = "Europe/Berlin";
 /// 2026-09-30T22:00:00Z, when that month begins there; it has an hour more than 31 days.
@@ -47,30 +42,31 @@ fn main() {
     }
     let mut slow = Vec::new();
     println!("a month of {entries} entries | slowest of {ROUNDS} runs of the program");
-    for (name, by) in REPORTS {
+    for by in REPORTS {
         let taken = (0..ROUNDS).map(|_| report(&folder, by, entries)).max().expect("some");
-        println!("{name} | {:.0} ms", taken.as_secs_f64() * 1e3);
+        println!("by {by:?} | {:.0} ms", taken.as_secs_f64() * 1e3);
         if taken >= MOST {
-            slow.push(name);
+            slow.push(by);
         }
     }
     let from_entries = runtime.block_on(sum_of_entries(&folder));
     println!("the total from the entries | {:.0} ms", from_entries.as_secs_f64() * 1e3);
-    assert!(slow.is_empty(), "a second or more: {}", slow.join(", "));
+    assert!(slow.is_empty(), "a second or more: {}", slow.join(" and "));
 }
 
 /// Runs the program, checks what it says, and returns how long it took.
-fn report(folder: &Path, by: &[&str], entries: i64) -> Duration {
+fn report(folder: &Path, by: &str, entries: i64) -> Duration {
     let begun = Instant::now();
     let output = Command::new(env!("CARGO_BIN_EXE_sluicegate"))
         .args(["usage", "--json", "--month", MONTH, "--time-zone", ZONE, "--data-dir"])
         .arg(folder)
-        .args(by)
+        .args(["--by", by])
         .output()
         .expect("the program runs");
     let taken = begun.elapsed();
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
-    assert_eq!(told["total"]["attempts"].as_i64(), Some(entries), "not all of it is told");
+    let attempts = told.pointer("/total/attempts").and_then(serde_json::Value::as_i64);
+    assert_eq!(attempts, Some(entries), "not all of it is told");
     taken
 }
 
