@@ -1,6 +1,6 @@
 //! What the clerk does when the store does not take an entry in time, and when it is back.
 
-use std::path::PathBuf;
+use std::io::{self, ErrorKind};
 use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
@@ -12,12 +12,17 @@ use crate::config::{Durability, WhenFull};
 
 impl Work {
     /// Takes a file beside the store; without one the store is all there is.
-    pub(super) async fn take_spill(&mut self, (folder, size): (PathBuf, u64)) {
+    pub(super) async fn take_spill(&mut self) {
         let run = self.kept.run;
+        let (folder, size) = self.spill_place.clone();
         let path = folder.clone();
         let taken = tokio::task::spawn_blocking(move || Spill::take(&path, run, size)).await;
         match taken {
-            Ok(Ok(spill)) => {
+            Ok(Ok((spill, others))) => {
+                if others > 0 {
+                    let folder = folder.display();
+                    tracing::warn!(others, %folder, "other programs keep their ledger here, too");
+                }
                 let is_synced = self.kept.durability == Durability::Fsync;
                 self.spill = Some(if is_synced { spill.sync() } else { spill });
             }
@@ -72,16 +77,33 @@ impl Work {
 
     /// Appends as much of the queue to the spill as has room, and returns how many entries that are.
     pub(super) async fn spill_all(&mut self) -> usize {
-        let Some(mut spill) = self.spill.take() else { return 0 };
+        let mut appended = self.append_all().await;
+        if let Err(error) = &appended
+            && error.kind() == ErrorKind::NotFound
+        {
+            // It was deleted, with what was in it: another one is made, once.
+            tracing::warn!(%error, "what was kept beside the store is gone");
+            self.spill = None;
+            self.take_spill().await;
+            appended = self.append_all().await;
+        }
+        if let Err(error) = &appended
+            && !self.spill_fails
+        {
+            tracing::warn!(%error, "entries cannot be kept beside the store");
+        }
+        self.spill_fails = appended.is_err();
+        appended.unwrap_or_default()
+    }
+
+    async fn append_all(&mut self) -> io::Result<usize> {
+        let Some(mut spill) = self.spill.take() else { return Ok(0) };
         let rows = self.queue.iter().map(|entry| Record::Entry(entry.row.clone()));
         let records: Vec<Record> = rows.collect();
         let appending = tokio::task::spawn_blocking(move || (spill.append(&records), spill));
-        let Ok((appended, spill)) = appending.await else { return 0 };
+        let Ok((appended, spill)) = appending.await else { return Ok(0) };
         self.spill = Some(spill);
-        appended.unwrap_or_else(|error| {
-            tracing::warn!(%error, "an entry cannot be kept beside the store");
-            0
-        })
+        appended
     }
 
     /// Reads what is to be stored of the spill: entries, or that a run is over.

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
+use super::fault::StoreError;
 use super::link::{Own, Statement};
 use super::rollup::{DAY, HOUR_MS, ROLLED_AT_ONCE, ROLLUP, Rollup, adding, adding_lost};
 use super::row::{ENTRY, FACET, FIXED, Kind, Row, Value, millis};
-use super::store::{Mark, Store, StoreError};
+use super::store::{Mark, Store};
 use crate::config::Durability;
 
 /// The ledger's own connection to the store. It is used by one task.
@@ -51,8 +52,9 @@ impl Base {
     pub(super) async fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let store = self.store.clone();
         let written = store.in_time(GIVING_UP, self.write_once(rows)).await;
+        let written = written.and_then(|()| store.still_there(()));
         if written.is_err() {
-            self.forget();
+            self.forget().await;
         }
         written
     }
@@ -66,7 +68,7 @@ impl Base {
         let store = self.store.clone();
         let booked = store.in_time(GIVING_UP, self.try_book_lost(run)).await;
         if booked.is_err() {
-            self.forget();
+            self.forget().await;
         }
         booked
     }
@@ -89,7 +91,7 @@ impl Base {
         let (store, values) = (self.store.clone(), vec![hour.into(), answers.into()]);
         let noted = store.in_time(GIVING_UP, self.execute(sql.into_sql_str(), values)).await;
         if noted.is_err() {
-            self.forget();
+            self.forget().await;
         }
         noted.map(drop)
     }
@@ -186,9 +188,13 @@ impl Base {
     }
 
     /// Drops the connection and what is believed of the store: it may be another one when it is back.
-    fn forget(&mut self) {
-        self.connection = None;
+    async fn forget(&mut self) {
         self.facets.clear();
+        if self.store.still_there(()).is_err() {
+            // Closed to its end before a new file is made.
+            return self.close().await;
+        }
+        self.connection = None;
     }
 }
 

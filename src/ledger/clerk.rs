@@ -28,11 +28,12 @@ use super::aside::give_receipts;
 use super::base::Base;
 use super::desk::{Kept, Ledger, Note, Shared};
 use super::entry::Opening;
+use super::fault::StoreError;
 use super::job::Job;
 use super::pen::Pen;
 use super::row::Row;
 use super::spill::Spill;
-use super::store::{Store, StoreError};
+use super::store::Store;
 use super::trouble::{HANGING, Trouble};
 use crate::clock::WallClock;
 use crate::config::{Durability, WhenFull};
@@ -78,10 +79,12 @@ impl Clerk {
             queue: VecDeque::new(),
             trouble: None,
             spill: None,
+            spill_fails: false,
+            spill_place: (spill_dir, spill_bytes),
             is_spills_turn: true,
             noted: [0; 2],
         };
-        let task = tokio::spawn(work.run((spill_dir, spill_bytes), is_over));
+        let task = tokio::spawn(work.run(is_over));
         Self { over, task }
     }
 
@@ -137,6 +140,10 @@ pub(super) struct Work {
     pub(super) queue: VecDeque<Queued>,
     pub(super) trouble: Option<Trouble>,
     pub(super) spill: Option<Spill>,
+    /// Whether the last entries could not be written there: then it has no room.
+    pub(super) spill_fails: bool,
+    /// Its folder, and how large it is made.
+    pub(super) spill_place: (PathBuf, u64),
     /// Whether what was spilled goes to the store before what came since.
     pub(super) is_spills_turn: bool,
     /// How many answers that are not booked are noted in the store, and how many are to be by what it does.
@@ -144,8 +151,8 @@ pub(super) struct Work {
 }
 
 impl Work {
-    async fn run(mut self, spill: (PathBuf, u64), mut over: watch::Receiver<bool>) {
-        self.take_spill(spill).await;
+    async fn run(mut self, mut over: watch::Receiver<bool>) {
+        self.take_spill().await;
         loop {
             let look = self.next_look();
             let is_over = tokio::select! {
@@ -339,6 +346,7 @@ impl Work {
             };
         self.shared.waiting.store(waiting, Ordering::Relaxed);
         let (room, held) = self.spill.as_ref().map_or((0, 0), |it| (it.left(), it.held()));
+        let room = if self.spill_fails { 0 } else { room };
         self.shared.room.store(room, Ordering::Relaxed);
         self.shared.spilled.store(held, Ordering::Relaxed);
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fault::StoreError;
 use super::link::Statement;
 use super::row::{Value, millis};
-use super::store::{Store, StoreError};
+use super::store::Store;
 use super::usage::Reading;
 use crate::report::{Booking, Entry, Range};
 use crate::units::{PicoUsd, Tokens, Usage};

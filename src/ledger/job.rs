@@ -6,8 +6,8 @@ use std::collections::hash_map::Entry;
 use tokio::time::Instant;
 
 use super::base::Base;
+use super::fault::StoreError;
 use super::row::Row;
-use super::store::StoreError;
 use crate::clock::WallClock;
 
 /// What the store is to do, in one go.

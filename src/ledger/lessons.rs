@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::fault::StoreError;
 use super::link::Statement;
 use super::row::Value;
-use super::store::{Store, StoreError, millis};
+use super::store::{Store, millis};
 use crate::limit::{LastEnd, Learned};
 
 /// What was learned of one lane.

@@ -26,6 +26,7 @@ mod base;
 mod clerk;
 mod desk;
 mod entry;
+mod fault;
 mod found;
 mod job;
 mod lessons;
@@ -45,11 +46,12 @@ mod usage;
 pub use self::clerk::{Clerk, Terms};
 pub use self::desk::{Booked, Ledger, Opened, State};
 pub use self::entry::{Closing, Fate, Opening};
+pub use self::fault::{Place, StoreError};
 pub use self::lessons::{Lesson, OLDEST};
 pub use self::pins::{Pin, Pins, Term};
 pub use self::spending::Spent;
 pub use self::spill::SPILL_BYTES;
-pub use self::store::{Place, Store, StoreError};
+pub use self::store::Store;
 pub use self::usage::Reading;
 
 #[cfg(test)]

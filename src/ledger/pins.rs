@@ -8,8 +8,9 @@ use lru::LruCache;
 use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use super::fault::StoreError;
 use super::link::Statement;
-use super::store::{Store, StoreError, millis};
+use super::store::{Store, millis};
 
 /// That an object belongs to an account.
 #[derive(Debug, Clone, PartialEq, Eq)]

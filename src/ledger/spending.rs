@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::store::{Store, StoreError};
+use super::fault::StoreError;
+use super::store::Store;
 use super::usage::Reading;
 use crate::report::{Facet, Range};
 use crate::units::{AppName, PicoUsd};

@@ -21,13 +21,15 @@ use serde_json::Value as Json;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::row::{ENTRY, FACET, Kind, Row, Value};
-use super::sqlite::make_folder;
+use super::sqlite::{Identity, identity, make_folder};
 
 /// The file, held by this instance alone.
 #[derive(Debug)]
 pub(super) struct Spill {
     file: File,
     path: PathBuf,
+    /// Which file it is.
+    identity: Identity,
     size: u64,
     generation: u32,
     /// Where the next record is written, and where the next is read.
@@ -48,12 +50,13 @@ pub(super) enum Record {
 
 impl Spill {
     /// Takes the first file in `folder` that nobody holds for `run`, and makes it if it is missing, `size`
-    /// bytes long. What it holds of earlier runs, and that the last one is over, is read first.
+    /// bytes long. What it holds of earlier runs, and that the last one is over, is read first. Returns it with
+    /// how many files others hold before it.
     ///
     /// # Errors
     ///
     /// Returns what the system said.
-    pub(super) fn take(folder: &Path, run: i64, size: u64) -> io::Result<Self> {
+    pub(super) fn take(folder: &Path, run: i64, size: u64) -> io::Result<(Self, usize)> {
         make_folder(folder)?;
         for slot in 0..SLOTS {
             let path = folder.join(format!("sluicegate-{slot}.spill"));
@@ -63,7 +66,7 @@ impl Spill {
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
             let file = options.open(&path)?;
             match file.try_lock() {
-                Ok(()) => return Self::open(file, path, run, size),
+                Ok(()) => return Self::open(file, path, run, size).map(|spill| (spill, slot)),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
@@ -73,7 +76,9 @@ impl Spill {
 
     fn open(file: File, path: PathBuf, run: i64, size: u64) -> io::Result<Self> {
         let (tail, read) = (HEAD, HEAD);
-        let mut spill = Self { file, path, size, generation: 1, tail, read, is_synced: false };
+        let identity = identity(&path);
+        let mut spill =
+            Self { file, path, identity, size, generation: 1, tail, read, is_synced: false };
         let mut head = Vec::new();
         (&spill.file).take(HEAD).read_to_end(&mut head)?;
         let last = match Head::parse(&head) {
@@ -143,6 +148,9 @@ impl Spill {
             taken += 1;
         }
         if taken > 0 {
+            if identity(&self.path) != self.identity {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "its file was deleted"));
+            }
             self.file.seek(SeekFrom::Start(self.tail))?;
             self.file.write_all(&bytes)?;
             if self.is_synced {

@@ -9,10 +9,11 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::{Instant, sleep};
 
-use super::store::{SHORTLY, StoreError};
+use super::fault::StoreError;
+use super::store::SHORTLY;
 use crate::config::Durability;
 
 /// The changes that lead to the present schema, embedded.
@@ -74,27 +75,43 @@ pub(super) async fn connect(
     options.connect().await.map(Box::new)
 }
 
-/// Brings the schema up to date, as the only one to do so.
-pub(super) async fn update(pool: &SqlitePool, patience: Duration) -> Result<(), MigrateError> {
-    let mut alone = begin_alone(pool, patience).await?;
+/// Brings the schema up to date, as the only one to do so; who has the file is waited for.
+pub(super) async fn update(
+    connection: &mut SqliteConnection,
+    patience: Duration,
+) -> Result<(), MigrateError> {
+    let until = Instant::now() + patience;
+    loop {
+        match update_alone(connection).await {
+            // Nobody waits for the lock under which a new file is set to write ahead.
+            Err(MigrateError::Execute(error)) if is_busy(&error) && Instant::now() < until => {
+                sleep(AWHILE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn update_alone(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
+    let mut alone = connection.begin_with("BEGIN IMMEDIATE").await?;
     // Its public sibling cannot be used in a task: rust-lang/rust#100013.
     MIGRATIONS.run_direct(None, &mut *alone, false).await?;
     Ok(alone.commit().await?)
 }
 
-/// Begins a transaction that only one instance can have at a time.
-async fn begin_alone(
-    pool: &SqlitePool,
-    patience: Duration,
-) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-    let until = Instant::now() + patience;
-    loop {
-        match pool.begin_with("BEGIN IMMEDIATE").await {
-            // Nobody waits for the lock under which a new file is set to write ahead.
-            Err(error) if is_busy(&error) && Instant::now() < until => sleep(AWHILE).await,
-            begun => return begun,
-        }
-    }
+/// Tells one file from another of the same name, by device and number there.
+pub(super) type Identity = (u64, u64);
+
+/// Returns which file it is; zeros where there is none, and where the system does not tell.
+#[cfg(unix)]
+pub(super) fn identity(path: &Path) -> Identity {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).map_or((0, 0), |file| (file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+pub(super) fn identity(_path: &Path) -> Identity {
+    (0, 0)
 }
 
 /// Says how the file is opened.

@@ -1,18 +1,17 @@
 //! The database: what is said to it from anywhere in the program, and why it cannot be.
 
 use std::cmp::Ordering;
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
-use thiserror::Error;
 use tokio::time::timeout;
 
+use super::fault::{Place, StoreError};
 use super::link::{Lent, Link, Own, Rows, Statement};
 use super::row::Value;
 use super::{postgres, sqlite};
@@ -30,106 +29,21 @@ pub struct Store {
     patience: Duration,
 }
 
-/// Where a database is, in words that show no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place(Arc<str>);
-
 /// Marks the place of a value, by its number from 1.
 pub(super) type Mark = fn(usize) -> String;
 
 /// How connections are opened, and those that are.
 #[derive(Debug, Clone)]
 enum Kind {
-    Sqlite { path: PathBuf, pool: SqlitePool },
-    Postgres { options: postgres::Options, pool: PgPool },
-}
-
-/// Why the database cannot be used.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// The folder is not there and cannot be made, or is none.
-    #[error("cannot use the folder {}", path.display())]
-    Folder {
-        /// The folder.
+    Sqlite {
         path: PathBuf,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
+        pool: SqlitePool,
+        /// Which file it was when it was found.
+        file: Arc<Mutex<sqlite::Identity>>,
     },
-    /// The file cannot be opened for writing.
-    #[error("cannot write {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The URL does not say where it is.
-    #[error("`ledger.url` is no URL of a PostgreSQL")]
-    Url {
-        /// What is wrong with it.
-        #[source]
-        source: Box<sqlx::Error>,
-    },
-    /// The file is something else, or was damaged.
-    #[error("{place} is damaged or no database: move it away, and a new one is made")]
-    Damaged {
-        /// The file.
-        place: Place,
-    },
-    /// A newer version of this program has changed it.
-    #[error(
-        "{place} was written by a newer version of this program: use that one, or another place"
-    )]
-    Newer {
-        /// The database.
-        place: Place,
-    },
-    /// There is none.
-    #[error("{place} is not there: nothing was booked yet")]
-    Missing {
-        /// Where it would be.
-        place: Place,
-    },
-    /// An older version of this program has made it, or none.
-    #[error(
-        "{place} was written by an older version of this program, or is empty: start `sluicegate` once, which \
-         brings it up to date"
-    )]
-    Older {
-        /// The database.
-        place: Place,
-    },
-    /// Somebody else has it, and does not give it back.
-    #[error("{place} is locked by another program")]
-    Busy {
-        /// The database.
-        place: Place,
-    },
-    /// The server is not there; whether what was being changed is changed is not known.
-    #[error("{place} cannot be reached")]
-    Away {
-        /// The database.
-        place: Place,
-        /// What happened on the way.
-        #[source]
-        source: Box<sqlx::Error>,
-    },
-    /// The server does not answer; whether what was being changed is changed is not known.
-    #[error("{place} does not answer")]
-    Silent {
-        /// The database.
-        place: Place,
-    },
-    /// A statement failed; what it was to change is unchanged.
-    #[error("{place} cannot be used")]
-    Failed {
-        /// The database.
-        place: Place,
-        /// What the database said.
-        #[source]
-        source: Box<sqlx::Error>,
+    Postgres {
+        options: postgres::Options,
+        pool: PgPool,
     },
 }
 
@@ -150,8 +64,9 @@ impl Store {
     pub(super) fn place_for(folder: &Path, patience: Duration) -> Result<Self, StoreError> {
         let sqlite::Found { path, is_new } = sqlite::find(folder)?;
         let pool = sqlite::pool(&path, patience);
-        let place = Place(path.display().to_string().into());
-        Ok(Self { kind: Kind::Sqlite { path, pool }, place, is_new, patience })
+        let place = Place::new(path.display().to_string());
+        let file = Arc::new(Mutex::new(sqlite::identity(&path)));
+        Ok(Self { kind: Kind::Sqlite { path, pool, file }, place, is_new, patience })
     }
 
     /// Takes the PostgreSQL at `url`; it is connected with the first statement; before any other,
@@ -171,7 +86,7 @@ impl Store {
         let found = postgres::Options::read(url);
         let options = found.map_err(|source| StoreError::Url { source: Box::new(source) })?;
         let pool = options.pool(patience);
-        let place = Place(options.place().into());
+        let place = Place::new(options.place());
         let kind = Kind::Postgres { options, pool };
         Ok(Self { kind, place, is_new: false, patience })
     }
@@ -185,12 +100,13 @@ impl Store {
     /// Returns a [`StoreError`] if it is not there, or has not the schema of this program.
     pub async fn look(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join(sqlite::NAME);
-        let place = Place(path.display().to_string().into());
+        let place = Place::new(path.display().to_string());
         if !path.is_file() {
             return Err(StoreError::Missing { place });
         }
         let pool = sqlite::reading(&path, PATIENCE);
-        let kind = Kind::Sqlite { path, pool };
+        let file = Arc::new(Mutex::new(sqlite::identity(&path)));
+        let kind = Kind::Sqlite { path, pool, file };
         let store = Self { kind, place, is_new: false, patience: PATIENCE };
         store.check(&sqlite::MIGRATIONS).await
     }
@@ -246,7 +162,18 @@ impl Store {
     /// Returns a [`StoreError`]; the database is as it was then.
     pub async fn update(&self) -> Result<(), StoreError> {
         let updated = match &self.kind {
-            Kind::Sqlite { pool, .. } => sqlite::update(pool, self.patience).await,
+            Kind::Sqlite { .. } => {
+                self.find_again().await?;
+                let mut lent = self.lend().await?;
+                let updated = match lent.link() {
+                    Link::Sqlite(file) => sqlite::update(file, self.patience).await,
+                    Link::Postgres(_) => Ok(()),
+                };
+                if updated.is_err() {
+                    lent.cut();
+                }
+                updated
+            }
             // Not a connection of the pool, which tells only that its time was up.
             Kind::Postgres { options, .. } => {
                 let connecting = options.connect(self.patience, Durability::Strict);
@@ -324,17 +251,51 @@ impl Store {
         limit: Duration,
         work: impl AsyncFnOnce(Link<'_>) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
+        let mut lent = self.lend().await?;
+        let working = async { work(lent.link()).await.map_err(|source| self.failed(source)) };
+        let done = self.in_time(limit, working).await.and_then(|done| self.still_there(done));
+        // What a full disk takes back by itself leaves a connection that believes to be in a transaction.
+        if done.is_err() {
+            lent.cut();
+        }
+        done
+    }
+
+    async fn lend(&self) -> Result<Lent, StoreError> {
         let lent = match &self.kind {
             Kind::Sqlite { pool, .. } => pool.acquire().await.map(Lent::Sqlite),
             Kind::Postgres { pool, .. } => pool.acquire().await.map(Lent::Postgres),
         };
-        let mut lent = lent.map_err(|source| self.failed(source))?;
-        let working = async { work(lent.link()).await.map_err(|source| self.failed(source)) };
-        let done = self.in_time(limit, working).await;
-        if matches!(done, Err(StoreError::Silent { .. })) {
-            lent.cut();
+        lent.map_err(|source| self.failed(source))
+    }
+
+    /// Returns `done` if it was done in the file that is still there: what is written to one that was deleted
+    /// is lost, though no error tells that.
+    pub(super) fn still_there<T>(&self, done: T) -> Result<T, StoreError> {
+        match &self.kind {
+            Kind::Sqlite { path, file, .. }
+                if sqlite::identity(path)
+                    != *file.lock().unwrap_or_else(PoisonError::into_inner) =>
+            {
+                Err(StoreError::Gone { place: self.place.clone() })
+            }
+            _ => Ok(done),
         }
-        done
+    }
+
+    /// Makes a new file where the one that was found was deleted.
+    async fn find_again(&self) -> Result<(), StoreError> {
+        let Kind::Sqlite { path, pool, file } = &self.kind else { return Ok(()) };
+        let (Err(_), Some(folder)) = (self.still_there(()), path.parent()) else { return Ok(()) };
+        // It must be closed before: at its end it would delete what lies beside the new one.
+        if let Ok(old) = pool.acquire().await {
+            // Nothing that is still there is lost with it.
+            let _closed = old.detach().close().await;
+        }
+        sqlite::find(folder)?;
+        tracing::warn!(place = %self.place, "the database was deleted: a new one is made");
+        *file.lock().unwrap_or_else(PoisonError::into_inner) = sqlite::identity(path);
+        Ok(())
     }
 
     /// Returns the error that a failed statement is.
@@ -361,12 +322,6 @@ impl Store {
             }
             other => self.failed(sqlx::Error::Migrate(Box::new(other))),
         }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

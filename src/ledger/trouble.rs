@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clerk::{Busy, Work};
-use super::store::StoreError;
+use super::fault::StoreError;
 
 /// Why the store gets nothing until when.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ impl Work {
     pub(super) fn recovered(&mut self) {
         self.noted[0] = self.noted[1];
         self.trouble = None;
+        self.spill_fails = false;
         if self.is_stuck() {
             tracing::info!("the ledger is stored again");
             self.shared.set_trouble(None);

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use super::fault::StoreError;
 use super::rollup::{DAY, HOUR_MS};
 use super::row::{LABEL_BREAK, Value, millis};
-use super::store::{Store, StoreError};
+use super::store::Store;
 use crate::report::{Facet, Line, Piece, Range, Sums};
 use crate::units::{PicoUsd, Tokens, Usage};
 

@@ -26,8 +26,12 @@ impl Books {
     pub(crate) async fn new() -> Self {
         match std::env::var(SERVER) {
             Ok(server) => Self::on(&server).await,
-            Err(_) => Self { home: TempDir::new().expect("a folder"), url: None },
+            Err(_) => Self::in_a_file(),
         }
+    }
+
+    pub(crate) fn in_a_file() -> Self {
+        Self { home: TempDir::new().expect("a folder"), url: None }
     }
 
     /// Makes a schema on this server.

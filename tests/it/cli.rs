@@ -167,13 +167,18 @@ pub(crate) struct Serving {
     program: Child,
     told: BufReader<ChildStderr>,
     pub(crate) listen: String,
-    admin: String,
+    pub(crate) admin: String,
 }
 
 impl Serving {
     /// Starts on ports of the system's choice and waits until the program has said which.
     pub(crate) fn start(args: &[&str], home: &TempDir) -> Self {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_sluicegate"))
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_sluicegate")), args, home)
+    }
+
+    /// The same by a command that takes the program's arguments and becomes the program.
+    pub(crate) fn start_by(mut command: Command, args: &[&str], home: &TempDir) -> Self {
+        let mut program = command
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(args)
             .env_clear()
@@ -189,6 +194,10 @@ impl Serving {
             found.unwrap_or_else(|| panic!("it never said {start:?}"))
         });
         Self { program, told, listen, admin }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.program.id()
     }
 
     /// Kills it; it gets no chance to say a last word.

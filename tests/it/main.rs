@@ -36,6 +36,7 @@ mod routes;
 mod servers;
 mod simulate;
 mod sockets;
+mod stores;
 mod told;
 mod upstream;
 mod usage;

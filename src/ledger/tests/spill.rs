@@ -26,7 +26,7 @@ fn records(seqs: std::ops::Range<i64>) -> Vec<Record> {
 }
 
 fn take(folder: &Path, run: i64) -> Spill {
-    Spill::take(folder, run, SIZE).expect("a file of our own")
+    Spill::take(folder, run, SIZE).expect("a file of our own").0
 }
 
 fn all(spill: &mut Spill) -> Vec<Record> {
