@@ -5,7 +5,7 @@
 //! what else the machine does falls on all of them. The load is bounded by counts.
 //!
 //! CPU is what the kernel booked on a target's processes; the load and the provider are
-//! processes of their own. Ratios are to the bare proxy (`bare.rs`), round by round; the median
+//! processes of their own. `-- ledger` measures what booking costs (`ledger.rs`). Ratios are to the bare proxy (`bare.rs`), round by round; the median
 //! of the rounds counts.
 
 #![expect(clippy::expect_used, reason = "a bench: what is not as expected ends it")]
@@ -19,6 +19,8 @@ use tokio::runtime::Runtime;
 mod bare;
 #[path = "proxy/crowd.rs"]
 mod crowd;
+#[path = "proxy/ledger.rs"]
+mod ledger;
 #[path = "proxy/load.rs"]
 mod load;
 #[path = "proxy/process.rs"]
@@ -39,10 +41,12 @@ const ROUNDS: usize = 5;
 
 fn main() -> ExitCode {
     let runtime = Runtime::new().expect("a runtime");
-    let arguments: Vec<String> = env::args().skip(1).collect();
+    // Cargo adds its own word.
+    let arguments: Vec<String> = env::args().skip(1).filter(|it| it != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["upstream"] => runtime.block_on(upstream::serve()),
         ["bare", upstream] => runtime.block_on(bare::serve(upstream)),
+        ["ledger"] => runtime.block_on(ledger::compare()),
         _ => runtime.block_on(compare()),
     }
 }

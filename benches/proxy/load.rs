@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::prompts;
-use super::upstream::{EVENTS, STAMP, nanos};
+use super::upstream::{BURST, EVENTS, STAMP, nanos};
 
 /// A kind of request, and how many of them at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,8 @@ pub(crate) enum Work {
     LargeSeen,
     LargeUnseen,
     Streams,
+    /// Streams that send all they have at once.
+    Bursts,
 }
 
 impl Work {
@@ -36,13 +38,14 @@ impl Work {
             Self::LargeSeen => "100 KB prompt, seen before",
             Self::LargeUnseen => "100 KB prompt, not seen",
             Self::Streams => "200 streams of 200 events",
+            Self::Bursts => "streams of 50 events at once",
         }
     }
 
     /// What is counted: a request, or an event of a stream.
     pub(crate) fn unit(self) -> &'static str {
         match self {
-            Self::Streams => "event",
+            Self::Streams | Self::Bursts => "event",
             _ => "request",
         }
     }
@@ -54,6 +57,7 @@ impl Work {
             Self::LargeSeen => 1_500,
             Self::LargeUnseen => 200,
             Self::Streams => 200,
+            Self::Bursts => 1_000,
         }
     }
 
@@ -62,13 +66,13 @@ impl Work {
         match self {
             Self::Small => 500,
             Self::LargeSeen | Self::LargeUnseen => 10,
-            Self::Streams => 10,
+            Self::Streams | Self::Bursts => 10,
         }
     }
 
     fn connections(self) -> usize {
         match self {
-            Self::Small => 16,
+            Self::Small | Self::Bursts => 16,
             Self::LargeSeen | Self::LargeUnseen => 4,
             Self::Streams => 200,
         }
@@ -83,13 +87,25 @@ pub(crate) struct Played {
     pub(crate) wall: Duration,
     /// From sending to arrival of each event, sorted.
     pub(crate) held: Vec<Duration>,
+    /// From the start of each request to the end of its answer, sorted.
+    pub(crate) took: Vec<Duration>,
 }
 
 /// Sends `count` requests of `work` to `address`.
 pub(crate) async fn play(address: &str, work: Work, count: usize) -> Played {
+    play_over(work.connections(), address, work, count).await
+}
+
+/// Does the same over so many connections.
+pub(crate) async fn play_over(
+    connections: usize,
+    address: &str,
+    work: Work,
+    count: usize,
+) -> Played {
     let bodies = bodies(work, count);
     let mut senders = Vec::new();
-    for _ in 0..work.connections().min(count) {
+    for _ in 0..connections.min(count) {
         senders.push(connect(address).await);
     }
     let next = Arc::new(AtomicUsize::new(0));
@@ -99,13 +115,20 @@ pub(crate) async fn play(address: &str, work: Work, count: usize) -> Played {
         let (bodies, next, host) = (Arc::clone(&bodies), Arc::clone(&next), address.to_owned());
         workers.spawn(async move { worker(sender, &host, &bodies, &next, count).await });
     }
-    let mut held: Vec<Duration> = workers.join_all().await.into_iter().flatten().collect();
+    let (mut held, mut took) = (Vec::new(), Vec::new());
+    for (events, requests) in workers.join_all().await {
+        held.extend(events);
+        took.extend(requests);
+    }
     let wall = start.elapsed();
     held.sort_unstable();
-    if work == Work::Streams {
-        assert_eq!(held.len(), count * EVENTS, "every event arrives");
+    took.sort_unstable();
+    match work {
+        Work::Streams => assert_eq!(held.len(), count * EVENTS, "every event arrives"),
+        Work::Bursts => assert_eq!(held.len(), count * BURST, "every event arrives"),
+        _ => {}
     }
-    Played { units: if held.is_empty() { count } else { held.len() }, wall, held }
+    Played { units: if held.is_empty() { count } else { held.len() }, wall, held, took }
 }
 
 /// Makes the bodies before the clock starts; one is used again and again unless it must be new.
@@ -119,6 +142,7 @@ fn bodies(work: Work, count: usize) -> Arc<Vec<Bytes>> {
             (0..count).map(|_| prompts::large(SEED.fetch_add(1, Ordering::Relaxed))).collect()
         }
         Work::Streams => vec![prompts::streamed()],
+        Work::Bursts => vec![prompts::at_once()],
     })
 }
 
@@ -136,12 +160,12 @@ async fn worker(
     bodies: &[Bytes],
     next: &AtomicUsize,
     count: usize,
-) -> Vec<Duration> {
-    let mut held = Vec::new();
+) -> (Vec<Duration>, Vec<Duration>) {
+    let (mut held, mut took) = (Vec::new(), Vec::new());
     loop {
         let at = next.fetch_add(1, Ordering::Relaxed);
         if at >= count {
-            return held;
+            return (held, took);
         }
         let body = bodies.get(at % bodies.len()).expect("at least one body").clone();
         let request = Request::post("/v1/chat/completions")
@@ -151,9 +175,11 @@ async fn worker(
             .body(Full::new(body))
             .expect("a valid request");
         sender.ready().await.expect("the connection is kept");
+        let start = Instant::now();
         let response = sender.send_request(request).await.expect("an answer");
         let status = response.status();
         let body = received(response.into_body(), &mut held).await;
+        took.push(start.elapsed());
         let words = String::from_utf8_lossy(&body);
         assert_eq!(status, StatusCode::OK, "{words}");
     }

@@ -66,8 +66,20 @@ pub(crate) fn targets(upstream: &Process) -> Vec<Target> {
         Some(process) => targets.push(of("nginx", process)),
         None => println!("No nginx here: its rows are left out. `apt-get install nginx-light`.\n"),
     }
-    targets.push(of("sluicegate", sluicegate(upstream)));
+    targets.push(of("sluicegate", sluicegate(upstream, "strict")));
     targets
+}
+
+/// Starts the bare proxy, and sluicegate with each of these durabilities of its ledger.
+pub(crate) fn with_ledgers(upstream: &Process, durabilities: &[&'static str]) -> Vec<Target> {
+    let of = |name, process: Process| Target {
+        name,
+        address: process.address.clone(),
+        process: Some(process),
+    };
+    let bare = Process::announced(this_program().args(["bare", &upstream.address]), None);
+    let ours = durabilities.iter().map(|name| of(*name, sluicegate(upstream, name)));
+    std::iter::once(of("bare", bare)).chain(ours).collect()
 }
 
 /// What a start took until the first answer, and what the process held in memory then.
@@ -80,7 +92,7 @@ pub(crate) struct Start {
 /// Starts sluicegate, asks for something that is not counted, and ends it.
 pub(crate) async fn start_of_sluicegate(upstream: &Process) -> Start {
     let start = Instant::now();
-    let process = sluicegate(upstream);
+    let process = sluicegate(upstream, "strict");
     let stream = TcpStream::connect(&process.address).await.expect("a listening proxy");
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
@@ -95,13 +107,14 @@ pub(crate) async fn start_of_sluicegate(upstream: &Process) -> Start {
     Start { first_answer: start.elapsed(), resident_bytes: process.resident_bytes() }
 }
 
-fn sluicegate(upstream: &Process) -> Process {
+fn sluicegate(upstream: &Process, durability: &str) -> Process {
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("config.toml");
     // Limits that never bind: given, so that a first contact does not feel its way.
     let limits = "[[upstreams]]\n[[upstreams.limits]]\nmodels = \"*\"\n\
         requests_per_minute = 1000000000\ntokens_per_minute = 1000000000000\n";
-    fs::write(&config, limits).expect("a written configuration");
+    let settings = format!("[ledger]\ndurability = \"{durability}\"\n{limits}");
+    fs::write(&config, settings).expect("a written configuration");
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])

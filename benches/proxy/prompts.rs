@@ -30,6 +30,19 @@ pub(crate) fn held() -> Bytes {
     .into()
 }
 
+/// Returns a request for a stream that is sent at once.
+pub(crate) fn at_once() -> Bytes {
+    json!({
+        "model": "gpt-4o-mini", "stream": true, "max_tokens": 64, "user": AT_ONCE,
+        "messages": [{ "role": "user", "content": sentence_of(140, &mut Dice(4)) }],
+    })
+    .to_string()
+    .into()
+}
+
+/// Tells the provider that a stream is to be sent at once.
+pub(crate) const AT_ONCE: &str = "all-at-once";
+
 /// Tells the provider that a stream is to stay open.
 pub(crate) const HELD: &str = "held-open";
 

@@ -22,6 +22,8 @@ use super::prompts;
 /// Events of one stream, and the time between two of them.
 pub(crate) const EVENTS: usize = 200;
 const EVERY: Duration = Duration::from_millis(40);
+/// Events of one stream that is sent at once.
+pub(crate) const BURST: usize = 50;
 
 /// Stands before the time of sending in each event.
 pub(crate) const STAMP: &str = "fp_";
@@ -58,7 +60,11 @@ async fn answer(
         .header("x-ratelimit-remaining-tokens", "999999999999")
         .header("x-ratelimit-reset-requests", "1ms")
         .header("x-ratelimit-reset-tokens", "0s");
-    let response = if says("\"stream\":true") {
+    let response = if says(prompts::AT_ONCE) {
+        response
+            .header("content-type", "text/event-stream")
+            .body(burst(says("\"include_usage\":true")))
+    } else if says("\"stream\":true") {
         response
             .header("content-type", "text/event-stream")
             .body(events(says("\"include_usage\":true"), says(prompts::HELD)))
@@ -103,6 +109,15 @@ fn events(usage: bool, held: bool) -> UnsyncBoxBody<Bytes, Infallible> {
         ahead.sent += 1;
         Some((Ok(Frame::data(Bytes::from(text))), ahead))
     });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// Returns a stream of [`BURST`] events and its end, as fast as it is read.
+fn burst(usage: bool) -> UnsyncBoxBody<Bytes, Infallible> {
+    let events = (0..BURST).map(move |_| event(usage));
+    let last = usage.then(|| LAST_USAGE.to_owned()).into_iter();
+    let all = events.chain(last).chain(std::iter::once("data: [DONE]\n\n".to_owned()));
+    let frames = stream::iter(all.map(|text| Ok(Frame::data(Bytes::from(text)))));
     StreamBody::new(frames).boxed_unsync()
 }
 
