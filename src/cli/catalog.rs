@@ -17,7 +17,7 @@ use crate::catalog::{
     Change, CommonList, CommonListError, NEWER_PRICES, NewerList, PriceList, PriceOrigin, What,
 };
 use crate::clock::WallClock;
-use crate::config::{DataDir, Flags, Loaded};
+use crate::config::{DataDir, Flags, Keys, Loaded};
 
 /// What to do with the catalog.
 #[derive(Debug, Args)]
@@ -95,8 +95,12 @@ pub enum CatalogError {
 
 /// Does what was asked for.
 pub(super) fn run(args: &CatalogArgs) -> Result<Exit, CliError> {
-    let flags =
-        Flags { config: args.config.clone(), data_dir: args.data_dir.clone(), ..Flags::default() };
+    let flags = Flags {
+        config: args.config.clone(),
+        data_dir: args.data_dir.clone(),
+        keys: Keys::Unused,
+        ..Flags::default()
+    };
     let loaded = outside::load(&flags)?;
     super::serve::warn(&loaded);
     let prices = &loaded.settings.prices;

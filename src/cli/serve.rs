@@ -7,7 +7,7 @@ use clap::Args;
 use super::exit::{CliError, Exit};
 use super::outside;
 use super::reload::{self, Hangup};
-use crate::config::{Flags, Loaded, LogFormat};
+use crate::config::{Flags, Keys, Loaded, LogFormat};
 use crate::upstream::NetworkEnvironment;
 use crate::{server, telemetry};
 
@@ -44,6 +44,7 @@ impl ServeArgs {
             data_dir: self.data_dir.clone(),
             config: self.config.clone(),
             log: self.log.clone(),
+            keys: Keys::Needed,
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::exit::{CliError, Exit};
 use super::{outside, print};
 use crate::clock::WallClock;
-use crate::config::{DataDir, Flags, Loaded};
+use crate::config::{DataDir, Flags, Keys, Loaded};
 use crate::ledger::{Reading, Store, StoreError};
 use crate::report::{
     By, Export, ExportError, Line, Range, RangeError, Remarks, Report, Tally, Wanted, compare,
@@ -158,8 +158,8 @@ impl UsageError {
 
 /// Tells what was asked for.
 pub(super) async fn run(args: &UsageArgs) -> Result<Exit, CliError> {
-    let flags =
-        Flags { config: args.config.clone(), data_dir: args.data_dir.clone(), ..Flags::default() };
+    let (config, data_dir) = (args.config.clone(), args.data_dir.clone());
+    let flags = Flags { config, data_dir, keys: Keys::Unused, ..Flags::default() };
     let loaded = outside::load(&flags)?;
     super::serve::warn(&loaded);
     Ok(told(args, &loaded).await?)

@@ -28,6 +28,18 @@ pub struct Flags {
     pub config: Option<PathBuf>,
     /// `--log`.
     pub log: Option<String>,
+    /// Whether the command uses keys.
+    pub keys: Keys,
+}
+
+/// Whether the keys that a configuration names are read from their variables and files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keys {
+    /// They must be there.
+    #[default]
+    Needed,
+    /// They need not: a command that only reads the books runs without them. Each has a stand-in.
+    Unused,
 }
 
 /// Sets in `root` what environment and flags say, flags above the environment.

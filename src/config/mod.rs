@@ -48,7 +48,7 @@ use std::sync::Arc;
 
 pub use self::clients::{AppKey, AppSettings, Patterns, RuleSettings, UtcTime};
 pub use self::dialect::Dialect;
-pub use self::environment::Flags;
+pub use self::environment::{Flags, Keys};
 pub use self::pattern::{ModelPattern, below_base};
 pub use self::problem::{ConfigError, Origin, Problem, Warning};
 use self::raw::{RawTable, RawValue};
@@ -134,6 +134,7 @@ pub fn load(flags: &Flags, outside: &Outside<'_>) -> Result<Loaded, ConfigError>
         root.overlay(table);
     }
     let mut check = Check::new(outside);
+    check.keys = flags.keys;
     environment::overlay(&mut root, flags, &mut check);
     environment::add_account(&mut root, home, &mut check);
 

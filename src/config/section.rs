@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::Outside;
+use super::environment::Keys;
 use super::problem::{Origin, Problem, Warning};
 use super::raw::{Raw, RawTable, RawValue};
 
@@ -34,6 +35,8 @@ pub(super) trait FromRaw: Sized {
 pub(super) struct Check<'a> {
     /// What the configuration may look at beyond its own text.
     pub(super) outside: &'a Outside<'a>,
+    /// Whether keys are read.
+    pub(super) keys: Keys,
     /// What works but should be changed.
     pub(super) warnings: Vec<Warning>,
     problems: Vec<Problem>,
@@ -56,6 +59,7 @@ impl<'a> Check<'a> {
     pub(super) fn new(outside: &'a Outside<'a>) -> Self {
         Self {
             outside,
+            keys: Keys::Needed,
             warnings: Vec::new(),
             problems: Vec::new(),
             unknown: Vec::new(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::azure::azure;
 use super::check::{check_home, resolve};
 use super::dialect::DialectChoice;
+use super::environment::Keys;
 use super::pattern::ModelPattern;
 use super::problem::{Origin, Problem, Warning};
 use super::raw::RawValue;
@@ -265,6 +266,9 @@ fn from_environment(
     check: &mut Check<'_>,
 ) -> Option<Found> {
     let Located { value: name, origin } = variable;
+    if check.keys == Keys::Unused {
+        return Some((label("env", name), label("env", name), "env", origin.clone()));
+    }
     let shown = RawValue::Text(name.clone()).shown("env");
     let usable = !name.contains(['=', '\0']);
     let text = if usable { (check.outside.env)(name) } else { None };
@@ -288,6 +292,10 @@ fn from_environment(
 fn from_file(given: &Located<String>, section: &Section, check: &mut Check<'_>) -> Option<Found> {
     check_home(given, section.path_of("file"), check);
     let path = resolve(&given.value, &given.origin);
+    if check.keys == Keys::Unused {
+        let label = label("file", &given.value);
+        return Some((label.clone(), label, "file", given.origin.clone()));
+    }
     let shown = RawValue::Text(given.value.clone()).shown("file");
     let file = (check.outside.read)(&path);
     let mut wrong = |rule: String| {

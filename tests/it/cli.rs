@@ -338,7 +338,7 @@ fn a_named_data_folder_must_work_and_the_usual_one_may_not() {
     let output = sluicegate(&["--listen", "127.0.0.1:0", "--data-dir", "file"], &[], &home);
     assert_eq!(code(&output), expect(Exit::Config));
     let told = text(&output.stderr);
-    assert!(told.contains("`data_dir` cannot be used"), "{told}");
+    assert!(told.contains("what is learned and booked cannot be kept"), "{told}");
     assert!(told.contains("cannot use the folder file"), "{told}");
 
     std::fs::create_dir_all(home.path().join(".local/share")).expect("made");

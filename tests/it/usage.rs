@@ -1,13 +1,12 @@
 //! What was used is told on the command line, while the proxy runs and when it does not.
 
-use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
 use sluicegate::cli::Exit;
-use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
+use crate::books::Books;
 use crate::cli::{code, expect, home, home_with, sluicegate, text};
 use crate::house::{App, one_account, proxy};
 use crate::path::{CHAT, HELLO, SAID};
@@ -20,28 +19,31 @@ const DREAM: &str =
     r#"{"model":"dream-1","max_tokens":8,"messages":[{"role":"user","content":"hi"}]}"#;
 const DREAMT: &str = r#"{"id":"c2","object":"chat.completion","model":"dream-1","choices":[],"usage":{"prompt_tokens":8,"completion_tokens":5,"total_tokens":13}}"#;
 
-/// Runs `sluicegate usage` on the books in `folder`.
-async fn usage(folder: &Path, args: &[&str]) -> Output {
-    let folder = folder.display().to_string();
+/// Runs `sluicegate usage` on these books.
+async fn usage(books: &Books, args: &[&str]) -> Output {
+    let folder = books.path().display().to_string();
+    let url = (!books.is_file()).then(|| books.url().to_owned());
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let running = spawn_blocking(move || {
         let mut all = vec!["usage", "--data-dir", folder.as_str()];
         all.extend(args.iter().map(String::as_str));
-        sluicegate(&all, &[("TZ", "UTC")], &home())
+        let mut env = vec![("TZ", "UTC")];
+        env.extend(url.as_deref().map(|url| ("SLUICEGATE_LEDGER_URL", url)));
+        sluicegate(&all, &env, &home())
     });
     running.await.expect("it ends")
 }
 
-async fn json(folder: &Path, args: &[&str]) -> Value {
+async fn json(books: &Books, args: &[&str]) -> Value {
     let mut all = vec!["--json"];
     all.extend(args);
-    let output = usage(folder, &all).await;
+    let output = usage(books, &all).await;
     assert_eq!(code(&output), expect(Exit::Done), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("it is JSON")
 }
 
 /// Sends one request that is refused once, one more, and one for a model without prices.
-async fn three_requests(folder: &Path) -> (sluicegate::server::Running, String) {
+async fn three_requests(books: &Books) -> (sluicegate::server::Running, String) {
     let script = |turn, seen: &crate::recorder::Seen| match turn {
         0 => Reply::With(429, LIMITED, vec![("retry-after-ms", "1")]),
         _ if seen.text().contains("dream-1") => Reply::Json(200, DREAMT),
@@ -49,7 +51,7 @@ async fn three_requests(folder: &Path) -> (sluicegate::server::Running, String) 
     };
     let provider = Recorder::start(script).await;
     let settings = one_account(&provider.base_url(), "sk-1", "");
-    let proxy = proxy(&format!("data_dir = \"{}\"\n{settings}", folder.display())).await;
+    let proxy = proxy(&(books.settings() + &settings)).await;
     let app = App::new(proxy.listen(), "notebook");
     let first = app.post(CHAT, HELLO).await;
     assert_eq!(first.status(), 200, "{}", first.text());
@@ -61,9 +63,9 @@ async fn three_requests(folder: &Path) -> (sluicegate::server::Running, String) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn usage_tells_the_same_while_the_proxy_runs_and_after() {
-    let folder = TempDir::new().expect("a folder");
-    let (proxy, id) = three_requests(folder.path()).await;
-    let told = json(folder.path(), &["--by", "app,model"]).await;
+    let books = Books::new().await;
+    let (proxy, id) = three_requests(&books).await;
+    let told = json(&books, &["--by", "app,model"]).await;
     let total = &told["total"];
     assert_eq!(total["requests"], 3, "{told}");
     assert_eq!(total["attempts"], 4);
@@ -77,45 +79,45 @@ async fn usage_tells_the_same_while_the_proxy_runs_and_after() {
     assert_eq!(told["unknown_cost"][0]["model"], "dream-1");
 
     proxy.stop().await;
-    assert_eq!(json(folder.path(), &["--by", "app,model"]).await, told, "it does not run any more");
+    assert_eq!(json(&books, &["--by", "app,model"]).await, told, "it does not run any more");
     for by in [
         "account", "day", "label", "class", "endpoint", "upstream", "key", "served", "tier",
         "ending",
     ] {
-        let cut = json(folder.path(), &["--by", by]).await;
+        let cut = json(&books, &["--by", by]).await;
         assert_eq!(cut["total"], told["total"], "{by}");
         let requests =
             cut["rows"].as_array().expect("rows").iter().map(|row| row["requests"].as_u64());
         assert_eq!(requests.sum::<Option<u64>>(), Some(3), "{by}");
     }
     for when in [&["--today"][..], &["--last", "1h"], &["--month"], &["--from", "2026-01-01"]] {
-        assert_eq!(json(folder.path(), when).await["total"], told["total"], "{when:?}");
+        assert_eq!(json(&books, when).await["total"], told["total"], "{when:?}");
     }
-    assert_eq!(json(folder.path(), &["--to", "2026-01-01"]).await["total"]["requests"], 0);
-    assert_eq!(json(folder.path(), &["--only", "app=other"]).await["total"]["total_tokens"], 13);
+    assert_eq!(json(&books, &["--to", "2026-01-01"]).await["total"]["requests"], 0);
+    assert_eq!(json(&books, &["--only", "app=other"]).await["total"]["total_tokens"], 13);
 
-    let table = text(&usage(folder.path(), &[]).await.stdout);
+    let table = text(&usage(&books, &[]).await.stdout);
     assert!(table.contains("model = \"dream-1\""), "{table}");
     assert!(table.contains("tries are all that were sent"), "{table}");
-    let csv = text(&usage(folder.path(), &["--csv", "--by", "app"]).await.stdout);
+    let csv = text(&usage(&books, &["--csv", "--by", "app"]).await.stdout);
     assert!(csv.lines().any(|line| line.starts_with("notebook,2,3,18,")), "{csv}");
 
     for asked in [id.as_str(), "req_1"] {
-        let output = usage(folder.path(), &["--explain", asked]).await;
+        let output = usage(&books, &["--explain", asked]).await;
         let story = text(&output.stdout);
         assert_eq!(code(&output), expect(Exit::Done), "{}", text(&output.stderr));
         assert!(story.contains("try ") && story.contains("ended     complete"), "{story}");
         assert!(story.contains("    sum "), "{story}");
     }
-    let unknown = usage(folder.path(), &["--explain", "sg_never"]).await;
+    let unknown = usage(&books, &["--explain", "sg_never"]).await;
     assert_eq!(code(&unknown), expect(Exit::Failed));
     assert!(text(&unknown.stderr).contains("no request with the id `sg_never` is booked"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_providers_own_figures_are_held_against_the_books() {
-    let folder = TempDir::new().expect("a folder");
-    let (proxy, _) = three_requests(folder.path()).await;
+    let books = Books::new().await;
+    let (proxy, _) = three_requests(&books).await;
     proxy.stop().await;
     let page = |output: u64| {
         let result = "\"object\":\"organization.usage.completions.result\"";
@@ -133,26 +135,30 @@ async fn a_providers_own_figures_are_held_against_the_books() {
     for (output, exit) in [(2, Exit::Done), (3, Exit::Differs)] {
         let export = home_with("export.json", &page(output));
         let path = export.path().join("export.json").display().to_string();
-        let compared = usage(folder.path(), &["--against", &path]).await;
+        let compared = usage(&books, &["--against", &path]).await;
         let words = text(&compared.stdout);
         assert_eq!(code(&compared), expect(exit), "{words}{}", text(&compared.stderr));
         assert_eq!(words.contains("output_tokens"), exit == Exit::Differs, "{words}");
     }
     let broken = home_with("export.json", "{\"object\":\"page\"}");
     let path = broken.path().join("export.json").display().to_string();
-    let refused = usage(folder.path(), &["--against", &path]).await;
+    let refused = usage(&books, &["--against", &path]).await;
     assert_eq!(code(&refused), expect(Exit::Failed));
     assert!(text(&refused.stderr).contains("missing field `data`"), "{}", text(&refused.stderr));
 }
 
 #[tokio::test]
 async fn usage_makes_nothing_where_nothing_is() {
-    let folder = TempDir::new().expect("a folder");
-    let output = usage(folder.path(), &[]).await;
+    let books = Books::new().await;
+    let output = usage(&books, &[]).await;
     assert_eq!(code(&output), expect(Exit::Failed));
     let told = text(&output.stderr);
-    assert!(told.contains("sluicegate.db is not there: nothing was booked yet"), "{told}");
-    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    let wanted = match books.is_file() {
+        true => "sluicegate.db is not there: nothing was booked yet",
+        false => "was written by an older version of this program, or is empty",
+    };
+    assert!(told.contains(wanted), "{told}");
+    assert_eq!(std::fs::read_dir(books.path()).expect("a folder").count(), 0);
 
     for (args, exit, told) in [
         (&["--by", "colour"][..], Exit::Usage, "`colour` is nothing that rows can be by"),

@@ -1,6 +1,6 @@
 //! Where the books are kept.
 
-use super::Machine;
+use super::{Flags, Keys, Machine};
 
 #[test]
 fn where_the_books_are_comes_from_the_environment_and_is_not_shown() {
@@ -38,4 +38,15 @@ fn entries_are_kept_for_some_days_or_for_ever() {
         let message = format!("/etc/config.toml:2: `ledger.keep_entries` is \"{wrong}\", {rule}");
         assert_eq!(kept(wrong).error(), message);
     }
+}
+
+#[test]
+fn who_only_reads_the_books_needs_no_keys() {
+    let account = "[[upstreams]]\nbase_url = \"https://api.example/v1\"\n[[upstreams.accounts]]\nname = \"a\"\n";
+    let keys = "keys = [{ env = \"NOT_SET\" }, { file = \"none.key\" }]\n";
+    let machine = Machine::with_file(&format!("{account}{keys}"));
+    assert!(machine.error().contains("NOT_SET"), "else they must be there");
+    let flags = Flags { keys: Keys::Unused, ..Flags::default() };
+    let loaded = machine.load(&flags).expect("it is valid without them");
+    assert_eq!(loaded.settings.upstreams[0].accounts[0].keys.len(), 2);
 }
