@@ -143,6 +143,11 @@ impl Unsettled {
         self.record.status = status;
     }
 
+    /// Notes why the provider gave no answer.
+    pub fn note_cause(&mut self, cause: Box<str>) {
+        self.record.cause = Some(cause);
+    }
+
     /// Notes that the client gets the head of its answer now, before the rest is there.
     pub const fn head_leaves(&mut self) {
         self.head_waits = false;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluicegate::simulate::engine::Enforcement;
+use sluicegate::simulate::engine::{Counting, Enforcement};
 use tokio::time::Instant;
 
 use crate::play::figures::Figures;
@@ -70,9 +70,13 @@ impl Cell {
         Some(Figures::of(&run, &scenario, None).served_most)
     }
 
-    /// Returns the time in which the quota of one request of the watched app refills.
+    /// Returns the time in which the quota of one request of the watched app refills; where windows have an end, the
+    /// twelfth before it, in which nothing is kept for anybody any more.
     fn refill(&self) -> Duration {
         let limits = &self.scenario.accounts[0].limits;
+        if limits.counting != Counting::Bucket {
+            return limits.minute / 12;
+        }
         let tokens = limits.tokens_per_minute.unwrap_or(u64::MAX);
         let flow = &self.scenario.flows[0];
         #[expect(clippy::cast_precision_loss, reason = "thousands")]

@@ -105,6 +105,15 @@ impl Refusal {
         )
     }
 
+    /// Returns the quota that was too small, or that it waited for, where that is known.
+    pub const fn short_of(&self) -> Option<QuotaKind> {
+        match self {
+            Self::TooLarge { quota, .. } => Some(*quota),
+            Self::TimeIsUp { short_of, .. } => *short_of,
+            _ => None,
+        }
+    }
+
     /// Returns how long the caller should stay away: by its place in the line, within 1 to 59 s, and
     /// different for each caller.
     ///

@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use super::routes::{LaneKey, Routes};
 use crate::config::{LineMode, LineSettings, UpstreamSettings};
 use crate::count::{Demand, Prefix};
-use crate::limit::{Debit, Lane, QuotaKind, Shortfall, Spare};
+use crate::limit::{Debit, Lane, Needed, QuotaKind, Shortfall, Spare};
 use crate::line::{Backlog, Bounds, LaneId, Line, Place, PoolId, Turn};
 use crate::units::{AppName, Class, ModelName, Party, Tokens};
 use crate::upstream::{AccountId, Fleet, FleetError, Lent, Merit, Standing, rank};
@@ -203,8 +203,10 @@ impl State {
 
     /// Returns what a request of `class` has to leave free on a lane.
     pub(super) fn spare(&mut self, lane: LaneId, class: Class, now: Instant) -> Spare {
-        let Backlog { requests, tokens } = self.line.spare(lane, class, now);
-        Spare { requests, tokens }
+        let spared = self.line.spare(lane, class, now);
+        let left =
+            |of: fn(Backlog) -> u64| Needed { busy: of(spared.busy), minute: of(spared.minute) };
+        Spare { requests: left(|all| all.requests), tokens: left(|all| all.tokens) }
     }
 
     /// Lends a key to a request whose lane is debited.

@@ -70,10 +70,10 @@ async fn reload(args: &ServeArgs, running: &Running) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let mode = loaded.settings.mode().to_string();
+    let keys = loaded.settings.mode().to_string();
     match running.renew(loaded.settings).await {
         Ok(left) => {
-            tracing::info!(mode, "the configuration is read again");
+            tracing::info!(keys, "the configuration is read again");
             if !left.is_empty() {
                 let left = left.join(", ");
                 tracing::warn!(left, "what is changed here stays as it was until a restart");

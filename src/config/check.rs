@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::apps::{apps, rules};
 use super::budgets::budgets;
+use super::dialect::Dialect;
 use super::ledger::ledger;
 use super::prices::prices;
 use super::problem::{Origin, Problem, Warning};
@@ -41,6 +42,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
     check_room(&server, &line, check);
     for upstream in &upstreams {
         check_target(&upstream.url, &server.listen, check);
+        check_version(&upstream.url, upstream.settings.dialect, check);
         if let (true, true, Some(app)) =
             (upstream.settings.accounts.is_empty(), !apps.is_empty(), apps.first())
         {
@@ -291,5 +293,18 @@ fn check_target(url: &Located<BaseUrl>, listen: &Located<SocketAddr>, check: &mu
     }
     if !secure && !here {
         check.warnings.push(Warning::Cleartext { origin: url.origin.clone() });
+    }
+}
+
+/// Checks that nobody forgot what all but Azure's base URLs, which clients extend, and DeepSeek's end with
+/// (<https://api-docs.deepseek.com>, read 2026-11-22).
+fn check_version(url: &Located<BaseUrl>, dialect: Dialect, check: &mut Check<'_>) {
+    let BaseUrl(uri) = &url.value;
+    let is_bare = uri.path().trim_end_matches('/').is_empty();
+    let is_right = uri.host().is_some_and(|host| host.ends_with("deepseek.com"));
+    if is_bare && !is_right && dialect != Dialect::Azure {
+        let shown = uri.to_string();
+        let asked = format!("{}/chat/completions", shown.trim_end_matches('/'));
+        check.warnings.push(Warning::NoVersion { origin: url.origin.clone(), asked });
     }
 }

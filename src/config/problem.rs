@@ -128,6 +128,13 @@ pub enum Warning {
         /// The variable.
         variable: &'static str,
     },
+    /// A base URL has no path, where its provider has one.
+    NoVersion {
+        /// Where the URL is named.
+        origin: Origin,
+        /// Where a chat is asked for, as it stands.
+        asked: String,
+    },
     /// Keys travel unencrypted to another machine.
     Cleartext {
         /// Where the URL is named.
@@ -155,6 +162,10 @@ impl fmt::Display for Warning {
                 f,
                 "the price list {} is not used: {reason}; `sluicegate catalog update` writes it anew",
                 path.display()
+            ),
+            Self::NoVersion { origin, asked } => write!(
+                f,
+                "{origin}: chats are asked for at {asked}; most providers have that below `/v1`, which then belongs to the `base_url`"
             ),
             Self::Cleartext { origin } => write!(
                 f,

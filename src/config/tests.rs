@@ -106,6 +106,26 @@ fn the_clients_variable_for_the_base_url_is_not_ours() {
 }
 
 #[test]
+fn a_base_url_that_lacks_its_version_is_pointed_out() {
+    #[rustfmt::skip] // One case a line: the table is read by columns.
+    let cases = [
+        ("https://api.openai.com",            Some("https://api.openai.com/chat/completions")),
+        ("http://localhost:11434/",           Some("http://localhost:11434/chat/completions")),
+        ("https://api.openai.com/v1",         None),
+        ("https://api.deepseek.com",          None),
+        ("https://mine.openai.azure.com",     None),
+    ];
+    for (url, asked) in cases {
+        let file = format!("[[upstreams]]\nbase_url = \"{url}\"");
+        let told: Vec<_> =
+            Machine::with_file(&file).loaded().warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), usize::from(asked.is_some()), "{url}: {told:?}");
+        let told = told.concat();
+        assert!(asked.is_none_or(|asked| told.contains(asked)), "{told}");
+    }
+}
+
+#[test]
 fn a_key_of_the_environment_is_not_sent_to_another_host_that_a_file_names() {
     struct Case {
         name: &'static str,

@@ -30,8 +30,9 @@ impl Lane {
         debit.stage = Stage::Answered;
         debit.told = hint.has_counters();
         self.has_headers |= debit.told;
-        if let Some(tried) = debit.tries.filter(|_| !refused) {
-            self.hold = self.hold.filter(|hold| !hold.is_of(tried));
+        if !refused {
+            self.opening.answered();
+            self.hold = self.hold.filter(|hold| !debit.tries.is_some_and(|of| hold.is_of(of)));
         }
         self.dared(debit, refused, now);
         if refused {

@@ -14,7 +14,6 @@
 
 use std::cell::OnceCell;
 
-use super::QuotaKind;
 use super::absent::{Charged, Short};
 use super::charge::{Charge, Refunds, Way};
 use super::debit::Debit;
@@ -25,7 +24,8 @@ use super::moment::Moment;
 use super::outputs::Outputs;
 use super::settings::{Charging, Counting, LaneSettings};
 use super::traffic::Totals;
-use super::under_way::{Back, Dues, UnderWay};
+use super::under_way::{Back, Care, Dues, Pace, UnderWay};
+use super::{Needed, QuotaKind};
 use crate::units::Usage;
 
 /// The beliefs about one counter.
@@ -67,10 +67,11 @@ pub(super) struct Need<'a> {
     /// What others under way are still charged where output is charged when it is known.
     pub(super) under_way: &'a UnderWay,
     pub(super) outputs: &'a Outputs,
-    /// When all that falls due; worked out where it matters.
-    pub(super) dues: OnceCell<Dues>,
+    /// When all that falls due, for quotas of the minute and longer, and for slices of it; worked out where it
+    /// matters.
+    pub(super) dues: [OnceCell<Dues>; 2],
     /// What is to be left for others.
-    pub(super) spare: u64,
+    pub(super) spare: Needed,
     /// What was debited too little for bounds that nobody stated.
     pub(super) short: Short,
     /// What is taken to come back of requests under way, where that is given back.
@@ -85,9 +86,15 @@ impl Need<'_> {
         self.under_way.most().saturating_add(self.output.0)
     }
 
-    fn dues(&self, now: Moment) -> &Dues {
-        self.dues
-            .get_or_init(|| self.under_way.dues(self.outputs, self.output.0, (now, self.minute)))
+    /// Returns when all falls due, as finely as a quota needs; `slice` is the length of a slice.
+    fn dues(&self, slice: Option<u64>, now: Moment) -> &Dues {
+        let [long, short] = &self.dues;
+        let (dues, pace) = match slice {
+            None => (long, Pace { window: self.minute, care: Care::Usual }),
+            // A slice has few requests, which makes their sum uncertain, and a debt is over with it.
+            Some(window) => (short, Pace { window, care: Care::Less }),
+        };
+        dues.get_or_init(|| self.under_way.dues(self.outputs, self.output.0, (now, pace)))
     }
 }
 
@@ -188,6 +195,7 @@ impl Bank {
     /// Returns when the beliefs of `mask` have room that leaves `margin`.
     fn latest(&mut self, mask: u32, margin: u64, need: &Need<'_>, now: Moment) -> Moment {
         let limit = self.limit();
+        let slice = Some(self.window).filter(|_| self.kind.is_slice());
         let mut latest = now;
         for (i, belief) in self.beliefs.iter_mut().enumerate() {
             if mask & bit(i) == 0 {
@@ -205,13 +213,13 @@ impl Bank {
             // What fits an untouched quota fits.
             let output = likely.min(limit.saturating_sub(debited));
             let rest = limit.saturating_sub(debited).saturating_sub(output);
-            let spare = belief.meter.spare(need.spare, need.minute / 12, now);
+            let spare = belief.meter.spare(need.spare, need.minute, now);
             let certain = margin.saturating_add(short);
             let with_spare = certain.saturating_add(spare);
             let spare = if with_spare > rest { certain.min(rest) } else { with_spare };
             let wanted = Wanted { now: debited, output, spare };
             let at = if later && !belief.meter.fits(&wanted, need.most(), now, need.grace) {
-                belief.meter.when_due(&wanted, need.dues(now), now, need.grace)
+                belief.meter.when_due(&wanted, need.dues(slice, now), now, need.grace)
             } else if debited > limit {
                 NEVER
             } else {

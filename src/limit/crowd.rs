@@ -45,6 +45,11 @@ impl Crowd {
         self.learned.map(|learned| learned.most)
     }
 
+    /// Tells whether it was learned just now how many there are, by the first refusal of several.
+    fn is_learned_at(&self, now: Moment) -> bool {
+        self.learned.is_some_and(|known| known.since == now)
+    }
+
     /// Takes in that a request sent at `sent` was refused while `others` were under way that were not; `said` is
     /// whether the refusal says that this was the reason. Returns whether it was.
     fn refused(&mut self, sent: Moment, others: u64, said: bool, now: Moment) -> bool {
@@ -52,7 +57,8 @@ impl Crowd {
             if !said && (now < self.doubted || others == 0) {
                 return false;
             }
-            self.learned = Some(Learned { most: others.max(1), since: now, before: others + 1 });
+            let most = (others - others / ON_THEIR_WAY).max(1);
+            self.learned = Some(Learned { most, since: now, before: others + 1 });
             self.quiet = (self.quiet * 2).clamp(FIRST_QUIET, MOST_QUIET);
             return true;
         };
@@ -128,6 +134,10 @@ impl Lane {
             self.crowd.doubted = now.plus(DOUBTED * nanos(self.settings.minute));
         }
         self.slots.most = self.crowd.most();
+        if is_crowded && self.crowd.is_learned_at(now) {
+            // Those that were sent with it are counted as having a slot until they are refused.
+            self.opening.shut(self.refusal_takes(), now);
+        }
         // Where nobody else is under way there is no answer to wait for.
         is_crowded && others > 0
     }
@@ -144,6 +154,8 @@ impl Lane {
 /// So many minutes must be quiet before more is tried; doubled with each failure.
 const FIRST_QUIET: u64 = 10;
 const MOST_QUIET: u64 = 640;
+/// Of so many that seem to have a slot one was answered already, and that is on its way.
+const ON_THEIR_WAY: u64 = 64;
 /// More is this part of what there is.
 const PART: u64 = 8;
 /// For so many minutes nothing is put down to slots after that turned out to be wrong.

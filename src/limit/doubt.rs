@@ -10,7 +10,6 @@
 
 use std::cell::OnceCell;
 
-use super::Spare;
 use super::bank::Need;
 use super::debit::Debit;
 use super::lane::{Lane, Wait};
@@ -18,6 +17,7 @@ use super::meter::NEVER;
 use super::moment::{Moment, nanos};
 use super::offer::Offer;
 use super::under_way::Back;
+use super::{Needed, Spare};
 
 /// When quotas have room, and which is the last of them.
 #[derive(Debug, Clone, Copy)]
@@ -100,8 +100,8 @@ impl Lane {
             output: (output, self.outputs.sum(1, output)),
             under_way: &self.under_way,
             outputs: &self.outputs,
-            dues: OnceCell::new(),
-            spare: 0,
+            dues: [OnceCell::new(), OnceCell::new()],
+            spare: Needed::default(),
             short: self.absent.short(&self.open.charge.assumed),
             back,
             minute: nanos(self.settings.minute),

@@ -56,6 +56,7 @@ impl Bank {
                 }
                 (None, _) => {}
             }
+            miss += float(belief.overcharge(self.kind, hint.charged_at_most, around));
             *found = (miss / size, width / size);
         }
         // By how much the answer is off to the plausible belief that it contradicts most.

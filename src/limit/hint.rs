@@ -59,10 +59,13 @@ pub struct QuotaHint {
     pub rounded_to: u64,
     /// How far `reset` may be off, either way. Zero: it is cut to a millisecond, no more.
     pub reset_within: Duration,
+    /// The most that the request itself can have been charged so far: what is used of a part of the
+    /// minute that it is in.
+    pub charged_at_most: Option<u64>,
 }
 
 /// What the headers say of a part of the minute: the limit alone, as what is left of it is gone when it is
-/// heard.
+/// heard. What it shows of charging stands with the minute ([`QuotaHint::charged_at_most`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SliceHint {
     /// The limit.

@@ -15,6 +15,7 @@ use super::hypothesis::Prediction;
 use super::meter::NEVER;
 use super::moment::{Moment, Timeline, nanos};
 use super::offer::Offer;
+use super::opening::Opening;
 use super::outputs::Outputs;
 use super::pacing::Pacing;
 use super::ramp::Ramp;
@@ -47,6 +48,7 @@ pub struct Lane {
     pub(super) open: Open,
     pub(super) slots: Slots,
     pub(super) crowd: Crowd,
+    pub(super) opening: Opening,
     pub(super) reach: Reach,
     /// What holds it back after a refusal.
     pub(super) hold: Option<Hold>,
@@ -90,6 +92,7 @@ impl Lane {
             open: Open::default(),
             slots: Slots::new(settings.concurrency),
             crowd: Crowd::default(),
+            opening: Opening::default(),
             reach: Reach::default(),
             hold: None,
             doubt: Doubt::default(),
@@ -128,7 +131,7 @@ impl Lane {
         }
         self.fits_slots()?;
         let mut latest = self.first_contact(&offer, now).max(self.absent_turn(&offer, now));
-        latest = latest.max(self.restrained(&offer.charge, now));
+        latest = latest.max(self.restrained(&offer.charge, now)).max(self.unopened(now));
         latest = latest.max(self.hold.and_then(|hold| hold.wait(now))).max(self.out_of_reach(now));
         let mut dares = false;
         if exceeded.is_none() {
@@ -191,6 +194,7 @@ impl Lane {
         };
         self.open.add(&debit);
         self.slots.take(now);
+        self.opening.begins(self.slots.taken(), now);
         debit
     }
 
@@ -370,6 +374,6 @@ pub(super) struct Wait {
 /// A request that is sent so soon after its reservation counts from there.
 const PROMPT: u64 = 2_000_000;
 /// So many requests are under way before the first answer where no limit is known.
-const FIRST_REQUESTS: u64 = 4;
+pub(super) const FIRST_REQUESTS: u64 = 4;
 /// Where one is, so small a part of it.
 pub(super) const FIRST_PART: u64 = 20;

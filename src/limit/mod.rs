@@ -47,6 +47,7 @@ mod meter;
 mod moment;
 mod offer;
 mod offset;
+mod opening;
 mod outputs;
 mod pacing;
 mod ramp;
@@ -107,17 +108,26 @@ pub enum Shortfall {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spare {
     /// Requests per minute.
-    pub requests: u64,
+    pub requests: Needed,
     /// Tokens per minute.
-    pub tokens: u64,
+    pub tokens: Needed,
+}
+
+/// What must be left free of one quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needed {
+    /// What others take in a busy twelfth of a minute.
+    pub busy: u64,
+    /// What they take in a whole one: as nothing comes back before the end of a window that has one.
+    pub minute: u64,
 }
 
 impl Spare {
-    fn of(self, kind: QuotaKind) -> u64 {
+    fn of(self, kind: QuotaKind) -> Needed {
         match kind {
             QuotaKind::RequestsPerMinute => self.requests,
             QuotaKind::TokensPerMinute => self.tokens,
-            _ => 0,
+            _ => Needed::default(),
         }
     }
 }

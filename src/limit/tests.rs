@@ -1,4 +1,5 @@
 mod refusals;
+mod slices;
 
 use std::time::Duration;
 

@@ -61,6 +61,7 @@ use self::gate::Gate;
 use self::held::Held;
 use self::memory::Memory;
 pub use self::place::{Backlog, LaneId, Place, PoolId};
+pub use self::recent::Spared;
 use self::request::Saved;
 pub use self::request::{Entry, Request, Waiter};
 use self::round::Round;

@@ -6,6 +6,15 @@ use tokio::time::Instant;
 
 use super::place::Backlog;
 
+/// What is to be left free for people at a prompt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spared {
+    /// What was taken in the busiest 5 s, but room for the largest at least.
+    pub busy: Backlog,
+    /// What was taken in the last minute.
+    pub minute: Backlog,
+}
+
 /// What was taken in each of the last ten minutes' slots of 2.5 s, in constant space.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
@@ -17,6 +26,8 @@ pub(super) struct Recent {
     /// The busiest span, as of the present slot's begin.
     busiest: Backlog,
     largest: Backlog,
+    /// What the last minute took, as of the present slot's begin.
+    minute: Backlog,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,14 +59,13 @@ impl Recent {
         self.largest = larger(self.largest, largest);
     }
 
-    /// Returns what is to be left free: what was taken in the busiest 5 s, but room for the largest
-    /// at least; nothing if nothing was.
-    pub(super) fn spare(&mut self, now: Instant) -> Backlog {
+    /// Returns what is to be left free; nothing if nothing was taken.
+    pub(super) fn spare(&mut self, now: Instant) -> Spared {
         if self.ring.is_empty() {
-            return Backlog::NONE;
+            return Spared::default();
         }
         self.advance(now);
-        larger(self.busiest, self.largest)
+        Spared { busy: larger(self.busiest, self.largest), minute: self.minute }
     }
 
     /// Steps to the slot of `now`; looks at all slots, which happens once in 2.5 s.
@@ -77,6 +87,9 @@ impl Recent {
         self.busiest = spans.fold(Backlog::NONE, larger);
         let largests = self.ring.iter().filter(kept).map(|slot| slot.largest);
         self.largest = largests.fold(Backlog::NONE, larger);
+        let last_minute = number.saturating_sub(MINUTE)..number;
+        let minute = self.ring.iter().filter(|slot| last_minute.contains(&slot.number));
+        self.minute = minute.fold(Backlog::NONE, |sum, slot| sum.plus(slot.taken));
     }
 
     fn taken_in(&self, number: u64) -> Backlog {
@@ -95,6 +108,8 @@ fn larger(a: Backlog, b: Backlog) -> Backlog {
 
 /// Two slots are the 5 s whose use counts.
 const SLOT: Duration = Duration::from_millis(2_500);
+/// So many slots are a minute.
+const MINUTE: u64 = 24;
 /// So many slots are ten minutes.
 const SLOTS: usize = 240;
 
@@ -109,28 +124,33 @@ mod tests {
     #[test]
     fn what_is_left_free_is_what_was_taken_in_the_busiest_five_seconds() {
         let (mut recent, start) = (Recent::default(), Instant::now());
-        assert_eq!(recent.spare(start), Backlog::NONE, "nobody was at a prompt");
+        assert_eq!(recent.spare(start), Spared::default(), "nobody was at a prompt");
         for (second, tokens) in [(0, 10), (2, 20), (4, 40), (30, 50), (60, 5)] {
             recent.took(cost(tokens), cost(tokens), start + Duration::from_secs(second));
         }
-        let busy = recent.spare(start + Duration::from_secs(61));
-        assert_eq!(busy, Backlog { requests: 3, tokens: 70 });
+        let spared = recent.spare(start + Duration::from_secs(63));
+        assert_eq!(spared.busy, Backlog { requests: 3, tokens: 70 });
+        assert_eq!(
+            spared.minute,
+            Backlog { requests: 3, tokens: 95 },
+            "not those of the first 2.5 s"
+        );
     }
 
     #[test]
     fn one_large_request_has_room() {
         let (mut recent, start) = (Recent::default(), Instant::now());
         recent.took(cost(10), Backlog { requests: 1, tokens: 1_000 }, start);
-        assert_eq!(recent.spare(start).tokens, 1_000);
+        assert_eq!(recent.spare(start).busy.tokens, 1_000);
     }
 
     #[test]
     fn ten_quiet_minutes_are_forgotten() {
         let (mut recent, start) = (Recent::default(), Instant::now());
         recent.took(cost(10), cost(10), start);
-        assert_eq!(recent.spare(start + Duration::from_secs(590)).tokens, 10);
-        assert_eq!(recent.spare(start + Duration::from_secs(606)).tokens, 0);
+        assert_eq!(recent.spare(start + Duration::from_secs(590)).busy.tokens, 10);
+        assert_eq!(recent.spare(start + Duration::from_secs(606)).busy.tokens, 0);
         recent.took(cost(7), cost(7), start + Duration::from_secs(10_000));
-        assert_eq!(recent.spare(start + Duration::from_secs(10_001)).tokens, 7);
+        assert_eq!(recent.spare(start + Duration::from_secs(10_001)).busy.tokens, 7);
     }
 }

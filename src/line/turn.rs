@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::Line;
 use super::flow::{FlowId, Tag};
 use super::place::{Backlog, LaneId, PoolId};
+use super::recent::Spared;
 use crate::units::Class;
 
 /// A turn that an app had: what it moved on by. It is given back when nothing was sent, and put
@@ -48,10 +49,10 @@ impl<T> Line<T> {
     }
 
     /// Returns what a request of `class` has to leave free on `lane`.
-    pub fn spare(&mut self, lane: LaneId, class: Class, now: Instant) -> Backlog {
+    pub fn spare(&mut self, lane: LaneId, class: Class, now: Instant) -> Spared {
         match self.gates.get_mut(&lane) {
             Some(gate) if class == Class::Batch => gate.recent.spare(now),
-            _ => Backlog::NONE,
+            _ => Spared::default(),
         }
     }
 

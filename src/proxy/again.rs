@@ -137,7 +137,10 @@ pub(super) fn unanswered(
         SendError::Upload => Ending::ClientGone,
         SendError::NotSent(_) | SendError::NoAnswer(_) => Ending::Unreachable,
     };
-    let failure = Failure::from(error);
+    if let Some(cause) = error.cause() {
+        unsettled.note_cause(cause.into());
+    }
+    let failure = Failure::Send { upstream: visit.site.name.clone(), error };
     unsettled.unanswered(failure.status().as_u16(), ending, unsent);
     Err(failure)
 }

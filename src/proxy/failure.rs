@@ -18,7 +18,7 @@ use crate::config::OtherName;
 use crate::packing::UnpackError;
 use crate::relay::{Body, RelayError};
 use crate::settle::{Record, Unaffordable};
-use crate::units::AccountName;
+use crate::units::{AccountName, UpstreamName};
 use crate::upstream::{RequestError, SendError};
 
 /// Why a request got no answer from the provider.
@@ -100,8 +100,14 @@ pub enum Failure {
     #[error(transparent)]
     Request(#[from] RequestError),
     /// The provider gave no answer.
-    #[error(transparent)]
-    Send(#[from] SendError),
+    #[error("the upstream `{upstream}`: {error}")]
+    Send {
+        /// Where it was sent.
+        upstream: UpstreamName,
+        /// What happened.
+        #[source]
+        error: SendError,
+    },
     /// The provider's answer broke off before anything of it went to the client.
     #[error(transparent)]
     Relay(#[from] RelayError),
@@ -133,8 +139,8 @@ impl Failure {
             Self::BodyTooSlow | Self::Body(_) => "body_broken",
             Self::Refused(Refusal::TooLarge { .. }) => "too_large",
             Self::Refused(_) => "refused_in_line",
-            Self::Send(SendError::TimedOut) => "upstream_timeout",
-            Self::Send(_) => "upstream_unreachable",
+            Self::Send { error: SendError::TimedOut, .. } => "upstream_timeout",
+            Self::Send { .. } => "upstream_unreachable",
             Self::Relay(_) => "upstream_cut",
             Self::Dropped => "dropped",
         }
@@ -147,7 +153,7 @@ impl Failure {
 
     /// Tells whether the log line was written already, when the request that was sent was closed.
     pub(super) const fn is_logged(&self) -> bool {
-        matches!(self, Self::Send(_) | Self::Relay(_) | Self::Dropped)
+        matches!(self, Self::Send { .. } | Self::Relay(_) | Self::Dropped)
     }
 
     /// Returns the answer to the client of `record`, who asked for `endpoint`.
@@ -203,7 +209,10 @@ impl Failure {
             Self::Refused(refusal @ (Refusal::TimeIsUp { .. } | Refusal::LineFull { .. })) => {
                 format!("Rate limit reached: {refusal}. {}", again(refusal.retry_after()))
             }
-            Self::Send(error) => format!("The provider could not be reached: {error}."),
+            Self::Send { upstream, error } => {
+                let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+                format!("The request got no answer from the upstream `{upstream}`: {error}{cause}.")
+            }
             Self::Relay(error) => format!("The provider's answer broke off: {error}."),
             other => other.to_string(),
         }

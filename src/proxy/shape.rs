@@ -60,10 +60,10 @@ impl Failure {
             Self::Refused(refusal) => of_refusal(refusal),
             Self::Unaffordable(unaffordable) => of_money(unaffordable),
             // The log has the same word.
-            Self::Send(SendError::TimedOut) => {
+            Self::Send { error: SendError::TimedOut, .. } => {
                 shape(StatusCode::GATEWAY_TIMEOUT, "server_error", Some(self.label()))
             }
-            Self::Send(_) | Self::Relay(_) => {
+            Self::Send { .. } | Self::Relay(_) => {
                 shape(StatusCode::BAD_GATEWAY, "server_error", Some(self.label()))
             }
             Self::Unbooked => shape(

@@ -52,6 +52,10 @@ impl Vigil {
     /// Returns the answer to a request that failed.
     pub(super) fn fail(mut self, failure: &Failure) -> Response<Body> {
         self.end();
+        if let Failure::Refused(refusal) = failure {
+            let record = &mut self.visit.record;
+            record.waited_for = refusal.short_of().or(record.waited_for);
+        }
         self.proxy.fail(&self.visit, failure)
     }
 

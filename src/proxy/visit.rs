@@ -89,6 +89,7 @@ impl Proxy {
             account: None,
             key: None,
             status: 0,
+            cause: None,
         };
         let (head, wishes) = (Arc::new(head), Wishes::default());
         let prefix = Prefix::default();

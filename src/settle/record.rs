@@ -65,6 +65,8 @@ pub struct Record {
     pub key: Option<KeyLabel>,
     /// The status that the client gets.
     pub status: u16,
+    /// Why the provider gave no answer, where that is known.
+    pub cause: Option<Box<str>>,
 }
 
 impl Record {
@@ -166,6 +168,7 @@ impl Record {
             account: self.account.as_ref(),
             key: self.key.as_ref(),
             ending,
+            cause: self.cause.as_deref(),
             total: now.saturating_duration_since(self.arrived),
         }
         .write();

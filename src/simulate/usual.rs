@@ -34,10 +34,13 @@ impl Dialect {
                 slices: Slices::Requests,
                 ..limited(Some(60), Some(50_000))
             },
-            // <https://docs.together.ai/docs/rate-limits>, read 2026-11-21: each second has its part.
-            Self::Together => {
-                Limits { slices: Slices::RequestsAndTokens, ..limited(Some(600), Some(180_000)) }
-            }
+            // <https://docs.together.ai/docs/rate-limits>, read 2026-11-21: each second has its part. With 3,000 tokens
+            // that is less than the bounds that requests usually state, which therefore cannot be what is reserved.
+            Self::Together => Limits {
+                slices: Slices::RequestsAndTokens,
+                charging: Charging::Later,
+                ..limited(Some(600), Some(180_000))
+            },
             // <https://inference-docs.cerebras.ai/support/rate-limits>; what a request may use is taken when it is
             // admitted, 16,384 where it does not say (<https://github.com/dcdpr/jp/pull/1085>); read 2026-11-22.
             Self::Cerebras => Limits {

@@ -88,6 +88,8 @@ pub struct RequestLine<'a> {
     pub key: Option<&'a KeyLabel>,
     /// How it ended, in one word.
     pub ending: &'static str,
+    /// Why the provider gave no answer, if that is known.
+    pub cause: Option<&'a str>,
     /// From its arrival to its end.
     pub total: Duration,
 }
@@ -133,6 +135,7 @@ impl RequestLine<'_> {
         line.text("account", self.account.map_or("", AccountName::as_str));
         line.text("key", self.key.map_or("", KeyLabel::as_str));
         line.text("ending", self.ending);
+        line.text("cause", self.cause.map_or("", shortened));
         line.number("total_ms", millis(self.total));
         line.end()
     }
@@ -196,13 +199,13 @@ impl Fields {
     }
 }
 
-/// Returns `path` as far as it is worth a line.
-fn shortened(path: &str) -> &str {
-    path.get(..path.floor_char_boundary(LONGEST_PATH)).unwrap_or(path)
+/// Returns `text` as far as it is worth a line.
+fn shortened(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LONGEST)).unwrap_or(text)
 }
 
-/// The most of a path that is logged, in bytes.
-const LONGEST_PATH: usize = 200;
+/// The most of a path, or of a cause, that is logged, in bytes.
+const LONGEST: usize = 200;
 
 /// How request lines are written; nothing before [`init`].
 static FORM: OnceLock<Form> = OnceLock::new();
@@ -249,6 +252,7 @@ mod tests {
             account: None,
             key: None,
             ending: "reported",
+            cause: None,
             total: Duration::from_secs(1),
         };
         for format in [LogFormat::Text, LogFormat::Json] {
@@ -259,7 +263,7 @@ mod tests {
             assert!(text.contains("0.00000063") && text.contains("flex"), "{text}");
             assert!(text.contains("1970-01-01T00:00:00.000000Z"), "{text}");
             assert!(text.len() < 600, "a client makes lines long: {text}");
-            for empty in ["account", "key", "waited_for", "\"\""] {
+            for empty in ["account", "key", "waited_for", "cause", "\"\""] {
                 assert!(!text.contains(empty), "{empty}: {text}");
             }
             assert!(format == LogFormat::Text || serde_json::from_str::<Value>(&text).is_ok());

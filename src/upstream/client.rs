@@ -175,6 +175,16 @@ impl SendError {
         matches!(self, Self::NotSent(_))
     }
 
+    /// Returns the innermost cause in the words of whoever found it, such as `Connection refused (os error 111)`;
+    /// `None` where nothing is known but what happened.
+    pub fn cause(&self) -> Option<String> {
+        let mut cause = std::error::Error::source(self)?;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        Some(cause.to_string())
+    }
+
     fn from_hyper(error: legacy::Error, upload: Option<&Progress>) -> Self {
         if upload.is_some_and(Progress::is_broken) {
             return Self::Upload;

@@ -99,10 +99,14 @@ impl Reading<'_> {
         let window = match counter.window {
             Window::Of(window) => window,
             Window::Slice { per_minute } => {
-                let limit = limit.checked_mul(per_minute)?;
+                let remaining = number(self.headers, counter.remaining);
                 return Some(QuotaHint {
-                    limit,
+                    limit: limit.checked_mul(per_minute)?,
                     window: HintWindow::Minute,
+                    // Where nothing is left, more than the limit may be used.
+                    charged_at_most: remaining
+                        .filter(|left| *left > 0)
+                        .and_then(|left| limit.checked_sub(left)),
                     ..QuotaHint::default()
                 });
             }
@@ -119,6 +123,7 @@ impl Reading<'_> {
             window,
             rounded_to,
             reset_within: self.table.reset_within,
+            charged_at_most: None,
         })
     }
 

@@ -14,7 +14,8 @@ use sluicegate::server::Running;
 use sluicegate::simulate::engine::{Limits, Tally};
 use sluicegate::simulate::{Config, Dialect, Faults, Latency, Outputs, Provider};
 
-use crate::house::{one_account, proxy};
+use crate::books::Books;
+use crate::house::{one_account, proxy, settings};
 
 /// How many tokens each answer would have; the mean of answers that do not vary.
 const LENGTH: u64 = 400;
@@ -32,6 +33,22 @@ enum By {
     Silence,
     /// The proxy, which stops.
     Stop,
+    /// The client, after the proxy has read other limits.
+    ClientAfterReload,
+}
+
+impl By {
+    const ALL: [Self; 5] =
+        [Self::Client, Self::Provider, Self::Silence, Self::Stop, Self::ClientAfterReload];
+
+    /// How the ledger calls it.
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Client | Self::ClientAfterReload => "client_gone",
+            Self::Provider | Self::Silence => "provider_cut",
+            Self::Stop => "stopped",
+        }
+    }
 }
 
 /// An endpoint that streams.
@@ -130,6 +147,32 @@ async fn what_the_end_of_the_program_cut_is_settled_by_what_was_written() {
     settles(By::Stop).await;
 }
 
+#[tokio::test]
+async fn what_was_cut_after_other_limits_were_read_is_settled_by_what_was_written() {
+    settles(By::ClientAfterReload).await;
+}
+
+/// What was seen of a picture does not tell what it takes.
+#[tokio::test]
+async fn a_picture_that_is_cut_keeps_its_estimate_and_says_so() {
+    let picture = Streams {
+        path: "/v1/images/generations",
+        body: || {
+            plain(&json!({"model": "gpt-image-1", "prompt": "a cat", "partial_images": 2,
+                          "size": "1024x1024", "quality": "low"}))
+        },
+        token: "\"partial_image_index\":",
+    };
+    for by in By::ALL {
+        let case = format!("a picture, cut by {by:?}");
+        let cut = Cut::begin(picture, by, 50, 2, &case).await;
+        let booked = cut.end(&case).await;
+        let expected = (by.ending().to_owned(), "assumed".to_owned());
+        assert_eq!((booked.ending, booked.method), expected, "{case}");
+        assert_eq!((booked.input, booked.output), booked.estimated, "{case}");
+    }
+}
+
 async fn settles(by: By) {
     for streams in ENDPOINTS {
         for place in PLACES {
@@ -140,31 +183,104 @@ async fn settles(by: By) {
 
 async fn settles_one(streams: Streams, by: By, place: u64) {
     let case = format!("{}, cut by {by:?} at {place} %", streams.path);
-    let (provider, running) = between(streams, by, place).await;
-    let proxy = running.proxy().clone();
     let written = LENGTH * place / 100;
-    let mut answer = open(&running, streams).await;
-    read_tokens(&mut answer, (streams.token, written), &case).await;
-    match by {
-        By::Client => drop(answer),
-        By::Provider | By::Silence => {
-            while let Some(frame) = answer.frame().await {
-                if frame.is_err() {
-                    break;
-                }
-            }
-        }
-        By::Stop => assert_eq!(running.stop().await, 1, "{case}: the stream was to be cut"),
-    }
-    proxy.under_way().over().await;
-    let tally = cut_short(&provider).await;
+    let cut = Cut::begin(streams, by, place, written, &case).await;
+    let tally = cut_short(&cut.provider).await;
     assert_eq!(tally.cut_output, written, "{case}: {tally:?}");
-    let totals = proxy.metrics().totals();
+    let booked = cut.end(&case).await;
+    let expected = (by.ending().to_owned(), "approximate".to_owned());
+    assert_eq!((booked.ending, booked.method), expected, "{case}");
     // Anthropic tells at the beginning what it has read.
     let is_told = streams.path == "/v1/messages";
-    let input = if is_told { tally.cut_prompt } else { totals.counted.count() };
-    let settled = totals.settled.count() - input;
-    assert!(settled.abs_diff(written) * 20 <= written, "{case}: {settled} of {written}");
+    let input = if is_told { tally.cut_prompt } else { booked.estimated.0 };
+    assert_eq!(booked.input, input, "{case}");
+    let output = booked.output;
+    assert!(output.abs_diff(written) * 20 <= written, "{case}: {output} of {written}");
+}
+
+/// A stream that has ended early.
+struct Cut {
+    provider: Provider,
+    running: Option<Running>,
+    books: Books,
+    toml: String,
+}
+
+/// What the ledger says of it.
+struct Booked {
+    ending: String,
+    method: String,
+    input: u64,
+    output: u64,
+    /// The same, as it was estimated; an output without a bound counts as none.
+    estimated: (u64, u64),
+}
+
+impl Cut {
+    /// Reads so many events with a token, and lets the stream end there.
+    async fn begin(streams: Streams, by: By, place: u64, events: u64, case: &str) -> Self {
+        let (provider, books, toml) = between(streams, by, place).await;
+        let running = proxy(&toml).await;
+        let proxy = running.proxy().clone();
+        let mut answer = open(&running, streams).await;
+        read_tokens(&mut answer, (streams.token, events), case).await;
+        let mut left = None;
+        match by {
+            By::Client => left = Some(running),
+            By::ClientAfterReload => {
+                let limit = "[[upstreams.limits]]\nmodels = \"*\"\nrequests_per_minute = 77\n";
+                let other = settings(&format!("{toml}{limit}"));
+                running.renew(other).await.expect("other limits");
+                left = Some(running);
+            }
+            By::Provider | By::Silence => {
+                while let Some(frame) = answer.frame().await {
+                    if frame.is_err() {
+                        break;
+                    }
+                }
+                left = Some(running);
+            }
+            By::Stop => assert_eq!(running.stop().await, 1, "{case}: the stream was to be cut"),
+        }
+        drop(answer);
+        proxy.under_way().over().await;
+        Self { provider, running: left, books, toml }
+    }
+
+    /// Returns the only entry, once it is booked.
+    async fn entry(&self, case: &str) -> Option<Vec<Value>> {
+        let entries = "SELECT ending, method, input, output, est_input, est_output FROM entries";
+        let mut rows = self.books.rows(entries).await;
+        assert_eq!(rows.len(), 1, "{case}");
+        rows.pop().filter(|row| row.first().is_some_and(Value::is_string))
+    }
+
+    /// Ends the program, and returns what it has booked.
+    async fn end(mut self, case: &str) -> Booked {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+        let mut booked = self.entry(case).await;
+        if booked.is_none() {
+            // The disk was slow: it lies in the spill file, which the next start reads.
+            let next = proxy(&self.toml).await;
+            while booked.is_none() {
+                booked = self.entry(case).await;
+            }
+            next.stop().await;
+        }
+        let row = booked.expect("booked");
+        let text = |at: usize| row.get(at).and_then(Value::as_str).expect("a word").to_owned();
+        let count = |at: usize| row.get(at).and_then(Value::as_u64).unwrap_or(0);
+        Booked {
+            ending: text(0),
+            method: text(1),
+            input: count(2),
+            output: count(3),
+            estimated: (count(4), count(5)),
+        }
+    }
 }
 
 /// Waits until the provider knows that its answer ended early.
@@ -178,8 +294,8 @@ pub(crate) async fn cut_short(provider: &Provider) -> Tally {
     }
 }
 
-/// Starts a provider whose answers end early, and a proxy before it.
-async fn between(streams: Streams, by: By, place: u64) -> (Provider, Running) {
+/// Starts a provider whose answers end early; returns the configuration of a proxy before it, and its folder.
+async fn between(streams: Streams, by: By, place: u64) -> (Provider, Books, String) {
     let (cut, hang) = if by == By::Provider { (1.0, 0.0) } else { (0.0, 1.0) };
     let anthropic = streams.path == "/v1/messages";
     let config = Config {
@@ -204,10 +320,11 @@ async fn between(streams: Streams, by: By, place: u64) -> (Provider, Running) {
     let timeouts = match by {
         By::Silence => "[timeouts]\nidle = \"200ms\"\n",
         By::Stop => "[timeouts]\ndrain = \"50ms\"\n",
-        By::Client | By::Provider => "",
+        By::Client | By::Provider | By::ClientAfterReload => "",
     };
-    let running = proxy(&format!("{timeouts}{upstream}")).await;
-    (provider, running)
+    let books = Books::new().await;
+    let toml = format!("{}{timeouts}{upstream}", books.settings());
+    (provider, books, toml)
 }
 
 async fn open(running: &Running, streams: Streams) -> Incoming {

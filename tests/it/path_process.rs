@@ -1,7 +1,7 @@
 //! The real program: what it logs, and how it stops.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -55,10 +55,15 @@ impl Program {
     }
 
     fn post(&self, body: &str) -> TcpStream {
+        self.post_with("", body)
+    }
+
+    /// Sends a chat with more lines in its head.
+    fn post_with(&self, more: &str, body: &str) -> TcpStream {
         let mut stream = TcpStream::connect(&self.listen).expect("a connection");
         let head = format!(
             "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer sk-client-secret-abcdef\r\n\
-             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+             {more}connection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(head.as_bytes()).expect("sent");
@@ -138,6 +143,49 @@ async fn log_lines_are_json_and_tell_everything_but_secrets() {
         let leak = lines.iter().find(|line| line.contains(secret));
         assert_eq!(leak, None, "a secret was logged");
     }
+}
+
+/// Returns the next line about a request.
+fn next_request(program: &Program) -> Value {
+    let line = program.until("\"request\"");
+    serde_json::from_str(&line).expect("JSON")
+}
+
+#[test]
+fn who_gets_no_answer_hears_from_whom_and_why_and_so_does_the_log() {
+    let nobody =
+        TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let program = Program::start(&format!("http://{nobody}/v1"), "json");
+    let answer = rest(program.post(HELLO));
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    for word in ["`openai`", "cannot be reached", "Connection refused"] {
+        assert!(answer.contains(word), "{word}: {answer}");
+    }
+    let line = next_request(&program);
+    assert_eq!(line["upstream"], "openai");
+    let cause = line["cause"].as_str().expect("a cause");
+    assert!(cause.contains("Connection refused"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_tells_for_what_those_waited_who_were_refused_in_line() {
+    let full = || {
+        let headers = [
+            ("x-ratelimit-limit-requests", "1"),
+            ("x-ratelimit-remaining-requests", "0"),
+            ("x-ratelimit-reset-requests", "1m0s"),
+        ];
+        Reply::With(200, SAID, headers.to_vec())
+    };
+    let recorder = Recorder::start(move |_, _| full()).await;
+    let program = Program::start(&recorder.base_url(), "json");
+    rest(program.post(HELLO));
+    assert_eq!(next_request(&program)["status"], 200);
+    let answer = rest(program.post_with("x-sluicegate-deadline: 0.05\r\n", HELLO));
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    let line = next_request(&program);
+    assert_eq!((&line["waited_for"], &line["ending"]), (&"rpm".into(), &"refused_in_line".into()));
+    assert!(line["queued_ms"].as_u64().is_some_and(|waited| waited >= 50), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -92,9 +92,11 @@ impl Fixed {
         self.begun
     }
 
-    /// Returns how long the present window lasts at most, where its end is known.
+    /// Returns how long the present window lasts at most, where its end is known, or where it begins now that the
+    /// last one has ended.
     pub(super) fn rest(&self, now: Moment) -> Option<u64> {
-        self.end.map(|end| end.latest.since(now))
+        let next = self.begun.map(|begun| begun.plus(self.window)).filter(|next| *next > now);
+        self.end.map(|end| end.latest).or(next).map(|end| end.since(now))
     }
 
     /// Returns what is used at `now`.

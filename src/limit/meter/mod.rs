@@ -22,6 +22,7 @@ use self::bucket::Bucket;
 pub(super) use self::fixed::End;
 use self::fixed::Fixed;
 use self::sliding::Sliding;
+use super::Needed;
 use super::learned::PastDebit;
 use super::moment::Moment;
 use super::settings::Counting;
@@ -162,13 +163,20 @@ impl Meter {
         }
     }
 
-    /// Returns the part of `spare` that is still of use: nothing at the end of a window, from which
-    /// on there is room enough, and all of it `busy` nanoseconds before.
-    pub(super) fn spare(&self, spare: u64, busy: u64, now: Moment) -> u64 {
-        let Self::Fixed(fixed) = self else { return spare };
-        let Some(rest) = fixed.rest(now).filter(|rest| *rest < busy) else { return spare };
-        let part = u128::from(spare) * u128::from(rest) / u128::from(busy.max(1));
-        u64::try_from(part).unwrap_or(spare)
+    /// Returns what of `spare` is of use. Where a window has an end it must last until then, and nothing of
+    /// it is needed there: from then on there is room enough.
+    pub(super) fn spare(&self, spare: Needed, minute: u64, now: Moment) -> u64 {
+        let rest = match self {
+            Self::Fixed(fixed) => fixed.rest(now),
+            Self::Bucket(_) | Self::Sliding(_) => None,
+        };
+        let Some(rest) = rest else { return spare.busy };
+        let part = |amount: u64, of: u64| {
+            let part = u128::from(amount) * u128::from(rest.min(of)) / u128::from(of.max(1));
+            u64::try_from(part).unwrap_or(amount)
+        };
+        // As many as usual, and as many as come in a busy moment besides.
+        part(spare.minute, minute).saturating_add(part(spare.busy, minute / 12))
     }
 
     /// Returns when the present window began at the earliest, where windows have an end.

@@ -64,7 +64,8 @@ fn counter_words(name: &str, told: &QuotaHint) -> String {
         Some(reset) if within.is_zero() => format!(" in {reset:?}"),
         Some(reset) => format!(" in {reset:?}±{within:?}"),
     };
-    format!("{name} {left}{rounded}/{}{window}{reset}", told.limit)
+    let charged = told.charged_at_most.map(|most| format!(" (at most {most})"));
+    format!("{name} {left}{rounded}/{}{window}{reset}{}", told.limit, charged.unwrap_or_default())
 }
 
 const OPENAI: &str = "
@@ -151,7 +152,11 @@ fn a_usual_answer_of_each_dialect_is_read_whole() {
             OPENAI,
             "requests 4999/5000 in 12ms, tokens 159976/160000 in 9ms, took 420ms",
         ),
-        (Dialect::Azure, AZURE, "requests ?/300 a minute, tokens 46760/50000 a minute in 4s±1s"),
+        (
+            Dialect::Azure,
+            AZURE,
+            "requests ?/300 a minute (at most 5), tokens 46760/50000 a minute in 4s±1s",
+        ),
         (
             Dialect::Anthropic,
             ANTHROPIC,
@@ -165,7 +170,11 @@ fn a_usual_answer_of_each_dialect_is_read_whole() {
         ),
         (Dialect::Mistral, MISTRAL, "requests 59/60 a minute, tokens 47196/50000 a minute"),
         (Dialect::Mistral, MISTRAL_BY_SIZE, "tokens 499900/500000 a minute"),
-        (Dialect::Together, TOGETHER, "requests ?/600 a minute, tokens ?/180000 a minute"),
+        (
+            Dialect::Together,
+            TOGETHER,
+            "requests ?/600 a minute (at most 1), tokens ?/180000 a minute (at most 110)",
+        ),
         (
             Dialect::Cerebras,
             CEREBRAS,

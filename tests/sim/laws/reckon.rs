@@ -233,7 +233,12 @@ impl Book {
                 .filter(|(when, ..)| when >= from && *when <= *from + Duration::from_secs(5));
             within.fold(Amount::default(), |sum, (_, amount, _)| sum.plus(*amount))
         });
+        // Where windows have an end, as much besides as was taken in a minute.
+        let lasts = self.world().mode.counting == Counting::Fixed;
+        let lately = |(when, ..): &&(Duration, Amount, bool)| lasts && *when + MINUTE_AND_LOOK > at;
+        let minute = taken.iter().filter(lately).map(|(_, amount, _)| *amount);
         let most = spans.fold(Amount::default(), larger);
+        let most = most.plus(minute.fold(Amount::default(), Amount::plus));
         let single = taken.iter().filter(|(.., surely)| *surely).map(|(_, amount, _)| *amount);
         (most, single.fold(Amount::default(), larger))
     }
@@ -259,6 +264,9 @@ impl Book {
         (part(least), part(most))
     }
 }
+
+/// A minute, and the time within which whoever waits is looked at.
+const MINUTE_AND_LOOK: Duration = Duration::from_secs(135);
 
 fn fared(debit: &Debit, does: bool, at: Duration) -> Fared {
     match debit.ended.filter(|ended| *ended <= at) {
