@@ -13,9 +13,10 @@ use super::home::Home;
 use crate::clock::WallClock;
 use crate::config::Durability;
 use crate::ledger::base::Base;
+use crate::ledger::link::Statement;
 use crate::ledger::pen::Pen;
 use crate::ledger::row::{Row, Value};
-use crate::ledger::{Closing, Reading, Store};
+use crate::ledger::{Closing, Reading, Store, StoreError};
 use crate::report::Range;
 use crate::units::{AppName, Party, PicoUsd};
 
@@ -311,4 +312,35 @@ async fn a_request_is_found_by_either_id() {
     let open = reading.entries("sg_3", Range::ALL).await.expect("readable");
     assert_eq!(open.iter().map(|it| it.booking.is_none()).collect::<Vec<_>>(), [true]);
     assert_eq!(reading.entries("sg_4", Range::ALL).await.expect("readable"), []);
+}
+
+/// Two entries that are booked, one of them at no known cost, as a program wrote them that had no sums.
+const BOOKED: &str = "INSERT INTO entries (run, seq, facet, request, attempt, sent_ms, queued_ms, est_input, \
+    est_method, booked_ms, ending, cost_pico, input, cached, cache_write, output, reasoning, input_audio, \
+    input_image, output_audio, output_image, cached_audio, cached_image, cache_write_long, heard_ms, spoken, images, \
+    searches) VALUES \
+    (1, 2, 3, 'sg_a', 1, 1795305600000, 0, 11, 'exact', 1795305601000, 'complete', 700, \
+     5, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), \
+    (1, 3, 3, 'sg_b', 1, 1795305600000, 0, 11, 'exact', 1795309201000, 'complete', NULL, \
+     7, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)";
+
+#[tokio::test]
+async fn what_was_booked_before_there_were_sums_is_in_them() {
+    let home = Home::new().await;
+    home.make_by_first(3).await;
+    let older = home.store(Duration::from_secs(5)).expect("it is there");
+    older.write(vec![Statement::new(BOOKED, [])]).await.expect("it is right");
+    older.close().await;
+    if home.is_file() {
+        let error = Store::look(home.path()).await.expect_err("who only reads changes nothing");
+        assert!(matches!(error, StoreError::Older { .. }), "{error}");
+    }
+    let mut reading = Reading::of(home.open().await);
+    assert_eq!(told(&mut reading, Range::ALL).await, [2, 26, 700, 1]);
+    assert_eq!(told(&mut reading, range(0, HOUR)).await, [1, 11, 700, 0]);
+    assert_eq!(told(&mut reading, range(0, 24 * HOUR)).await, [2, 26, 700, 1]);
+    if home.is_file() {
+        let looked = Store::look(home.path()).await.expect("it is up to date");
+        assert_eq!(told(&mut Reading::of(looked), Range::ALL).await, [2, 26, 700, 1]);
+    }
 }
