@@ -117,8 +117,9 @@ impl Reading {
         let kept = "SELECT COUNT(*) FROM entries WHERE booked_ms >= $1 AND booked_ms < $2";
         let booked = "SELECT CAST(COALESCE(SUM(attempts), 0) AS BIGINT) FROM rollups \
                       WHERE span = 1 AND hour = $1";
-        let kept = number(&self.store.fetch(kept, whole).await?);
+        // In this order: what is booked in between is in both, or among the entries only.
         let booked = number(&self.store.fetch(booked, [hour.into()]).await?);
+        let kept = number(&self.store.fetch(kept, whole).await?);
         if kept >= booked {
             return self.store.fetch(&ENTERED, [first_ms.into(), next_ms.into()]).await;
         }
