@@ -32,7 +32,7 @@ pub(super) fn metrics(levels: &[Level]) -> String {
         );
         for level in levels {
             let budget = escaped(&level.settings.name);
-            let amount = of(level);
+            let amount = of(level).exact();
             let _written =
                 writeln!(text, "sluicegate_budget_{name}_usd{{budget=\"{budget}\"}} {amount}");
         }
@@ -73,9 +73,9 @@ impl<'a> View<'a> {
         Self {
             budget: &settings.name,
             color: level.color.label(),
-            amount_usd: settings.amount.to_string(),
-            booked_usd: level.booked.to_string(),
-            reserved_usd: level.reserved.to_string(),
+            amount_usd: settings.amount.exact(),
+            booked_usd: level.booked.exact(),
+            reserved_usd: level.reserved.exact(),
             waiting: level.waiting,
             per: settings.period.label(),
             since: date(level.begin),

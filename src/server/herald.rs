@@ -37,7 +37,7 @@ struct Words {
 impl Words {
     fn of(alarm: &Alarm) -> Self {
         let (budget, color) = (alarm.budget.to_string(), alarm.color.label());
-        let (booked_usd, amount_usd) = (alarm.booked.to_string(), alarm.amount.to_string());
+        let (booked_usd, amount_usd) = (alarm.booked.exact(), alarm.amount.exact());
         let date = |until: Duration| {
             Timestamp::from_second(i64::try_from(until.as_secs()).ok()?)
                 .ok()

@@ -191,12 +191,12 @@ async fn budgets_are_changed_while_it_runs_and_new_ones_know_what_was_spent_befo
     assert_eq!(app.post(CHAT, HELLO).await.status(), 429, "it is spent already");
     let page = App::new(proxy.admin(), "-").get("/budgets").await;
     let page: Value = serde_json::from_str(&page.text()).expect("JSON");
-    assert_eq!(page["budgets"][0]["booked_usd"], "0.000200");
+    assert_eq!(page["budgets"][0]["booked_usd"], "0.0002");
     assert_eq!(page["budgets"][0]["color"], "red");
     proxy.renew(settings(&with(&budget("0.0003")))).await.expect("taken over");
     assert_eq!(app.post(CHAT, HELLO).await.status(), 200, "there is more");
     let metrics = App::new(proxy.admin(), "-").get("/metrics").await.text();
-    let booked = "sluicegate_budget_booked_usd{budget=\"all\"} 0.000300";
+    let booked = "sluicegate_budget_booked_usd{budget=\"all\"} 0.0003";
     assert!(metrics.contains(booked), "{metrics}");
     proxy.renew(settings(&with(""))).await.expect("taken over");
     assert_eq!(app.post(CHAT, HELLO).await.status(), 200, "there is none any more");
@@ -228,8 +228,8 @@ async fn a_webhook_and_a_command_are_told_once_of_each_color() {
         hook.seen().iter().map(|seen| serde_json::from_str(&seen.text()).expect("JSON")).collect();
     let colors: Vec<&str> = told.iter().filter_map(|told| told["color"].as_str()).collect();
     assert_eq!(colors, ["yellow", "red"]);
-    assert_eq!(told[1]["booked_usd"], "0.000400");
-    let whole = "all yellow 0.000100\nall red 0.000400\n";
+    assert_eq!(told[1]["booked_usd"], "0.0004");
+    let whole = "all yellow 0.0001\nall red 0.0004\n";
     while std::fs::read_to_string(&file).unwrap_or_default() != whole {
         tokio::task::yield_now().await;
     }
