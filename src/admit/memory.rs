@@ -18,8 +18,8 @@ use tokio::time::{Instant, timeout_at};
 use super::Admission;
 use super::routes::LaneKey;
 use super::state::{LaneEntry, State};
-use crate::limit::{Absence, Lane, LaneSettings, LastEnd, Learned};
-use crate::units::AccountName;
+use crate::limit::{Absence, Lane, LaneSettings, LastEnd, Learned, PastUse};
+use crate::units::{AccountName, ModelName};
 use crate::upstream::share_one;
 
 /// What one lane has learned.
@@ -37,6 +37,17 @@ pub struct Memory {
     pub absence: Absence,
 }
 
+/// A request that was sent in an earlier run, as it was booked.
+#[derive(Debug, Clone)]
+pub struct SentBefore {
+    /// The account.
+    pub account: AccountName,
+    /// The model that was asked for there.
+    pub model: ModelName,
+    /// What it used, and when.
+    pub used: PastUse,
+}
+
 /// Which lanes' memories are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeping {
@@ -52,6 +63,8 @@ pub(super) struct Memories {
     /// Whether somebody keeps them.
     is_kept: bool,
     past: HashMap<LaneName, Past>,
+    /// What was sent in earlier runs through lanes that were not made yet, and when that was told.
+    sent: (Vec<SentBefore>, Option<Instant>),
     due: Option<Instant>,
 }
 
@@ -109,12 +122,28 @@ impl Memories {
         memory.absence.lasted = memory.absence.lasted.saturating_add(here);
         Some(memory)
     }
+
+    /// Takes out what was sent less than `within` before `now` through a lane of `account` that is being made, if
+    /// `is_its` model.
+    fn take_sent(
+        &mut self,
+        account: &AccountName,
+        is_its: impl Fn(&ModelName) -> bool,
+        (within, now): (Duration, Instant),
+    ) -> Vec<PastUse> {
+        let (sent, told) = &mut self.sent;
+        let here = told.map_or(Duration::ZERO, |told| now.saturating_duration_since(told));
+        let its = sent.extract_if(.., |sent| sent.account == *account && is_its(&sent.model));
+        its.map(|sent| PastUse { ago: sent.used.ago.saturating_add(here), ..sent.used })
+            .filter(|used| used.ago < within)
+            .collect()
+    }
 }
 
 impl Admission {
-    /// Gives back what was learned in an earlier run; lanes that are made from now on recall it.
-    /// From now on [`learned`](Self::learned) has something to hand out.
-    pub fn remind(&self, past: Vec<Memory>) {
+    /// Gives back what was learned in an earlier run, and what was `sent`; lanes that are made from now on recall
+    /// the one, and what of the other came after it. From now on [`learned`](Self::learned) has something to hand out.
+    pub fn remind(&self, past: Vec<Memory>, sent: Vec<SentBefore>) {
         self.shared.with(|state| {
             let since = Instant::now();
             let named = |memory: Memory| {
@@ -123,6 +152,7 @@ impl Admission {
             };
             state.memories.is_kept = !state.fleet.is_clients_own();
             state.memories.past = past.into_iter().map(named).collect();
+            state.memories.sent = (sent, Some(since));
         });
     }
 
@@ -191,10 +221,30 @@ impl State {
         now: Instant,
     ) -> LaneEntry {
         let account = self.fleet.name(key.account).zip(self.fleet.holders(key.account));
-        let past = account.and_then(|account| self.memories.take(account, &key.group, now));
+        let past = account.clone().and_then(|account| self.memories.take(account, &key.group, now));
+        let within = past.as_ref().map_or(A_DAY, |past| past.absence.lasted);
+        let upstream = &self.upstream;
+        // What is left was learned behind other keys: so was that sent.
+        let is_known = |account: &AccountName| {
+            self.memories.past.contains_key(&(account.clone(), Arc::clone(&key.group)))
+        };
+        let account = account.filter(|(account, _)| !is_known(account));
+        let sent = account.map(|(account, _)| {
+            let is_its = |model: &ModelName| {
+                *upstream.lane_settings(&account, model.as_str()).0 == *key.group
+            };
+            self.memories.take_sent(&account, is_its, (within, now))
+        });
+        let sent = sent.unwrap_or_default();
         let mut lane = Lane::new(settings, now);
-        if let Some(past) = &past {
-            lane.recall(&past.learned, past.absence, now);
+        match &past {
+            Some(past) => lane.recall(&past.learned, past.absence, &sent, now),
+            // It was cut off before it was kept for the first time.
+            None if !sent.is_empty() => {
+                let absence = Absence { lasted: Duration::ZERO, end: LastEnd::Cut };
+                lane.recall(&Learned::default(), absence, &sent, now);
+            }
+            None => {}
         }
         let recalled = past.map(|past| past.absence.lasted);
         let memory = LaneMemory { recalled, ..LaneMemory::default() };
@@ -210,6 +260,8 @@ impl LaneEntry {
     }
 }
 
+/// No quota is counted over a longer time.
+const A_DAY: Duration = Duration::from_secs(86_400);
 /// How long a change that may be lost waits to be kept.
 const SOON: Duration = Duration::from_secs(10);
 /// So many lanes are handed out under one lock.

@@ -46,7 +46,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use self::allotments::{Allotments, AppLevels};
 use self::entering::enter;
-pub use self::memory::{Keeping, Memory};
+pub use self::memory::{Keeping, Memory, SentBefore};
 pub use self::refusal::Refusal;
 pub use self::reservation::{InFlight, Reservation};
 pub use self::snapshot::{

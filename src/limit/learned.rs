@@ -30,11 +30,12 @@ use super::lane::Lane;
 use super::meter::End;
 use super::moment::{Moment, nanos};
 use super::outputs::Outputs;
+use super::past_use::PastUse;
 use super::score::Score;
 use super::settings::{Charging, Counting};
 
 /// What a lane has learned, fit to be written down. It holds numbers only.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Learned {
     quotas: Vec<LearnedQuota>,
     #[serde(default)]
@@ -166,22 +167,24 @@ impl Lane {
     ///
     /// After a [`LastEnd::Clean`] end the lane goes on as after an idle spell. After a cut one a
     /// twentieth more is taken to be used, and first contact is made with the caution that a
-    /// configured limit gets.
-    pub fn recall(&mut self, learned: &Learned, absence: Absence, now: Instant) {
+    /// configured limit gets. What is known to have been `sent` since it was kept is debited, too.
+    pub fn recall(&mut self, learned: &Learned, absence: Absence, sent: &[PastUse], now: Instant) {
         let lasted = nanos(absence.lasted);
         let debits = learned.quotas.iter().flat_map(|quota| &quota.used);
         let oldest = debits.map(|debit| from_millis(debit.ago_ms)).max().unwrap_or(0);
-        self.time.begin_earlier(lasted.saturating_add(oldest));
+        let sent_first = sent.iter().map(|sent| nanos(sent.ago)).max().unwrap_or(0);
+        self.time.begin_earlier(lasted.saturating_add(oldest).max(sent_first));
         let now = self.time.advance(now);
         let kept = now.minus(lasted);
         self.grace.recall(learned.grace_ns, now);
         for quota in &learned.quotas {
-            self.recall_quota(quota, kept, now);
+            self.recall_quota(quota, kept);
         }
         self.outputs = learned.outputs.clone().sane();
         self.absent.recall(learned.absent_max);
         self.estimates.recall(&learned.estimates);
         self.leading = self.most_likely_charging();
+        self.recall_sent(sent, now);
         let held = learned.hold.map(|(kind, ms)| (kind, kept.plus(from_millis(ms))));
         self.hold = held.filter(|(_, at)| *at > now).map(|(kind, at)| Hold::new(kind, at, now));
         match absence.end {
@@ -208,7 +211,7 @@ impl Lane {
         LearnedQuota { quota: bank.kind, told: bank.told(), used, ends_ms, beliefs }
     }
 
-    fn recall_quota(&mut self, learned: &LearnedQuota, kept: Moment, now: Moment) {
+    fn recall_quota(&mut self, learned: &LearnedQuota, kept: Moment) {
         let kind = learned.quota;
         let grace = self.grace.nanos();
         if let Some(told) = learned.told.filter(|told| *told > 0) {
@@ -235,7 +238,6 @@ impl Lane {
                 let [earliest, latest] = [earliest, latest].map(|ms| kept.plus(from_millis(ms)));
                 belief.meter.learn_end(End { earliest, latest }, kept, grace);
             }
-            belief.meter.advance(now, grace);
         }
     }
 

@@ -50,6 +50,7 @@ mod offset;
 mod opening;
 mod outputs;
 mod pacing;
+mod past_use;
 mod ramp;
 mod reach;
 mod refused;
@@ -75,6 +76,7 @@ pub use self::debit::Debit;
 pub use self::hint::{Hint, HintWindow, QuotaHint, RefusalHint, SliceHint};
 pub use self::lane::Lane;
 pub use self::learned::{Absence, LastEnd, Learned};
+pub use self::past_use::PastUse;
 pub use self::settings::{Charging, Counting, Estimator, LaneSettings};
 pub use self::under_way::Back;
 

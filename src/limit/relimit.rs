@@ -44,7 +44,7 @@ impl Lane {
         let mut lane = Self::new(settings, now);
         if let Some(learned) = self.learned(now) {
             let absence = Absence { lasted: std::time::Duration::ZERO, end: LastEnd::Clean };
-            lane.recall(&learned, absence, now);
+            lane.recall(&learned, absence, &[], now);
         }
         lane
     }

@@ -13,22 +13,27 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::pruning::Pruning;
 use super::recalling::recall;
-use crate::admit::{Admission, Keeping, Memory};
+use crate::admit::{Admission, Keeping, Memory, SentBefore};
 use crate::clock::WallClock;
 use crate::config::{DataDir, LedgerSettings};
-use crate::ledger::{Clerk, Ledger, Lesson, Pins, Place, SPILL_BYTES, Store, StoreError, Terms};
+use crate::ledger::{
+    Clerk, Ledger, Lesson, Pins, Place, SPILL_BYTES, Sent, Store, StoreError, Terms,
+};
 use crate::limit::{Absence, LastEnd};
 use crate::settle::Purse;
-use crate::units::{AccountName, UpstreamName};
+use crate::units::{AccountName, ModelName, UpstreamName};
 
 /// What was learned in earlier runs, and where what this run learns is kept.
 #[derive(Debug)]
 pub(super) struct Past {
     store: Store,
-    memories: HashMap<UpstreamName, Vec<Memory>>,
+    memories: HashMap<UpstreamName, Recalled>,
     /// Where entries lie that the store does not take.
     spill_dir: PathBuf,
 }
+
+/// What lanes of an upstream learned, and what was sent through them.
+type Recalled = (Vec<Memory>, Vec<SentBefore>);
 
 /// Writes what lanes learn until it is told that all is over.
 #[derive(Debug)]
@@ -99,8 +104,13 @@ impl Past {
             let now = date();
             for upstream in upstreams {
                 let lessons = store.lessons(upstream.as_str(), now).await?;
+                // What changed is kept soon after: before that there is nothing that the latest does not know.
+                let latest = lessons.first().map(|lesson| lesson.saved_at.saturating_sub(LATEST));
+                let since = latest.unwrap_or_default().max(now.saturating_sub(A_DAY));
+                let sent = store.sent(upstream.as_str(), since, now).await?;
+                let sent = sent.into_iter().map(sent_before).collect();
                 let known = lessons.into_iter().map(|lesson| memory(lesson, now)).collect();
-                memories.insert(upstream, known);
+                memories.insert(upstream, (known, sent));
             }
         }
         Ok(Self { store, memories, spill_dir })
@@ -140,7 +150,8 @@ impl Past {
         let pinning = Pinning { store: self.store.clone(), pins: pins.clone() };
         let mut scribes = Vec::new();
         for (upstream, admission) in upstreams {
-            admission.remind(self.memories.remove(upstream).unwrap_or_default());
+            let (known, sent) = self.memories.remove(upstream).unwrap_or_default();
+            admission.remind(known, sent);
             let (store, upstream) = (self.store.clone(), upstream.clone());
             scribes.push(Scribe { store, upstream, admission: admission.clone() });
         }
@@ -302,6 +313,11 @@ fn memory(lesson: Lesson, now: Duration) -> Memory {
     }
 }
 
+fn sent_before(sent: Sent) -> SentBefore {
+    let Sent { account, model, used } = sent;
+    SentBefore { account: AccountName::new(account), model: ModelName::new(model), used }
+}
+
 /// Returns the time since 1970-01-01 UTC, read anew: tokio's clock stands still while the machine
 /// sleeps.
 fn date() -> Duration {
@@ -314,6 +330,10 @@ fn warn(what: &'static str, error: &StoreError) {
 }
 
 const NOT_KEPT: &str = "what is learned will not be kept over a restart";
+/// So much later than it changed the last of what was learned is kept, at most.
+const LATEST: Duration = Duration::from_secs(60);
+/// No quota is counted over a longer time.
+const A_DAY: Duration = Duration::from_secs(86_400);
 /// The least time between two writes.
 const APART: Duration = Duration::from_millis(20);
 /// After so many pins the file is looked through for old ones.

@@ -88,11 +88,10 @@ const FIT: u64 = 20;
 const SETTINGS: &str = r#"
     [[upstreams]]
     accounts = [{ name = "main", keys = [{ file = "sim.key" }] }]
-    limits = [{ models = "*", minute = "5s" }]
 "#;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_kill_within_the_window_nothing_is_sent_too_early() {
+/// Starts a provider that has room for [`FIT`] large requests in a window.
+async fn provider() -> Provider {
     let limits =
         Limits { tokens_per_minute: Some(FIT * 1000), minute: WINDOW, ..Limits::default() };
     let mut config = Config::single("sk-sim", limits);
@@ -100,18 +99,26 @@ async fn after_a_kill_within_the_window_nothing_is_sent_too_early() {
     let token = Duration::from_micros(10);
     config.latency =
         Latency { first_token: Duration::from_millis(5), per_token: token, jitter: 0.0 };
-    let provider = Provider::bind(config).await.expect("a provider");
-    let books = Books::new().await;
-    let home = &books.home;
-    let file = home.path().join("test.toml");
-    std::fs::write(&file, books.settings() + SETTINGS).expect("written");
-    let key = home.path().join("sim.key");
+    Provider::bind(config).await.expect("a provider")
+}
+
+/// Writes a configuration beside `books`, and returns its path.
+fn configured(books: &Books, limits: &str) -> String {
+    let [file, key] = ["test.toml", "sim.key"].map(|name| books.path().join(name));
+    std::fs::write(&file, format!("{}{SETTINGS}{limits}", books.settings())).expect("written");
     std::fs::write(&key, "sk-sim").expect("written");
     std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("our own file");
-    let (file, base_url) = (file.to_str().expect("a plain path"), provider.base_url());
-    let args = ["--config", file, "--upstream", &base_url];
+    file.to_str().expect("a plain path").to_owned()
+}
 
-    let first = Serving::start(&args, home);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_kill_within_the_window_nothing_is_sent_too_early() {
+    let (provider, books) = (provider().await, Books::new().await);
+    let file = configured(&books, "limits = [{ models = \"*\", minute = \"5s\" }]\n");
+    let base_url = provider.base_url();
+    let args = ["--config", &file, "--upstream", &base_url];
+
+    let first = Serving::start(&args, &books.home);
     let burst = send(&first, FIT + 20);
     until(&provider, |stats| admitted(stats) >= FIT + 2).await;
     first.kill();
@@ -121,11 +128,56 @@ async fn after_a_kill_within_the_window_nothing_is_sent_too_early() {
     let earlier = refused(&provider.stats());
     assert!(earlier <= 1, "{earlier} refusals before the kill");
 
-    let second = Serving::start(&args, home);
+    let second = Serving::start(&args, &books.home);
     let _burst = send(&second, 20);
     until(&provider, |stats| admitted(stats) >= before + 3).await;
     let later = refused(&provider.stats()) - earlier;
     assert_eq!(later, 0, "the provider had no room left when it was killed");
+}
+
+/// What [`LARGE`] comes to: all of its bound.
+const ALL_OF_IT: &str = r#"{"id":"c1","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"length"}],"usage":{"prompt_tokens":8,"completion_tokens":992,"total_tokens":1000}}"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_and_never_learned_is_charged_by_what_is_booked() {
+    // The last one is under way when the program is killed; nothing tells a level.
+    let script =
+        |turn, _: &_| if turn == 17 { Reply::Silence } else { Reply::Json(200, ALL_OF_IT) };
+    let (provider, books) = (Recorder::start(script).await, Books::new().await);
+    let limits =
+        "limits = [{ models = \"*\", tokens_per_minute = 20000, tokens_per_day = 100000 }]\n";
+    let (file, base_url) = (configured(&books, limits), provider.base_url());
+    let args = ["--config", &file, "--upstream", &base_url];
+
+    let first = Serving::start(&args, &books.home);
+    let app = App::new(first.listen.parse().expect("an address"), "notebook");
+    for _ in 0..17 {
+        assert_eq!(app.post(CHAT, LARGE).await.status(), 200);
+    }
+    let last = send(&first, 1);
+    let written = async {
+        while books.number("SELECT COUNT(*) FROM entries").await < 18 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, written).await.expect("what is sent is written soon");
+    first.kill();
+    drop(last);
+    // As if it had been killed before the first of it was kept.
+    books.rows("DELETE FROM learned RETURNING account").await;
+
+    let second = Serving::start(&args, &books.home);
+    let app = App::new(second.listen.parse().expect("an address"), "notebook");
+    assert_eq!(app.post(CHAT, LARGE).await.status(), 200, "there is room for one");
+    let line = App::new(second.admin.parse().expect("an address"), "").get("/line").await.json();
+    let quotas = line["lanes"][0]["quotas"].as_array().expect("quotas");
+    let headroom = |kind: &str| {
+        let quota = quotas.iter().find(|quota| quota["quota"] == kind);
+        quota.and_then(|quota| quota["headroom"].as_i64()).expect("a level")
+    };
+    // A bucket may have got something back meanwhile.
+    assert!(headroom("tpm") < 10_000, "{line}");
+    assert!(headroom("tpd") < 81_500, "{line}");
 }
 
 /// Sends so many at once, until the set is dropped.

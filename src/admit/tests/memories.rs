@@ -20,7 +20,7 @@ fn kept(keys: &[usize], past: Vec<Memory>) -> Admission {
         ..LaneSettings::default()
     };
     let admission = admission(keys, known);
-    admission.remind(past);
+    admission.remind(past, Vec::new());
     admission
 }
 

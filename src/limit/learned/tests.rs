@@ -46,7 +46,7 @@ fn again(lane: &mut Lane, kept: Instant, absence: Absence, now: Instant) -> Lane
     let text = serde_json::to_string(&lane.learned(kept)).expect("JSON");
     let learned: Learned = serde_json::from_str(&text).expect("what was written can be read");
     let mut next = Lane::new(lane.settings.clone(), now);
-    next.recall(&learned, absence, now);
+    next.recall(&learned, absence, &[], now);
     next
 }
 
@@ -116,7 +116,7 @@ fn what_is_configured_stays_a_ceiling() {
     let learned = taught(Counting::Bucket, begin).learned(begin).expect("something was learned");
     let modest = LaneSettings { tokens_per_minute: Some(200), ..LaneSettings::default() };
     let mut lane = Lane::new(modest, begin);
-    lane.recall(&learned, clean(600 * SECOND), begin);
+    lane.recall(&learned, clean(600 * SECOND), &[], begin);
     assert_eq!(left(&lane, begin), 200);
 }
 
@@ -184,7 +184,7 @@ fn a_form_with_fewer_fields_can_be_read() {
     let learned: Learned = serde_json::from_str(old).expect("fields may be added with a default");
     let now = Instant::now();
     let mut lane = Lane::new(LaneSettings::default(), now);
-    lane.recall(&learned, clean(SECOND), now);
+    lane.recall(&learned, clean(SECOND), &[], now);
     assert_eq!(left(&lane, now), 5_000);
 }
 
@@ -206,10 +206,33 @@ fn numbers_that_no_lane_can_have_written_do_no_harm() {
                 LaneSettings { counting: Some(counting), ..LaneSettings::default() },
                 now,
             );
-            lane.recall(&learned, Absence { lasted: Duration::MAX, end }, now);
+            lane.recall(&learned, Absence { lasted: Duration::MAX, end }, &[], now);
             let later = now + 600 * SECOND;
             assert!(lane.learned(later).is_some());
             let _one = lane.try_reserve(&demand(1), Spare::default(), later);
         }
+    }
+}
+
+#[test]
+fn what_was_sent_since_it_was_kept_is_charged_at_its_own_time_in_the_way_of_its_provider() {
+    let sent = PastUse { input: 100, bound: 300, output: 20, ..PastUse::default() };
+    let ago = |seconds: u32| PastUse { ago: seconds * SECOND, ..sent };
+    for (charging, each) in [(Charging::Refund, 120), (Charging::Max, 300), (Charging::Later, 120)]
+    {
+        let now = Instant::now();
+        let mut settings = LaneSettings {
+            counting: Some(Counting::Sliding),
+            charging: Some(charging),
+            ..LaneSettings::default()
+        };
+        settings.tokens_per_minute = Some(LIMIT);
+        let mut lane = Lane::new(settings, now);
+        // The first has left the window.
+        let sent = [ago(5), ago(300), ago(30)];
+        lane.recall(&Learned::default(), clean(Duration::ZERO), &sent, now);
+        assert_eq!(left(&lane, now), 1_000 - 2 * each, "{charging:?}");
+        let later = now + 31 * SECOND;
+        assert_eq!(left(&lane, later), 1_000 - each, "{charging:?}");
     }
 }
