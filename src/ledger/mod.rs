@@ -4,8 +4,8 @@
 //!
 //! [`Store`]: one SQLite file `sluicegate.db` in the data folder, or a PostgreSQL, its schema (`migrations/`), and
 //! in it what was learned of each lane ([`Lesson`]), which account made what ([`Pins`], the latest of them
-//! also in memory), and one entry for each attempt at a provider ([`Ledger`], which a [`Clerk`] keeps), with
-//! its sums by hour and day ([`Reading`]).
+//! also in memory), the apps ([`KeptApp`]), and one entry for each attempt at a provider ([`Ledger`], which a
+//! [`Clerk`] keeps), with its sums by hour and day ([`Reading`]).
 //!
 //! # What this module does not do
 //!
@@ -21,6 +21,8 @@
 //!    hangs: what it does not take in time lies beside it until it does.
 //! 5. Every statement is one text for both databases, with `$n` for numbers and texts; only migrations differ.
 
+mod app_terms;
+mod apps;
 mod aside;
 mod base;
 mod clerk;
@@ -44,6 +46,8 @@ mod store;
 mod trouble;
 mod usage;
 
+pub use self::app_terms::AppTerms;
+pub use self::apps::{KeptApp, KeptApps};
 pub use self::clerk::{Clerk, Terms};
 pub use self::desk::{Booked, Ledger, Opened, State};
 pub use self::entry::{Closing, Fate, Opening};

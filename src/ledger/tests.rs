@@ -1,3 +1,4 @@
+mod apps;
 mod booking;
 mod home;
 mod pins;
