@@ -80,7 +80,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Shells,     module: "server",    may_import: &["units", "clock", "budget", "limit", "config", "upstream", "admit", "ledger", "settle", "relay", "proxy", "admin"], must_not_say: NO_PRINT_NOR_EXIT },
     Rule { layer: Shells,     module: "simulate",  may_import: &["clock", "catalog", "count"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "demo",      may_import: &["upstream", "report", "config", "limit", "simulate", "server"], must_not_say: &["tracing"] },
-    Rule { layer: Shells,     module: "cli",       may_import: &["clock", "catalog", "report", "ledger", "units", "config", "upstream", "telemetry", "server", "simulate", "demo"], must_not_say: &[] },
+    Rule { layer: Shells,     module: "cli",       may_import: &["auth", "clock", "catalog", "report", "ledger", "units", "config", "upstream", "telemetry", "server", "simulate", "demo"], must_not_say: &[] },
     Rule { layer: Shells,     module: "main",      may_import: &["cli"], must_not_say: &[] },
 ];
 

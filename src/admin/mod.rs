@@ -8,7 +8,7 @@
 //!
 //! # What this module does not do
 //!
-//! It changes nothing, and holds no socket: [`crate::server`] does.
+//! It changes nothing, and holds no socket: [`crate::server`] does, which also hears there that apps have changed.
 
 mod budgets;
 mod ledger;

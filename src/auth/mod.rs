@@ -78,6 +78,13 @@ pub enum AuthError {
     #[error("The API key provided has expired: ask who runs sluicegate for another one.")]
     Expired,
 
+    /// The key of an app, where clients bring their provider's: it must not get there.
+    #[error(
+        "This is the key of an app of sluicegate's, but here each program sends its provider's key, and \
+         apps do not count."
+    )]
+    NotForwarded,
+
     /// A client on another machine, where no apps are configured.
     #[error("sluicegate serves other machines only for apps with keys, and none is configured.")]
     NotHere,
@@ -125,6 +132,10 @@ impl Gate {
         now: Duration,
     ) -> Result<Client, AuthError> {
         let key = key(headers);
+        if self.bearer == Bearer::IsKey && every_key(headers).any(|key| key.starts_with(KEY_PREFIX))
+        {
+            return Err(AuthError::NotForwarded);
+        }
         if self.apps.is_empty() {
             let here = peer.to_canonical().is_loopback();
             return if here { Ok(self.by_name(headers, key)) } else { Err(AuthError::NotHere) };
@@ -148,6 +159,9 @@ impl Gate {
 
 /// The header by which a program names itself; never passed on.
 pub const APP: HeaderName = HeaderName::from_static("x-sluicegate-app");
+
+/// What the keys begin with that are made here, so that they are never taken for those of a provider.
+pub const KEY_PREFIX: &str = "sg-";
 
 /// What the key of a client can be where no apps are configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,12 +197,17 @@ fn product(agent: &str) -> Option<String> {
 
 /// Returns the key that a client sent; what is empty or no text is none.
 fn key(headers: &HeaderMap) -> Option<&str> {
+    every_key(headers).next().filter(|key| !key.is_empty())
+}
+
+/// Returns what may be a key in the headers that keys come in.
+fn every_key(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let text = |name: &HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
     let bearer = text(&AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(key.trim_start())
     });
-    bearer.or_else(|| text(&X_API_KEY)).or_else(|| text(&API_KEY)).filter(|key| !key.is_empty())
+    bearer.into_iter().chain(text(&X_API_KEY)).chain(text(&API_KEY))
 }
 
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");

@@ -195,6 +195,19 @@ fn a_key_that_is_passed_on_is_never_a_name() {
 }
 
 #[test]
+fn the_key_of_an_app_never_goes_to_a_provider() {
+    let own = gate("", None);
+    let key = "sg-0123456789abcdef0123456789abcdef";
+    let bearer = format!("Bearer {key}");
+    for header in [("authorization", bearer.as_str()), ("x-api-key", key), ("api-key", key)] {
+        let headers = [("authorization", "Bearer sk-mine"), header];
+        assert_eq!(who(&own, &headers), Err(AuthError::NotForwarded), "{header:?}");
+    }
+    let name = who(&gate("", Some("sk-ours")), &[("authorization", &bearer)]).expect("let in");
+    assert!(!name.contains("0123"), "a key is no name: {name}");
+}
+
+#[test]
 fn without_apps_nobody_from_elsewhere_gets_in() {
     let gate = gate("", Some("sk-ours"));
     let from = |peer: &str| {

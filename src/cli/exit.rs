@@ -6,6 +6,7 @@ use std::io;
 
 use thiserror::Error;
 
+use super::apps::AppsError;
 use super::catalog::CatalogError;
 use super::usage::UsageError;
 use crate::config::ConfigError;
@@ -92,6 +93,10 @@ pub enum CliError {
     #[error(transparent)]
     Usage(#[from] UsageError),
 
+    /// The apps cannot be shown or changed.
+    #[error(transparent)]
+    Apps(#[from] AppsError),
+
     /// The demo cannot run.
     #[error("the demo cannot run")]
     Demo(#[from] DemoError),
@@ -107,7 +112,7 @@ impl CliError {
             | Self::Serve(ServeError::Proxy(_) | ServeError::Store(_)) => Exit::Config,
             Self::Bind { .. } | Self::Serve(ServeError::Bind { .. }) => Exit::Bind,
             Self::Usage(error) => error.exit(),
-            Self::Signals(_) | Self::Demo(_) | Self::Catalog(_) => Exit::Failed,
+            Self::Signals(_) | Self::Demo(_) | Self::Catalog(_) | Self::Apps(_) => Exit::Failed,
         }
     }
 

@@ -14,6 +14,7 @@
 //! 1. What was asked for goes to standard output, everything else to standard error.
 //! 2. An error says what was found, where, and what to do; no output shows a key.
 
+mod apps;
 mod catalog;
 mod check;
 mod demo;
@@ -30,6 +31,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::apps::AppsArgs;
+pub use self::apps::AppsError;
 use self::catalog::CatalogArgs;
 pub use self::catalog::CatalogError;
 use self::check::CheckArgs;
@@ -61,6 +64,8 @@ enum Command {
     Check(CheckArgs),
     /// Tell what was used and what it cost, by app, model, account, day and more.
     Usage(Box<UsageArgs>),
+    /// Give programs keys of their own, with quotas, models and budgets.
+    Apps(Box<AppsArgs>),
     /// Show what models cost, or take over a newer price list.
     Catalog(CatalogArgs),
     /// Simulate a provider: OpenAI's wire with real limits, headers and errors.
@@ -103,6 +108,7 @@ impl Cli {
             None => serve::run(&self.serve).await,
             Some(Command::Check(args)) => check::run(&args).await,
             Some(Command::Usage(args)) => usage::run(&args).await,
+            Some(Command::Apps(args)) => apps::run(&args).await,
             Some(Command::Catalog(args)) => catalog::run(&args),
             Some(Command::Simulate(args)) => simulate::run(&args).await,
             Some(Command::Demo(args)) => demo::run(&args).await,

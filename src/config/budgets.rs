@@ -1,12 +1,15 @@
 //! Reads budgets, and checks that what they ask for can be done.
 
+use std::io;
 use std::sync::Arc;
 
 use http::Uri;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use super::Outside;
 use super::clients::AppSettings;
-use super::raw::RawValue;
+use super::problem::Problem;
+use super::raw::{RawTable, RawValue};
 use super::section::{Check, FromRaw, Located, Section};
 use super::upstreams::{Unique, sections, value};
 use super::values::{Label, Labels};
@@ -59,6 +62,33 @@ pub(super) fn budgets(
         });
     }
     budgets
+}
+
+/// Reads the budget of one app, written as under `[[budgets]]`, but without its name and its apps.
+///
+/// # Errors
+///
+/// Returns all that is wrong with it.
+pub fn app_budget(app: &AppName, lines: &str) -> Result<BudgetSettings, Vec<Problem>> {
+    // A text of JSON is one of TOML, where it is ASCII.
+    let text = |text: &str| serde_json::Value::from(text).to_string();
+    let (name, app) = (text(&format!("apps/{app}")), text(app.as_str()));
+    let table = format!("[[budgets]]\nname = {name}\napps = [{app}]\n{lines}\n");
+    let outside = Outside {
+        env: &|_| None,
+        read: &|_| Err(io::ErrorKind::NotFound.into()),
+        config_dir: None,
+        data_dir: None,
+    };
+    let mut check = Check::new(&outside);
+    let mut root = Section::root(RawTable::parse(&table, None)?);
+    let budgets = budgets(&mut root, &[], &mut check);
+    root.finish(&mut check);
+    let (problems, _warnings) = check.finish();
+    match budgets.into_iter().next() {
+        Some(budget) if problems.is_empty() => Ok(budget),
+        _ => Err(problems),
+    }
 }
 
 /// Reads whose money it is.

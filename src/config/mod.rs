@@ -21,6 +21,7 @@
 //!    would be right.
 //! 3. No message and no [`Effective`] value shows a key.
 
+mod additions;
 mod apps;
 mod azure;
 mod budgets;
@@ -46,6 +47,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::additions::Additions;
+pub use self::budgets::app_budget;
 pub use self::clients::{AppKey, AppSettings, Patterns, RuleSettings, UtcTime};
 pub use self::dialect::Dialect;
 pub use self::environment::{Flags, Keys};

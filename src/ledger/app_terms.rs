@@ -41,6 +41,8 @@ pub struct AppTerms {
     pub endpoints: Vec<String>,
     /// When its keys stop to work, in seconds since 1970-01-01 UTC.
     pub expires: Option<u64>,
+    /// What it may spend: the lines of a `[[budgets]]` without name and apps.
+    pub budget: Option<String>,
 }
 
 impl AppTerms {

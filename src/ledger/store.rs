@@ -214,6 +214,16 @@ impl Store {
         &self.place
     }
 
+    /// Returns what it is called by all programs of this machine alike: the whole path of a file.
+    pub fn identity(&self) -> String {
+        match &self.kind {
+            Kind::Sqlite { path, .. } => {
+                path.canonicalize().unwrap_or_else(|_| path.clone()).display().to_string()
+            }
+            Kind::Postgres { .. } => self.place.to_string(),
+        }
+    }
+
     /// Closes all connections; what was saved is there.
     pub async fn close(&self) {
         match &self.kind {

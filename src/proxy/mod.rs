@@ -44,7 +44,7 @@ mod visit;
 mod wishes;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Method, Request, Response};
@@ -74,7 +74,7 @@ use crate::budget::Alarm;
 use crate::call::Endpoint;
 use crate::catalog::Catalog;
 use crate::clock::WallClock;
-use crate::config::{Disconnect, Settings};
+use crate::config::{Additions, Disconnect, Settings};
 use crate::count::Counter;
 use crate::ledger::{Ledger, Pins};
 use crate::relay::{Begun, Body, Kept};
@@ -91,6 +91,8 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Inner {
     terms: ArcSwap<Terms>,
+    /// What the store adds to what is configured; held while terms are changed.
+    added: Mutex<Additions>,
     /// Where requests go: the first, where nothing leads them elsewhere.
     sites: Sites,
     catalog: Catalog,
@@ -139,7 +141,7 @@ impl Proxy {
         environment: NetworkEnvironment,
         alarms: Option<mpsc::Sender<Alarm>>,
     ) -> Result<Self, ProxyError> {
-        let terms = Terms::new(settings);
+        let terms = Terms::new(settings, &Additions::default());
         let settings = &terms.settings;
         let clock = WallClock::from_system();
         let allotments = Allotments::default();
@@ -157,6 +159,7 @@ impl Proxy {
             ledger: Ledger::default(),
             purse: Purse::new(settings.budgets.clone(), clock, alarms),
             seed: rand::random(),
+            added: Mutex::default(),
             terms: ArcSwap::from_pointee(terms),
         };
         Ok(Self { inner: Arc::new(inner) })

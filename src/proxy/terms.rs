@@ -1,6 +1,6 @@
 //! What requests are served by, as it was configured last.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use arc_swap::Guard;
 use thiserror::Error;
@@ -8,14 +8,17 @@ use tokio::time::Instant;
 
 use super::{Proxy, Site};
 use crate::auth::Gate;
-use crate::config::{RenewError, Renewed, Settings, UpstreamSettings};
+use crate::config::{Additions, RenewError, Renewed, Settings, UpstreamSettings};
 use crate::upstream::{Fleet, FleetError};
 
 /// What requests are served by.
 #[derive(Debug)]
 pub(super) struct Terms {
+    /// With what the store adds.
     pub(super) settings: Settings,
     pub(super) gate: Gate,
+    /// Without that.
+    configured: Settings,
 }
 
 /// Why other settings are not taken over.
@@ -30,10 +33,11 @@ pub enum RenewalError {
 }
 
 impl Terms {
-    /// Creates the terms that `settings` describe.
-    pub(super) fn new(settings: Settings) -> Self {
+    /// Creates the terms that `configured` describe, with what the store adds.
+    pub(super) fn new(configured: Settings, added: &Additions) -> Self {
+        let settings = configured.clone().with(added);
         let gate = Gate::new(&settings);
-        Self { settings, gate }
+        Self { settings, gate, configured }
     }
 
     /// Returns the accounts and limits of `site`.
@@ -50,9 +54,9 @@ impl Proxy {
     ///
     /// Returns a [`RenewalError`] where a part of them cannot be taken over; nothing changes then.
     pub fn renew(&self, next: Settings) -> Result<Vec<&'static str>, RenewalError> {
-        let Renewed { settings, left } = self.terms().settings.renewed(next)?;
-        let named = settings.named_apps();
-        let terms = Terms::new(settings);
+        let added = self.inner.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let Renewed { settings, left } = self.terms().configured.renewed(next)?;
+        let terms = Terms::new(settings, &added);
         // All of them, before anything changes.
         for upstream in &terms.settings.upstreams {
             Fleet::new(upstream)?;
@@ -62,11 +66,37 @@ impl Proxy {
                 site.admission.renew(upstream, &terms.settings.line)?;
             }
         }
+        self.go_by(terms);
+        Ok(left)
+    }
+
+    /// Serves with other apps of the store from now on; a key that is not among theirs opens nothing any more.
+    /// Requests under way end as they began.
+    pub fn renew_apps(&self, next: Additions) {
+        let mut added = self.inner.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let configured = self.terms().configured.clone();
+        for app in next.shadowed_by(&configured) {
+            tracing::warn!(%app, "the configuration has an app of this name, which counts; that of the store does not");
+        }
+        if !next.apps.is_empty() && !configured.may_have_apps() {
+            tracing::warn!(
+                "the store has apps, but clients bring their own keys here: the apps do not count"
+            );
+        }
+        self.go_by(Terms::new(configured, &next));
+        *added = next;
+    }
+
+    /// Tells whether apps count: not where clients bring their own keys.
+    pub fn may_have_apps(&self) -> bool {
+        self.terms().settings.may_have_apps()
+    }
+
+    fn go_by(&self, terms: Terms) {
+        self.inner.metrics.renew(terms.settings.named_apps());
         self.inner.allotments.renew(terms.settings.app_limits(), Instant::now());
-        self.inner.metrics.renew(named);
         self.inner.purse.renew(terms.settings.budgets.clone());
         self.inner.terms.store(Arc::new(terms));
-        Ok(left)
     }
 
     /// Returns what requests are served by now. Not to be held over an await.

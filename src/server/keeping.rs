@@ -17,7 +17,7 @@ use crate::admit::{Admission, Keeping, Memory, SentBefore};
 use crate::clock::WallClock;
 use crate::config::{DataDir, LedgerSettings};
 use crate::ledger::{
-    Clerk, Ledger, Lesson, Pins, Place, SPILL_BYTES, Sent, Store, StoreError, Terms,
+    Clerk, KeptApps, Ledger, Lesson, Pins, Place, SPILL_BYTES, Sent, Store, StoreError, Terms,
 };
 use crate::limit::{Absence, LastEnd};
 use crate::settle::Purse;
@@ -28,6 +28,7 @@ use crate::units::{AccountName, ModelName, UpstreamName};
 pub(super) struct Past {
     store: Store,
     memories: HashMap<UpstreamName, Recalled>,
+    apps: KeptApps,
     /// Where entries lie that the store does not take.
     spill_dir: PathBuf,
 }
@@ -97,10 +98,11 @@ impl Past {
             None => Store::place(folder)?,
         };
         let spill_dir = settings.spill_dir.clone().unwrap_or_else(|| folder.to_owned());
-        let mut memories = HashMap::new();
+        let (mut memories, mut apps) = (HashMap::new(), KeptApps::default());
         // Making a database takes ten times longer than reading one: later.
         if !store.is_new() {
             store.update().await?;
+            apps = store.apps().await?;
             let now = date();
             for upstream in upstreams {
                 let lessons = store.lessons(upstream.as_str(), now).await?;
@@ -113,7 +115,12 @@ impl Past {
                 memories.insert(upstream, (known, sent));
             }
         }
-        Ok(Self { store, memories, spill_dir })
+        Ok(Self { store, memories, apps, spill_dir })
+    }
+
+    /// Returns the apps that are kept.
+    pub(super) const fn apps(&self) -> &KeptApps {
+        &self.apps
     }
 
     /// Tells the budgets what was spent in their present periods.

@@ -14,6 +14,7 @@
 //! 1. After a stop nothing new is accepted, and what is under way may end, for as long as
 //!    `timeouts.drain` says.
 
+mod apps;
 mod cors;
 mod guard;
 mod herald;
@@ -35,6 +36,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::apps::Follower;
 use self::cors::{Cors, Wish, permit, show};
 use self::guard::OTHER_SITE;
 use self::keeping::Keeper;
@@ -109,12 +111,20 @@ pub async fn start(
     let past = past.await.unwrap_or(Ok(None))?;
     let named: Vec<_> =
         proxy.sites().map(|site| (site.name().clone(), site.admission().clone())).collect();
+    let mut version = 0;
     if let Some(past) = &past {
+        version = past.apps().version;
+        apps::serve_with(&proxy, past.apps());
         past.recall_spending(proxy.purse()).await?;
     }
     let booking = (proxy.ledger(), &booking);
     let keeper = past.map(|past| past.keep_on(&named, proxy.pins(), booking));
     let (stop, stopped) = watch::channel(false);
+    let follower =
+        keeper.as_ref().map(|it| Follower::new(it.store().clone(), proxy.clone(), version));
+    if let Some(follower) = &follower {
+        tokio::spawn(Arc::clone(follower).run(stopped.clone()));
+    }
     let bounds = Bounds {
         connections: server.max_connections,
         head: timeouts.client,
@@ -133,12 +143,14 @@ pub async fn start(
     let told = stopped.clone();
     let guarded = admin.ip().is_loopback();
     let page = move |request: Request<Incoming>, _peer| {
-        let objection = objection(guarded, &request, |_| false);
-        let answer = objection.map_or_else(
-            || pages.answer(&request, *told.borrow()),
-            |objection| pages.turn_away(objection),
-        );
-        std::future::ready(answer)
+        let (pages, follower, told) = (pages.clone(), follower.clone(), told.clone());
+        async move {
+            if let Some(objection) = objection(guarded, &request, |_| false) {
+                return pages.turn_away(objection);
+            }
+            let changed = apps::answer(follower, &request).await;
+            changed.unwrap_or_else(|| pages.answer(&request, *told.borrow()))
+        }
     };
     let (admin_stop, admin_stopped) = watch::channel(false);
     let admin_task = listener::serve(admin_listener, admin_bounds, admin_stopped, page);

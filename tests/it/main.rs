@@ -4,6 +4,7 @@
 
 mod affinity;
 mod apps;
+mod apps_command;
 mod books;
 mod budgets;
 mod catalog;
