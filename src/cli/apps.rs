@@ -229,7 +229,7 @@ impl Office {
         tell::changed(&self.settings, &self.store.identity()).await;
         match until {
             Some(until) => {
-                eprintln!("the old key of `{name}` works until {}", UtcTime(until).text())
+                eprintln!("the old key of `{name}` works until {}", UtcTime(until).text());
             }
             None => eprintln!("the old key of `{name}` works no more"),
         }

@@ -57,13 +57,22 @@ pub(super) fn serve_with(proxy: &Proxy, kept: &KeptApps) {
 }
 
 impl Follower {
-    pub(super) fn new(store: Store, proxy: Proxy, version: i64) -> Arc<Self> {
-        Arc::new(Self { store, proxy, version: Mutex::new(version) })
+    /// Begins to follow the apps of `store`, of which those of this `version` are served, until the program stops.
+    pub(super) fn begin(
+        store: &Store,
+        proxy: &Proxy,
+        version: i64,
+        stopped: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        let (store, proxy) = (store.clone(), proxy.clone());
+        let follower = Arc::new(Self { store, proxy, version: Mutex::new(version) });
+        tokio::spawn(Arc::clone(&follower).run(stopped));
+        follower
     }
 
     /// Looks now and then, until the program stops: another machine, or a command that did not find this one, may
     /// have changed something.
-    pub(super) async fn run(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+    async fn run(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
         let mut fails = false;
         loop {
             tokio::select! {

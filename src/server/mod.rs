@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Request};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -121,10 +122,7 @@ pub async fn start(
     let keeper = past.map(|past| past.keep_on(&named, proxy.pins(), booking));
     let (stop, stopped) = watch::channel(false);
     let follower =
-        keeper.as_ref().map(|it| Follower::new(it.store().clone(), proxy.clone(), version));
-    if let Some(follower) = &follower {
-        tokio::spawn(Arc::clone(follower).run(stopped.clone()));
-    }
+        keeper.as_ref().map(|it| Follower::begin(it.store(), &proxy, version, stopped.clone()));
     let bounds = Bounds {
         connections: server.max_connections,
         head: timeouts.client,
@@ -140,18 +138,7 @@ pub async fn start(
     let pages = Admin::new(named, proxy.allotments().clone(), counted);
     // Monitors are few, and are served until the proxy has drained.
     let admin_bounds = Bounds { connections: 64, drain: Duration::from_secs(1), ..bounds };
-    let told = stopped.clone();
-    let guarded = admin.ip().is_loopback();
-    let page = move |request: Request<Incoming>, _peer| {
-        let (pages, follower, told) = (pages.clone(), follower.clone(), told.clone());
-        async move {
-            if let Some(objection) = objection(guarded, &request, |_| false) {
-                return pages.turn_away(objection);
-            }
-            let changed = apps::answer(follower, &request).await;
-            changed.unwrap_or_else(|| pages.answer(&request, *told.borrow()))
-        }
-    };
+    let page = shown(pages, follower, admin, stopped.clone());
     let (admin_stop, admin_stopped) = watch::channel(false);
     let admin_task = listener::serve(admin_listener, admin_bounds, admin_stopped, page);
     let admin_served = tokio::spawn(async move {
@@ -273,6 +260,26 @@ fn answers(
     }
 }
 
+/// Returns the answers of the admin listener, without those for web pages of others.
+fn shown(
+    pages: Admin,
+    follower: Option<Arc<Follower>>,
+    admin: SocketAddr,
+    stopped: watch::Receiver<bool>,
+) -> impl Fn(Request<Incoming>, SocketAddr) -> Showing + Clone + Send + 'static {
+    let guarded = admin.ip().is_loopback();
+    move |request, _peer| {
+        let (pages, follower, stopped) = (pages.clone(), follower.clone(), stopped.clone());
+        Box::pin(async move {
+            if let Some(objection) = objection(guarded, &request, |_| false) {
+                return pages.turn_away(objection);
+            }
+            let changed = apps::answer(follower, &request).await;
+            changed.unwrap_or_else(|| pages.answer(&request, *stopped.borrow()))
+        })
+    }
+}
+
 /// Tells what is wrong with a request that comes from a web page whose origin is not `known`; only
 /// listeners on loopback are guarded, others ask for keys.
 fn objection(
@@ -285,6 +292,9 @@ fn objection(
 
 /// How long those who wait have to hear that the program stops.
 const LAST_WORD: Duration = Duration::from_secs(1);
+
+type Showing =
+    std::pin::Pin<Box<dyn Future<Output = http::Response<Full<bytes::Bytes>>> + Send + 'static>>;
 
 type Answering =
     std::pin::Pin<Box<dyn Future<Output = http::Response<crate::relay::Body>> + Send + 'static>>;
