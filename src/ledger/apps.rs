@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::AppTerms;
+use super::fault::StoreError;
 use super::link::Statement;
 use super::row::Value;
-use super::store::{Store, StoreError, millis};
+use super::store::{Store, millis};
 use crate::config::{AppKey, AppSettings};
 use crate::units::{AppName, KeyDigest};
 
