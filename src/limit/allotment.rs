@@ -90,6 +90,11 @@ impl AppLimits {
         kinds.into_iter().all(|kind| self.limit(kind).is_none())
     }
 
+    /// Tells whether the most that a request may write is reserved.
+    pub fn is_strict(&self) -> bool {
+        self.reserves == OutputReserve::Most
+    }
+
     const fn limit(&self, kind: QuotaKind) -> Option<u64> {
         match kind {
             QuotaKind::AppRequestsPerMinute => self.requests_per_minute,

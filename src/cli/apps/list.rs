@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::config::{AppSettings, ModelPattern, Settings, UtcTime};
 use crate::ledger::{KeptApp, KeptApps};
-use crate::limit::OutputReserve;
 
 /// An app as it is shown.
 #[derive(Debug, Serialize)]
@@ -81,7 +80,7 @@ impl Listed {
             requests_per_day: limits.requests_per_day,
             tokens_per_day: limits.tokens_per_day,
             concurrency: limits.concurrency,
-            strict: limits.reserves == OutputReserve::Most,
+            strict: limits.is_strict(),
             models: texts(&app.models),
             endpoints: texts(&app.endpoints),
             made: kept.map(|app| UtcTime(app.made_at).text()),
