@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -105,6 +106,18 @@ impl Allotments {
                 state.line.limit_apps(apps.clone());
                 state.serve_all(now);
             });
+        }
+    }
+
+    /// Tells whether no app has quotas.
+    pub fn is_empty(&self) -> bool {
+        self.lock().apps.is_empty()
+    }
+
+    /// Takes in what an app has used so long before `now`, the earliest first. Only before anything is asked for.
+    pub fn recall(&self, app: &AppName, past: &[(Duration, Cost)], now: Instant) {
+        if let Some(app) = self.lock().apps.get_mut(app) {
+            app.allotment.recall(past, now);
         }
     }
 

@@ -54,7 +54,7 @@ pub use self::entry::{Closing, Fate, Opening};
 pub use self::fault::{Place, StoreError};
 pub use self::lessons::{Lesson, OLDEST};
 pub use self::pins::{Pin, Pins, Term};
-pub use self::sent::Sent;
+pub use self::sent::{AppUse, Sent};
 pub use self::spending::Spent;
 pub use self::spill::SPILL_BYTES;
 pub use self::store::Store;

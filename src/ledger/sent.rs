@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::fault::StoreError;
 use super::row::{Value, millis};
 use super::store::Store;
-use crate::limit::PastUse;
+use crate::limit::{Cost, PastUse};
+use crate::units::AppName;
 
 /// A request that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,53 @@ impl Store {
     }
 }
 
+/// What an app sent within a second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppUse {
+    /// The app.
+    pub app: AppName,
+    /// How long before the `now` that was given that second was over.
+    pub ago: Duration,
+    /// What it came to; of what is not booked, or is lost, what was expected.
+    pub cost: Cost,
+}
+
+impl Store {
+    /// Returns what each app sent from `since` to `now` (times since 1970-01-01 UTC), the earliest first, the last
+    /// 200,000 of such seconds; without what the provider never saw.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`] where the store cannot be read.
+    pub async fn sent_by_apps(
+        &self,
+        since: Duration,
+        now: Duration,
+    ) -> Result<Vec<AppUse>, StoreError> {
+        let sql = "SELECT facets.app, entries.sent_ms / 1000, COUNT(*), CAST(SUM(CASE \
+                   WHEN entries.ending = 'refused' THEN 0 \
+                   WHEN entries.booked_ms IS NULL THEN entries.est_input + COALESCE(entries.est_output, 0) \
+                   ELSE entries.input + entries.output END) AS BIGINT) \
+                   FROM entries JOIN facets ON facets.id = entries.facet \
+                   WHERE (entries.booked_ms >= $1 OR entries.booked_ms IS NULL) AND entries.sent_ms >= $1 \
+                   AND (entries.ending IS NULL OR entries.ending <> 'unsent') \
+                   GROUP BY facets.app, entries.sent_ms / 1000 \
+                   ORDER BY entries.sent_ms / 1000 DESC LIMIT $2";
+        let rows = self.fetch(sql, [millis(since).into(), MOST_SECONDS.into()]).await?;
+        Ok(rows.iter().rev().map(|row| app_use(row, now)).collect())
+    }
+}
+
+fn app_use(row: &[Value], now: Duration) -> AppUse {
+    let number = |at: usize| {
+        let number = row.get(at).and_then(Value::as_number).unwrap_or_default();
+        u64::try_from(number).unwrap_or_default()
+    };
+    let app = AppName::new(row.first().and_then(Value::as_text).unwrap_or_default());
+    let ago = now.saturating_sub(Duration::from_secs(number(1).saturating_add(1)));
+    AppUse { app, ago, cost: Cost { requests: number(2), tokens: number(3) } }
+}
+
 fn sent(row: &[Value], now: Duration) -> Sent {
     let text = |at: usize| row.get(at).and_then(Value::as_text).unwrap_or_default().to_owned();
     let number = |at: usize| {
@@ -70,3 +118,5 @@ fn sent(row: &[Value], now: Duration) -> Sent {
 
 /// The most that is read.
 const MOST: i64 = 50_000;
+/// The most seconds of apps that are read.
+const MOST_SECONDS: i64 = 200_000;

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::pruning::Pruning;
-use super::recalling::recall;
-use crate::admit::{Admission, Keeping, Memory, SentBefore};
+use super::recalling::{recall, recall_quotas};
+use crate::admit::{Admission, Allotments, Keeping, Memory, SentBefore};
 use crate::clock::WallClock;
 use crate::config::{DataDir, LedgerSettings};
 use crate::ledger::{
@@ -123,17 +123,22 @@ impl Past {
         &self.apps
     }
 
-    /// Tells the budgets what was spent in their present periods.
+    /// Tells the budgets what was spent in their present periods, and the apps' own quotas what was used.
     ///
     /// # Errors
     ///
     /// Returns a [`StoreError`] where that cannot be read.
-    pub(super) async fn recall_spending(&self, purse: &Purse) -> Result<(), StoreError> {
+    pub(super) async fn recall_apps(
+        &self,
+        purse: &Purse,
+        allotments: &Allotments,
+    ) -> Result<(), StoreError> {
         if self.store.is_new() {
             purse.gaps().into_iter().for_each(|gap| purse.recall(gap, &[]));
             return Ok(());
         }
-        recall(&self.store, purse).await
+        recall(&self.store, purse).await?;
+        recall_quotas(&self.store, allotments).await
     }
 
     /// Gives the past back to the lanes of each upstream, and begins to keep what they learn, `pins`, and the

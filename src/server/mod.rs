@@ -116,7 +116,7 @@ pub async fn start(
     if let Some(past) = &past {
         version = past.apps().version;
         apps::serve_with(&proxy, past.apps());
-        past.recall_spending(proxy.purse()).await?;
+        past.recall_apps(proxy.purse(), proxy.allotments()).await?;
     }
     let booking = (proxy.ledger(), &booking);
     let keeper = past.map(|past| past.keep_on(&named, proxy.pins(), booking));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::Value;
 use sluicegate::server::Running;
+use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -132,4 +133,24 @@ async fn fifty_at_once_get_what_their_apps_day_has_and_changed_quotas_hold_at_on
     let answers = join_all((0..50).map(|_| one.post(CHAT, HELLO))).await;
     assert_eq!((served(&answers), recorder.seen().len()), (10, 30));
     proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_gives_an_app_no_second_day() {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
+    let home = TempDir::new().expect("a folder");
+    let toml = format!(
+        "data_dir = \"{}\"\n[line]\nmax_wait = \"1s\"\n{}",
+        home.path().display(),
+        one_account(&recorder.base_url(), "sk-1", &apps("requests_per_day = 3\n"))
+    );
+    for statuses in [[200, 200, 200, 429], [429, 429, 429, 429]] {
+        let proxy = proxy(&toml).await;
+        let [one, two] = ["key-of-one", "key-of-two"].map(|key| App::new(proxy.listen(), key));
+        for status in statuses {
+            assert_eq!(one.post(CHAT, HELLO).await.status(), status);
+        }
+        assert_eq!(two.post(CHAT, HELLO).await.status(), 200, "it has no quota of its own");
+        proxy.stop().await;
+    }
 }
