@@ -55,6 +55,8 @@ pub struct Unsettled {
     /// Boxed, for it is large and moves with the answer.
     record: Box<Record>,
     books: Books,
+    /// What it costs by its count, with all of its output bound; `None` where a price is missing.
+    expected: Option<PicoUsd>,
     /// Its entry; empty once it was closed.
     entry: Option<Opened>,
     /// When the head of its answer came, and the id that the provider gave it.
@@ -82,10 +84,18 @@ impl Unsettled {
     /// Takes over the debit of a request whose answer is about to be relayed.
     /// It was sent at `now`.
     pub fn new(in_flight: InFlight, record: Box<Record>, books: Books, now: Instant) -> Self {
-        let entry = Some(books.ledger.open(record.opening(&books.prices, now)));
-        let in_flight = Some(in_flight);
-        let answered = (None, None);
-        Self { in_flight, over_limit: false, record, books, entry, answered, head_waits: true }
+        let bound = record.demand.output_bound.unwrap_or_default();
+        let expected = record.cost(&books.prices, &record.counted(bound)).known();
+        Self {
+            in_flight: Some(in_flight),
+            over_limit: false,
+            entry: Some(books.ledger.open(record.opening(expected, now))),
+            record,
+            books,
+            expected,
+            answered: (None, None),
+            head_waits: true,
+        }
     }
 
     /// Debits another request for `model`, which goes along with this one at once; it has a log line and a
@@ -124,8 +134,7 @@ impl Unsettled {
     /// Returns the most that the request may cost by its count; `None` where its output has no bound, or a price
     /// is missing.
     pub fn projected(&self) -> Option<PicoUsd> {
-        let most = self.record.counted(self.record.demand.output_bound?);
-        self.record.cost(&self.books.prices, &most).known()
+        self.record.demand.output_bound.and(self.expected)
     }
 
     /// Returns what is known of the request.

@@ -203,11 +203,6 @@ impl Allotments {
         until.is_none_or(|until| until >= since).then_some(quota)
     }
 
-    /// Tells whether an app has quotas of its own.
-    pub(super) fn has(&self, app: &AppName) -> bool {
-        self.lock().apps.contains_key(app)
-    }
-
     /// Returns when `cost` will have gone, if all of it waited now; `None` where the app has no quotas.
     pub(super) fn gone_through(&self, app: &AppName, cost: &Cost, now: Instant) -> Option<Instant> {
         Some(self.lock().apps.get(app)?.allotment.gone_through(cost, now))

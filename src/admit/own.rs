@@ -20,6 +20,9 @@ impl State {
         (app, demand): (&AppName, &Demand),
         now: Instant,
     ) -> Result<(), Shortfall> {
+        if !self.line.is_limited(app) {
+            return Ok(());
+        }
         self.allotments.fits(app, &self.wanted(lane, demand), self.number, now)
     }
 
@@ -34,8 +37,11 @@ impl State {
         (goer, how): (&Goer<'_>, How),
         now: Instant,
     ) -> Result<Grant, Shortfall> {
-        let wanted = self.wanted(grant.lane, goer.demand);
         let app = &goer.party.app;
+        if !self.line.is_limited(app) {
+            return Ok(grant);
+        }
+        let wanted = self.wanted(grant.lane, goer.demand);
         match self.allotments.take(app, (&wanted, how), self.number, now) {
             Ok(own) => Ok(Grant { own, ..grant }),
             Err(shortfall) => {
@@ -55,6 +61,9 @@ impl State {
         (app, demand): (&AppName, &Demand),
         now: Instant,
     ) -> Option<Refusal> {
+        if !self.line.is_limited(app) {
+            return None;
+        }
         let wanted = Wanted { demand, output: 0 };
         let shortfall = self.allotments.fits(app, &wanted, self.number, now).err()?;
         self.too_large_own(pool, shortfall)
@@ -92,7 +101,7 @@ impl State {
     /// it has none.
     pub(super) fn own_wait(&self, request: &Request, now: Instant) -> Option<(u64, Duration)> {
         let Request { party, place, cost, .. } = request;
-        if !self.allotments.has(&party.app) {
+        if !self.line.is_limited(&party.app) {
             return None;
         }
         let before = self.line.before_in_app(party, *place);

@@ -58,6 +58,11 @@ impl<T> Line<T> {
         }
     }
 
+    /// Tells whether `app` has quotas of its own: for others nobody need look at them.
+    pub fn is_limited(&self, app: &AppName) -> bool {
+        self.held.limited.contains(app)
+    }
+
     /// Tells whether the requests of `app` are held back.
     pub fn is_held(&self, app: &AppName) -> bool {
         self.held.apps.contains_key(app)

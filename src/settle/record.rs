@@ -70,9 +70,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// Returns what is booked when a try is sent at `now`.
-    pub(super) fn opening(&self, prices: &PriceList, now: Instant) -> Opening {
-        let bound = self.demand.output_bound.unwrap_or_default();
+    /// Returns what is booked when a try is sent at `now`, which is expected to cost so much.
+    pub(super) fn opening(&self, expected: Option<PicoUsd>, now: Instant) -> Opening {
         Opening {
             request: self.id.clone(),
             attempt: self.attempt,
@@ -88,7 +87,7 @@ impl Record {
             account: self.account.clone(),
             key: self.key.clone(),
             demand: self.demand,
-            expected: self.cost(prices, &self.counted(bound)).known(),
+            expected,
         }
     }
 
