@@ -69,8 +69,6 @@ fn judged(dialect: Dialect, ratio: f64) -> Judged {
     match (Scarce::of(dialect), dialect) {
         // What the first refusal finds too much is an eighth at most, of 40 or 120 slots.
         (Scarce::Slots, _) => Judged { again: true, ..at_most(ratio.max(1.0 / 0.97), 5.0) },
-        // What is left of a second is gone when it is heard, so no header tells a level either.
-        (_, Dialect::Together) => at_most(1.15, 10.0),
         // Nobody hears what a request has used that broke off, so faults cost more.
         (_, Dialect::Fireworks | Dialect::OpenRouter | Dialect::Gemini) => {
             match ratio <= 1.02 && is_usual {
