@@ -38,7 +38,7 @@ use crate::count::{Demand, Method};
 use crate::ledger::{Booked, Closing, Fate, Ledger, Opened};
 use crate::limit::{Hint, QuotaLevel};
 use crate::telemetry::{Metrics, Series};
-use crate::units::{ModelName, PicoUsd, Receipt, Usage};
+use crate::units::{Choice, ModelName, PicoUsd, Receipt, Usage};
 use crate::upstream::{Change, Finding};
 
 /// A request under way whose true cost is not yet known.
@@ -118,6 +118,7 @@ impl Unsettled {
             arrived: now,
             queued: Duration::ZERO,
             waited_for: None,
+            chosen: Choice::BOUND,
             would_wait: None,
             ..(*self.record).clone()
         };

@@ -3,7 +3,7 @@
 //! # What this module owns
 //!
 //! Counts ([`Tokens`], [`Requests`]), money ([`PicoUsd`]), what an answer tells of its cost
-//! ([`Receipt`]), how urgent a request is ([`Class`]), names that must not be mixed up ([`AccountName`], [`ModelName`], ...) and
+//! ([`Receipt`]), how urgent a request is ([`Class`]), why it went where it went ([`Choice`]), names that must not be mixed up ([`AccountName`], [`ModelName`], ...) and
 //! [`Secret`], a text that cannot be printed by accident.
 //!
 //! # What this module does not do
@@ -15,6 +15,7 @@
 //! 1. Sums saturate: no count ever wraps around.
 //! 2. No `Debug` or `Display` shows a secret.
 
+mod choice;
 mod class;
 mod decimal;
 mod digest;
@@ -23,6 +24,7 @@ mod quantity;
 mod secret;
 mod usage;
 
+pub use self::choice::{Choice, NoChoice, Pick, Why};
 pub use self::class::{Class, Party};
 pub use self::decimal::{Rounding, scaled};
 pub use self::digest::KeyDigest;

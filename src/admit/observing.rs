@@ -14,6 +14,7 @@ use crate::count::{Demand, Prefix};
 use crate::limit::QuotaKind;
 use crate::line::{LaneId, Request};
 use crate::units::{ModelName, Party};
+use crate::upstream::{Merit, picked};
 
 /// How long somebody would have waited, and for what.
 #[derive(Debug, Clone, Copy)]
@@ -33,11 +34,12 @@ impl State {
     ) -> Option<Grant> {
         let lanes = self.ranked(request.pool, &goer, now);
         let spared = self.spared(&lanes, request, goer, now);
-        let grant = lanes.into_iter().find_map(|lane| {
-            let entry = self.lanes.get_mut(&lane)?;
+        let grant = lanes.iter().enumerate().find_map(|(at, (_, lane))| {
+            let entry = self.lanes.get_mut(lane)?;
             let debit = entry.lane.reserve_anyway(goer.demand, now);
-            let grant = self.lend(lane, debit, &goer, now).ok()?;
-            self.with_own(grant, (&goer, How::Anyway), now).ok()
+            let grant = self.lend(*lane, debit, &goer, now).ok()?;
+            let grant = self.with_own(grant, (&goer, How::Anyway), now).ok()?;
+            Some(Grant { chosen: picked(&lanes, at), ..grant })
         })?;
         Some(Grant { waited_for: spared.quota, would_wait: Some(spared.wait), ..grant })
     }
@@ -65,13 +67,13 @@ impl State {
     /// Returns what is spared a request that none of `lanes` has room for.
     fn spared(
         &mut self,
-        lanes: &[LaneId],
+        lanes: &[(Merit, LaneId)],
         request: &Request,
         goer: Goer<'_>,
         now: Instant,
     ) -> Spared {
         let mut least: Option<Spared> = None;
-        for lane in lanes {
+        for (_, lane) in lanes {
             let own = self.fits_own(*lane, (&goer.party.app, goer.demand), now).map_err(Hold::from);
             let hold = match own
                 .and_then(|()| self.try_debit(*lane, (goer.party.class, goer.demand), now))

@@ -11,7 +11,7 @@ use super::state::Grant;
 use crate::count::Demand;
 use crate::limit::{Hint, QuotaKind, QuotaLevel};
 use crate::line::Place;
-use crate::units::{AccountName, ModelName, Party, Usage};
+use crate::units::{AccountName, Choice, ModelName, Party, Pick, Usage, Why};
 use crate::upstream::{AccountId, Change, Credential, Finding};
 
 /// A debit whose request has not been sent yet.
@@ -25,13 +25,17 @@ pub struct Reservation {
     place: Place,
     waited_for: Option<QuotaKind>,
     would_wait: Option<Duration>,
+    choice: Choice,
 }
 
 impl Reservation {
     pub(super) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
-        let Grant { place, waited_for, would_wait, .. } = grant;
+        let Grant { place, waited_for, would_wait, chosen, .. } = grant;
+        let own = Pick { why: Why::Own, ..Pick::ONLY };
+        let account = if grant.lent.account().is_ours() { chosen } else { own };
+        let choice = Choice { account, key: grant.lent.pick() };
         let open = Open { shared, grant: Some(Box::new(grant)), unsent: true };
-        Self { open, place, waited_for, would_wait }
+        Self { open, place, waited_for, would_wait, choice }
     }
 
     /// Returns the key to send the request with; `None` only after a bug that was logged.
@@ -64,6 +68,11 @@ impl Reservation {
     /// [`waited_for`](Self::waited_for) tells; `None` if it went as it would have gone anyhow.
     pub const fn would_wait(&self) -> Option<Duration> {
         self.would_wait
+    }
+
+    /// Returns why its account and its key were taken.
+    pub const fn choice(&self) -> Choice {
+        self.choice
     }
 
     /// Marks the request as sent at `now`, after which a drop credits nothing.

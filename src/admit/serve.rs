@@ -9,6 +9,7 @@ use crate::config::LineMode;
 use crate::count::Demand;
 use crate::limit::{Back, Debit, QuotaKind, Shortfall};
 use crate::line::{Answer, LaneId, Left, Place, PoolId, Purpose, SavedFor, Try, Turn, Waiter};
+use crate::units::{Pick, Why};
 
 /// What came of a try: for the line, and for the one who was tried.
 struct Outcome {
@@ -165,9 +166,18 @@ impl State {
         let Ok(grant) = self.lend(asked.lane, debit, &goer, now) else {
             return Outcome::of(Answer::Shut(None));
         };
+        let grant = Grant { chosen: self.in_turn(pool), ..grant };
         match self.with_own(grant, (&goer, How::of(self.mode)), now) {
             Ok(grant) => self.goes(grant, &demand),
             Err(shortfall) => self.short_of_own(pool, shortfall),
+        }
+    }
+
+    /// Returns why one who waited goes through the lane that has room now.
+    fn in_turn(&self, pool: PoolId) -> Pick {
+        match self.line.lanes(pool).len() {
+            1 => Pick::ONLY,
+            lanes => Pick::new(Why::Turn, 1, lanes),
         }
     }
 

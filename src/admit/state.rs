@@ -14,8 +14,8 @@ use crate::config::{LineMode, LineSettings, UpstreamSettings};
 use crate::count::{Demand, Prefix};
 use crate::limit::{Debit, Lane, Needed, QuotaKind, Shortfall, Spare};
 use crate::line::{Backlog, Bounds, LaneId, Line, Place, PoolId, Turn};
-use crate::units::{AppName, Class, ModelName, Party, Tokens};
-use crate::upstream::{AccountId, Fleet, FleetError, Lent, Merit, Standing, rank};
+use crate::units::{AppName, Class, ModelName, Party, Pick, Tokens};
+use crate::upstream::{AccountId, Fleet, FleetError, Lent, Merit, Standing, picked, rank};
 
 /// The state behind the lock.
 #[derive(Debug)]
@@ -77,6 +77,8 @@ pub(super) struct Grant {
     pub(super) lane: LaneId,
     pub(super) lent: Lent,
     pub(super) place: Place,
+    /// Why it is this lane.
+    pub(super) chosen: Pick,
     pub(super) waited_for: Option<QuotaKind>,
     /// How long it would have waited, where nobody is held.
     pub(super) would_wait: Option<Duration>,
@@ -147,7 +149,10 @@ impl State {
             return self.try_clear(lane, &goer, now);
         }
         let ranked = self.ranked(pool, &goer, now);
-        ranked.into_iter().find_map(|lane| self.try_clear(lane, &goer, now))
+        ranked.iter().enumerate().find_map(|(at, (_, lane))| {
+            let grant = self.try_clear(*lane, &goer, now)?;
+            Some(Grant { chosen: picked(&ranked, at), ..grant })
+        })
     }
 
     fn try_clear(&mut self, lane: LaneId, goer: &Goer<'_>, now: Instant) -> Option<Grant> {
@@ -162,7 +167,12 @@ impl State {
     }
 
     /// Returns the lanes of `pool`, the best first.
-    pub(super) fn ranked(&self, pool: PoolId, goer: &Goer<'_>, now: Instant) -> Vec<LaneId> {
+    pub(super) fn ranked(
+        &self,
+        pool: PoolId,
+        goer: &Goer<'_>,
+        now: Instant,
+    ) -> Vec<(Merit, LaneId)> {
         let warm = self.fleet.warm(goer.prefix, now);
         let lanes = self.line.lanes(pool).iter();
         let mut candidates: Vec<(Merit, LaneId)> = lanes
@@ -180,7 +190,7 @@ impl State {
             })
             .collect();
         rank(&mut candidates);
-        candidates.into_iter().map(|(_, lane)| lane).collect()
+        candidates
     }
 
     /// Debits a lane, if its account can be used.
@@ -233,8 +243,8 @@ impl State {
         let warm = self.fleet.warm(goer.prefix, now).tokens(lent.account());
         let (place, cached) = (goer.place, (goer.prefix.clone(), warm));
         let (waited_for, would_wait) = (None, None);
-        let (own, turn) = (None, None);
-        Ok(Grant { lane, lent, place, waited_for, would_wait, debit, own, turn, cached })
+        let (own, turn, chosen) = (None, None, Pick::ONLY);
+        Ok(Grant { lane, lent, place, chosen, waited_for, would_wait, debit, own, turn, cached })
     }
 
     /// Returns what `demand` will be charged, the part of a window that this is, and what must be

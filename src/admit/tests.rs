@@ -1,6 +1,7 @@
 //! Who goes when, and that nothing is left behind, on paused time.
 
 mod binding;
+mod chosen;
 mod leaks;
 mod memories;
 mod observing;

@@ -21,6 +21,7 @@ use crate::report::{
     By, Export, ExportError, Line, Range, RangeError, Remarks, Report, Tally, Wanted, compare,
     days, explain,
 };
+use crate::units::RequestId;
 
 /// What is to be told of what was used.
 #[derive(Debug, Args)]
@@ -265,10 +266,14 @@ impl Asked {
 
     async fn explain(&self, id: &str, store: &Store, loaded: &Loaded) -> Result<Exit, UsageError> {
         let mut reading = Reading::of(store.clone());
-        let lately = Range { begin: now().saturating_sub(A_DAY), end: Range::ALL.end };
-        // Ids have no index, which every booking would pay for: most of those asked for are of today.
-        let lately = lately.within(self.range).unwrap_or(self.range);
-        let mut entries = reading.entries(id, lately).await?;
+        // Ids have no index, which every booking would pay for: ours tell when they were made, and most others that
+        // are asked for are of today. A clock may have been set meanwhile.
+        let likely = match RequestId::made_at(id) {
+            Some(made) => Range { begin: made.saturating_sub(AN_HOUR), end: made + A_DAY },
+            None => Range { begin: now().saturating_sub(A_DAY), end: Range::ALL.end },
+        };
+        let likely = likely.within(self.range).unwrap_or(self.range);
+        let mut entries = reading.entries(id, likely).await?;
         if entries.is_empty() {
             entries = reading.entries(id, self.range).await?;
         }
@@ -352,4 +357,5 @@ fn names() -> String {
     By::ALL.map(By::label).join(", ")
 }
 
+const AN_HOUR: Duration = Duration::from_secs(3_600);
 const A_DAY: Duration = Duration::from_secs(86_400);

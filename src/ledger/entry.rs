@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use crate::count::{Demand, Method};
 use crate::limit::QuotaKind;
 use crate::units::{
-    AccountName, KeyLabel, ModelName, Party, PicoUsd, RequestId, Served, UpstreamName, Usage,
+    AccountName, Choice, KeyLabel, ModelName, Party, PicoUsd, RequestId, Served, UpstreamName,
+    Usage,
 };
 
 /// What is known of an attempt when it is sent.
@@ -26,6 +27,8 @@ pub struct Opening {
     pub queued: Duration,
     /// The quota that it waited for.
     pub waited_for: Option<QuotaKind>,
+    /// Why its account and its key were taken.
+    pub chosen: Choice,
     /// On whose behalf.
     pub party: Party,
     /// What was asked for; only the front of its path is written down.

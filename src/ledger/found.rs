@@ -38,7 +38,7 @@ impl Reading {
         let sql = "SELECT request, facet, attempt, provider_id, sent_ms, queued_ms, waited_for, est_input, \
                    est_output, est_method, booked_ms, first_ms, total_ms, status, ending, method, cost_pico, \
                    input, cached, cache_write, output, reasoning, input_audio, input_image, output_audio, \
-                   output_image, cached_audio, cached_image, cache_write_long, heard_ms, spoken, images, searches \
+                   output_image, cached_audio, cached_image, cache_write_long, heard_ms, spoken, images, searches, chosen \
                    FROM entries WHERE (request = $1 OR provider_id = $1) \
                    AND (booked_ms IS NULL OR (booked_ms >= $2 AND booked_ms < $3)) ORDER BY attempt, sent_ms, seq";
         let ends = [id.into(), millis(range.begin).into(), millis(range.end).into()];
@@ -106,6 +106,7 @@ fn entry(row: &[Value]) -> Entry {
         est_input: count(7),
         est_output: number(8).map(|_| count(8)),
         est_method: text(9).unwrap_or_default(),
+        chosen: text(33).and_then(|words| words.parse().ok()),
         booking,
     }
 }

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::entry::{Closing, Opening};
 use super::row::{ENTRY, LABEL_BREAK, Row, Value, millis};
 use crate::clock::WallClock;
-use crate::units::{Name, PicoUsd, Served, Tokens};
+use crate::units::{Choice, Name, PicoUsd, Served, Tokens};
 
 /// Writes entries down. What many of them have in common is written once, and shared by their rows.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct Pen {
     facets: HashMap<i64, Arc<[Value]>>,
     /// The labels that are known to the program: few.
     words: HashMap<&'static str, Arc<str>>,
+    /// Why accounts and keys were taken, in words; at most [`MOST_FACETS`].
+    choices: HashMap<Choice, Arc<str>>,
     /// Where what a facet is hashed from is put together.
     whole: String,
 }
@@ -59,6 +61,7 @@ impl Pen {
                 entry.push(cost(opening.expected));
             }
         }
+        entry.push(self.choice(opening.chosen));
         Row { facet, entry: entry.into() }
     }
 
@@ -141,6 +144,14 @@ impl Pen {
         let facet: Arc<[Value]> = std::iter::once(number(id)).chain(values).collect();
         self.facets.insert(id, Arc::clone(&facet));
         (id, facet)
+    }
+
+    fn choice(&mut self, choice: Choice) -> Value {
+        if self.choices.len() >= MOST_FACETS {
+            self.choices.clear();
+        }
+        let words = self.choices.entry(choice).or_insert_with(|| choice.to_string().into());
+        Value::Text(Some(Arc::clone(words)))
     }
 
     /// Returns the value of a label that is known to the program.

@@ -28,9 +28,9 @@ pub(super) const FACET: [(&str, Kind); 12] = [
     ("model", Text), ("sent_model", Text), ("served_model", Text), ("tier", Text),
 ];
 
-/// The columns of `entries`. Those behind the first [`FIXED`] change when it is booked.
+/// The columns of `entries`. New ones come last: what lies beside the store since an earlier version has fewer. Those behind the first [`FIXED`] change when it is booked.
 #[rustfmt::skip] // One line for what belongs together.
-pub(super) const ENTRY: [(&str, Kind); 35] = [
+pub(super) const ENTRY: [(&str, Kind); 36] = [
     ("run", Number), ("seq", Number), ("request", Text), ("attempt", Number),
     ("sent_ms", Number), ("queued_ms", Number), ("waited_for", Text),
     ("est_input", Number), ("est_output", Number), ("est_method", Text),
@@ -41,6 +41,7 @@ pub(super) const ENTRY: [(&str, Kind); 35] = [
     ("input_audio", Number), ("input_image", Number), ("output_audio", Number), ("output_image", Number),
     ("cached_audio", Number), ("cached_image", Number), ("cache_write_long", Number),
     ("heard_ms", Number), ("spoken", Number), ("images", Number), ("searches", Number), ("cost_pico", Number),
+    ("chosen", Text),
 ];
 
 /// So many columns of `entries` are as they were when it was sent.

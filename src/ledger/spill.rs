@@ -269,7 +269,11 @@ struct Head {
 
 impl Head {
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
+        self.bytes_after(MAGIC)
+    }
+
+    fn bytes_after(&self, magic: &[u8; 16]) -> Vec<u8> {
+        let mut bytes = magic.to_vec();
         bytes.extend_from_slice(&self.size.to_le_bytes());
         bytes.extend_from_slice(&self.run.to_le_bytes());
         bytes.extend_from_slice(&self.generation.to_le_bytes());
@@ -283,7 +287,8 @@ impl Head {
         let run = i64::try_from(le_number(bytes, 24..32)).ok()?;
         let generation = u32::try_from(le_number(bytes, 32..36)).ok()?;
         let head = Self { size, generation, run };
-        bytes.starts_with(&head.bytes()).then_some(head)
+        let begins = |magic| bytes.starts_with(&head.bytes_after(magic));
+        [MAGIC, FIRST_MAGIC].into_iter().any(begins).then_some(head)
     }
 }
 
@@ -302,7 +307,11 @@ impl Record {
             Json::Array(parts) => {
                 let part = |at: usize| parts.get(at)?.as_array();
                 let facet = from_json(part(0)?, &FACET)?;
-                let entry = from_json(part(1)?, &ENTRY)?;
+                let mut entry = part(1)?.clone();
+                if entry.len() >= FIRST_COLUMNS && entry.len() < ENTRY.len() {
+                    entry.resize(ENTRY.len(), Json::Null);
+                }
+                let entry = from_json(&entry, &ENTRY)?;
                 Some(Self::Entry(Row { facet: facet.into(), entry: entry.into() }))
             }
             number => number.as_i64().map(Self::Over),
@@ -335,8 +344,12 @@ fn le_number(bytes: &[u8], range: std::ops::Range<usize>) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
 
-/// How a file of this form begins; the last byte is the version of the form.
-const MAGIC: &[u8; 16] = b"sluicegate spil\x01";
+/// How a file of this form begins; the last byte is the version of the form. An older program would forget entries
+/// that have more columns than it knows: it is to leave the file alone.
+const MAGIC: &[u8; 16] = b"sluicegate spil\x02";
+/// How a file begins whose entries have only the first [`FIRST_COLUMNS`] columns.
+const FIRST_MAGIC: &[u8; 16] = b"sluicegate spil\x01";
+const FIRST_COLUMNS: usize = 35;
 const HEAD: u64 = 64;
 const RECORD_HEAD: u64 = 16;
 /// Room that entries leave to the ends of some hundred runs.

@@ -22,6 +22,7 @@ use crate::line::Place;
 use crate::packing::Packing;
 use crate::relay::{self, Body, RelayError, Unpacking, Watched, is_binary, is_event_stream};
 use crate::settle::Unsettled;
+use crate::units::Choice;
 use crate::upstream::{
     self, AccountId, Answer, Came, Finding, Reading, Verdict, hint, outgoing, returning,
 };
@@ -130,6 +131,10 @@ impl Proxy {
         record.key = Some(credential.label.clone());
         record.upstream = Some(visit.site.name.clone());
         record.account = reservation.account_name();
+        record.chosen = match visit.account {
+            Some(_) => Choice { key: reservation.choice().key, ..Choice::BOUND },
+            None => reservation.choice(),
+        };
         let books = self.books(&record);
         let at = Instant::now();
         let unsettled = Unsettled::new(reservation.commit(at), record, books, at);

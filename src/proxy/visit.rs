@@ -19,7 +19,7 @@ use crate::config::Plan;
 use crate::count::Prefix;
 use crate::limit::QuotaLevel;
 use crate::settle::Record;
-use crate::units::{AccountName, AppName, ModelName, Party, RequestId, Served};
+use crate::units::{AccountName, AppName, Choice, ModelName, Party, RequestId, Served};
 use crate::upstream::ClientKey;
 
 /// A request on its way, from its arrival to its end.
@@ -67,7 +67,7 @@ impl Proxy {
         let arrived = Instant::now();
         let deadline = arrived + self.terms().settings.line.max_wait;
         let record = Record {
-            id: RequestId::new(format!("sg_{:016x}", rand::random::<u64>())),
+            id: RequestId::made(self.inner.clock.since_epoch(arrived), rand::random()),
             attempt: 0,
             party: Party::usual(AppName::new("anonymous")),
             uri,
@@ -84,6 +84,7 @@ impl Proxy {
             arrived,
             queued: Duration::ZERO,
             waited_for: None,
+            chosen: Choice::default(),
             would_wait: None,
             upstream: None,
             account: None,

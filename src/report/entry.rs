@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::facet::Facet;
-use crate::units::{PicoUsd, Usage};
+use crate::units::{Choice, PicoUsd, Usage};
 
 /// One attempt at a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Entry {
     pub queued: Duration,
     /// The quota that it had waited for.
     pub waited_for: Option<Arc<str>>,
+    /// Why its account and its key were taken; `None`: not booked then.
+    pub chosen: Option<Choice>,
     /// Its tokens of input by the count before it was sent.
     pub est_input: u64,
     /// The most output that it could have; `None`: as much as the model gives.

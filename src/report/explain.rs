@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use super::entry::{Booking, Entry};
 use super::words::plain;
 use crate::catalog::{Bill, Bought, Cost, Missing, PriceList, PriceOrigin, Tier};
-use crate::units::{PicoUsd, Served, Tokens, Usage};
+use crate::units::{Choice, Pick, PicoUsd, Served, Tokens, Usage, Why};
 
 /// Tells all that is known of the tries of one request, which are in order, and what their cost consists of by
 /// `prices`; times are of `zone`.
@@ -67,12 +67,38 @@ fn head(entry: &Entry, zone: &TimeZone, say: &mut impl FnMut(String)) {
     let place = place.into_iter().filter(|(_, name)| !name.is_empty());
     let place = place.map(|(what, name)| format!("{what} {}", plain(name))).collect::<Vec<_>>();
     line("to", &format!("{}{sent}", place.join(", ")), say);
+    if let Some(Choice { account, key }) = entry.chosen {
+        line("chosen", &format!("account: {}; key: {}", pick(account), pick(key)), say);
+    }
     let waited = match &entry.waited_for {
         Some(quota) => format!("{} in line for {}", seconds(entry.queued), plain(quota)),
         None if entry.queued.is_zero() => "not: there was room".to_owned(),
         None => format!("{} in line", seconds(entry.queued)),
     };
     line("waited", &waited, say);
+}
+
+/// Returns why one of several was taken, in words.
+fn pick(pick: Pick) -> String {
+    let Pick { why, rank, of } = pick;
+    let words = match why {
+        Why::Only => return "the only one".to_owned(),
+        Why::Bound => return "bound, by what the request names or asks for".to_owned(),
+        Why::Own => return "the client's own".to_owned(),
+        Why::Health if of == 1 => return "the only one that could be used".to_owned(),
+        Why::Turn => {
+            return format!("of {of} the first that had room when its turn in the line came");
+        }
+        Why::Left => return format!("{rank}. of {of}, for those before it had no room"),
+        Why::Untried => "as the next had just failed it",
+        Why::Health => "healthier than the next",
+        Why::Cache => "with more of the prompt in its cache than the next",
+        Why::Room => "with more of its quotas free than the next",
+        Why::Idle => "with fewer requests under way than the next",
+        Why::Order => "in order, as all is equal",
+    };
+    let passed = if rank > 1 { "; those before it had no room" } else { "" };
+    format!("{rank}. of {of}, {words}{passed}")
 }
 
 /// Says how it ended, and what was expected of it and used.

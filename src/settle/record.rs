@@ -13,8 +13,8 @@ use crate::ledger::Opening;
 use crate::limit::QuotaKind;
 use crate::telemetry::RequestLine;
 use crate::units::{
-    AccountName, KeyLabel, ModelName, Party, PicoUsd, RequestId, Served, Tokens, UpstreamName,
-    Usage,
+    AccountName, Choice, KeyLabel, ModelName, Party, PicoUsd, RequestId, Served, Tokens,
+    UpstreamName, Usage,
 };
 
 /// What is known of a request besides its debit.
@@ -55,6 +55,8 @@ pub struct Record {
     pub queued: Duration,
     /// The quota that it waited for.
     pub waited_for: Option<QuotaKind>,
+    /// Why its account and its key were taken.
+    pub chosen: Choice,
     /// How long it would have waited, where nobody is held.
     pub would_wait: Option<Duration>,
     /// The upstream that it was sent to.
@@ -79,6 +81,7 @@ impl Record {
             arrived: self.arrived,
             queued: self.queued,
             waited_for: self.waited_for,
+            chosen: self.chosen,
             party: self.party.clone(),
             uri: self.uri.clone(),
             model: self.model.clone(),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A name of one kind; cloning it copies a pointer.
 ///
@@ -66,6 +67,22 @@ impl<Kind> Name<Kind> {
     }
 }
 
+impl RequestId {
+    /// Makes an id at `now` (time since 1970-01-01 UTC), of which `random` tells it from others of that
+    /// millisecond.
+    pub fn made(now: Duration, random: u64) -> Self {
+        let millis = now.as_millis() & 0xfff_ffff_ffff;
+        Self::new(format!("sg_{millis:011x}{:010x}", random >> 24))
+    }
+
+    /// Returns when an id of this form was made (time since 1970-01-01 UTC); `None` for any other text.
+    pub fn made_at(text: &str) -> Option<Duration> {
+        let digits = text.strip_prefix("sg_").filter(|digits| digits.len() == 21)?;
+        u64::from_str_radix(digits.get(10..)?, 16).ok()?;
+        u64::from_str_radix(digits.get(..11)?, 16).ok().map(Duration::from_millis)
+    }
+}
+
 impl<Kind> Clone for Name<Kind> {
     fn clone(&self) -> Self {
         Self { text: Arc::clone(&self.text), kind: PhantomData }
@@ -119,5 +136,23 @@ impl<Kind> fmt::Display for Name<Kind> {
 impl<Kind> From<&str> for Name<Kind> {
     fn from(text: &str) -> Self {
         Self::new(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_request_tells_when_it_was_made() {
+        let now = Duration::from_millis(1_795_379_025_123);
+        let id = RequestId::made(now, u64::MAX);
+        assert_eq!(id.as_str(), "sg_1a204edd4e3ffffffffff");
+        assert_eq!(RequestId::made_at(id.as_str()), Some(now));
+        for other in
+            ["sg_0123456789abcdef", "req_1a204edd4e3ffffffffff", "sg_1a204edd4e3fffffffffé", ""]
+        {
+            assert_eq!(RequestId::made_at(other), None, "{other}");
+        }
     }
 }

@@ -17,11 +17,15 @@
 //!    be passed on.
 //! 2. A client's own key is used for that client only; its refusals take nothing out.
 
+mod lending;
+
 use thiserror::Error;
 use tokio::time::Instant;
 
+pub(super) use self::lending::Key;
+pub use self::lending::Lent;
 use super::affinity::Affinity;
-use super::credential::{Authorization, ClientKey, Credential};
+use super::credential::ClientKey;
 use super::guests::Guests;
 use super::health::{Fitness, Health};
 use crate::config::UpstreamSettings;
@@ -47,16 +51,6 @@ pub struct AccountId(u64);
 /// A key; a client's own key has the number of its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(u64);
-
-/// A key on loan for one request.
-#[derive(Debug)]
-#[must_use = "a key that is never released counts as busy"]
-pub struct Lent {
-    account: AccountId,
-    key: KeyId,
-    credential: Credential,
-    at: Instant,
-}
 
 /// What a client's own key got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,50 +200,6 @@ impl Fleet {
         }
     }
 
-    /// Lends a key of `account` for one request: a healthy one with the fewest requests in flight,
-    /// among these the one lent longest ago. `None` where [`standing`](Self::standing) says so.
-    ///
-    /// Each loan ends with [`release`](Self::release); what the answer's head says goes to
-    /// [`report`](Self::report) before.
-    pub fn lend(&mut self, account: AccountId, now: Instant) -> Option<Lent> {
-        if !matches!(
-            self.standing(account, now),
-            Standing::Ready | Standing::Doubtful | Standing::Trial
-        ) {
-            return None;
-        }
-        if let Some(label) = self.guests.label(account) {
-            let credential =
-                Credential { label: label.clone(), authorization: Authorization::Client };
-            return Some(Lent { account, key: KeyId(account.0), credential, at: now });
-        }
-        let keys = self.keys.iter_mut();
-        let fit = keys.filter(|key| key.account == account && key.health.is_in());
-        let key = fit.min_by_key(|key| (key.health.fitness(now), key.in_flight, key.last_lent))?;
-        self.lent += 1;
-        key.last_lent = self.lent;
-        key.in_flight += 1;
-        let (id, credential) = (key.id, key.credential.clone());
-        if let Some(own) = self.account_mut(account) {
-            own.quota.begin(now);
-            own.service.begin(now);
-        }
-        Some(Lent { account, key: id, credential, at: now })
-    }
-
-    /// Takes back a key whose request has ended, or was never sent.
-    pub fn release(&mut self, lent: Lent, now: Instant) {
-        let mut account = lent.account;
-        if let Some(key) = self.key_mut(lent.key) {
-            key.in_flight = key.in_flight.saturating_sub(1);
-            account = key.account;
-        }
-        if let Some(account) = self.account_mut(account) {
-            account.quota.abandon(lent.at, now);
-            account.service.abandon(lent.at, now);
-        }
-    }
-
     /// Finds or makes the account of a client's own key, and holds it for one request, from before
     /// it waits until after its answer: then call [`leave`](Self::leave), once.
     ///
@@ -292,28 +242,6 @@ impl Fleet {
 
     pub(super) fn key_mut(&mut self, id: KeyId) -> Option<&mut Key> {
         self.keys.iter_mut().find(|key| key.id == id)
-    }
-}
-
-impl Lent {
-    /// Returns the account that pays. A merge may have moved the key since.
-    pub fn account(&self) -> AccountId {
-        self.account
-    }
-
-    /// Returns the key.
-    pub fn key(&self) -> KeyId {
-        self.key
-    }
-
-    /// Returns what the request is to be sent with.
-    pub fn credential(&self) -> &Credential {
-        &self.credential
-    }
-
-    /// Returns when the key was lent.
-    pub(super) fn at(&self) -> Instant {
-        self.at
     }
 }
 
@@ -366,32 +294,6 @@ impl Account {
 pub(super) struct Identity {
     pub(super) organization: String,
     pub(super) project: Option<String>,
-}
-
-/// A configured key.
-#[derive(Debug)]
-pub(super) struct Key {
-    pub(super) id: KeyId,
-    /// The account that it is configured for.
-    pub(super) home: AccountId,
-    /// The account that pays.
-    pub(super) account: AccountId,
-    pub(super) credential: Credential,
-    /// Whether the provider accepts it.
-    pub(super) health: Health,
-    /// Whether a probe of it is under way.
-    pub(super) is_probed: bool,
-    in_flight: u64,
-    /// The higher, the later it was lent.
-    last_lent: u64,
-}
-
-impl Key {
-    pub(super) const fn new(id: KeyId, home: AccountId, credential: Credential) -> Self {
-        let (health, account) = (Health::ready(), home);
-        let (is_probed, in_flight, last_lent) = (false, 0, 0);
-        Self { id, home, account, credential, health, is_probed, in_flight, last_lent }
-    }
 }
 
 #[cfg(test)]

@@ -56,6 +56,13 @@ pub(super) enum Fitness {
     OnTrial,
 }
 
+impl Fitness {
+    /// Tells whether a request may go.
+    pub(super) const fn can_go(self) -> bool {
+        matches!(self, Self::Ready | Self::Doubtful | Self::Due)
+    }
+}
+
 /// How long to rest after a failure: doubling from `first` to `longest`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schedule {

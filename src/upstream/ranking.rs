@@ -12,7 +12,7 @@
 //! anybody wait, as an account without room is passed over.
 
 use super::fleet::Standing;
-use crate::units::Tokens;
+use crate::units::{Pick, Tokens, Why};
 
 /// What speaks for an account.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,8 +34,7 @@ pub struct Merit {
 /// A warm cache counts until half of its account is used while another account is full: what that
 /// one would refill is lost, and whoever comes with a burst later would miss it.
 pub fn rank<T>(candidates: &mut [(Merit, T)]) {
-    let usable = candidates.iter().map(|(merit, _)| merit).filter(|merit| merit.is_usable());
-    let wasteful = usable.map(|merit| merit.headroom).fold(0.0, f64::max) >= FULL;
+    let wasteful = is_wasteful(candidates);
     candidates.sort_by(|(one, _), (other, _)| {
         let first = (one.avoided, one.standing).cmp(&(other.avoided, other.standing));
         first
@@ -45,7 +44,46 @@ pub fn rank<T>(candidates: &mut [(Merit, T)]) {
     });
 }
 
+/// Returns why the candidate at `at` was taken, of candidates that [`rank`] has sorted: what sets it apart from the
+/// next one that could be used.
+pub fn picked<T>(ranked: &[(Merit, T)], at: usize) -> Pick {
+    let usable = || ranked.iter().enumerate().filter(|(_, (merit, _))| merit.can_lend());
+    let (rank, of) = (1 + usable().filter(|(place, _)| *place < at).count(), usable().count());
+    let taken = ranked.get(at).map(|(merit, _)| merit);
+    let next = usable().find(|(place, _)| *place > at).map(|(_, (merit, _))| merit);
+    let why = match (taken, next) {
+        (Some(taken), Some(next)) => taken.ahead_of(next, is_wasteful(ranked)),
+        _ if rank > 1 => Why::Left,
+        _ if ranked.len() > 1 => Why::Health,
+        _ => Why::Only,
+    };
+    Pick::new(why, rank, of)
+}
+
+/// Tells whether what an account would refill is lost.
+fn is_wasteful<T>(candidates: &[(Merit, T)]) -> bool {
+    let usable = candidates.iter().map(|(merit, _)| merit).filter(|merit| merit.is_usable());
+    usable.map(|merit| merit.headroom).fold(0.0, f64::max) >= FULL
+}
+
 impl Merit {
+    /// Tells whether a key of it can be lent at all.
+    fn can_lend(&self) -> bool {
+        matches!(self.standing, Standing::Ready | Standing::Doubtful | Standing::Trial)
+    }
+
+    /// Returns what sets it before `next`, as [`rank`] orders them.
+    fn ahead_of(&self, next: &Self, wasteful: bool) -> Why {
+        let differs = [
+            (self.avoided != next.avoided, Why::Untried),
+            (self.standing != next.standing, Why::Health),
+            (self.warmth(wasteful) != next.warmth(wasteful), Why::Cache),
+            (self.headroom.total_cmp(&next.headroom).is_ne(), Why::Room),
+            (self.open != next.open, Why::Idle),
+        ];
+        differs.into_iter().find(|(differs, _)| *differs).map_or(Why::Order, |(_, why)| why)
+    }
+
     fn is_usable(&self) -> bool {
         !self.avoided && self.standing == Standing::Ready
     }
@@ -110,6 +148,35 @@ mod tests {
         let equal = merit(false, Standing::Ready, 0, 1.0);
         assert_eq!(order(&[Merit { open: 3, ..equal }, Merit { open: 2, ..equal }]), [1, 0]);
         assert_eq!(order(&[Merit { open: 3, ..equal }, Merit { headroom: 0.9, ..equal }]), [0, 1]);
+    }
+
+    #[test]
+    fn what_was_taken_is_told_with_what_set_it_apart() {
+        let (ready, doubtful) = (Standing::Ready, Standing::Doubtful);
+        let resting = Standing::Resting(Instant::now() + Duration::from_secs(1));
+        let equal = merit(false, ready, 0, 0.5);
+        /// Those that are ranked, which of them was taken, and what is told.
+        type Case<'a> = (&'a [Merit], usize, &'a str);
+        #[rustfmt::skip] // One case a line.
+        let cases: [Case<'_>; 12] = [
+            (&[equal],                                                                0, "only 1/1"),
+            (&[equal, equal, equal],                                                  0, "order 1/3"),
+            (&[equal, merit(false, resting, 0, 1.0), merit(false, Standing::Out, 0, 1.0)], 0, "health 1/1"),
+            (&[equal, merit(false, doubtful, 9_000, 1.0)],                            0, "health 1/2"),
+            (&[merit(false, ready, 2_000, 0.2), equal, equal],                        0, "cache 1/3"),
+            (&[merit(false, ready, 0, 0.6), equal],                                   0, "room 1/2"),
+            (&[equal, Merit { open: 1, ..equal }],                                    0, "idle 1/2"),
+            (&[equal, merit(true, ready, 9_000, 0.9)],                                0, "untried 1/2"),
+            (&[merit(false, ready, 2_000, 0.2), equal, equal],                        1, "order 2/3"),
+            (&[merit(false, ready, 2_000, 0.2), equal],                               1, "left 2/2"),
+            (&[merit(false, resting, 0, 0.2), merit(true, ready, 0, 1.0)],            1, "health 1/1"),
+            // Warmth that is passed over, as another account is full, is not what spoke for it.
+            (&[merit(false, ready, 0, 1.0), merit(false, ready, 9_000, 0.1)],         0, "room 1/2"),
+        ];
+        for (merits, at, told) in cases {
+            let ranked: Vec<(Merit, ())> = merits.iter().map(|merit| (*merit, ())).collect();
+            assert_eq!(picked(&ranked, at).to_string(), told);
+        }
     }
 
     proptest! {

@@ -7,6 +7,7 @@ use sluicegate::simulate::engine::{Key, LimitRule, Limits, Organisation};
 use sluicegate::simulate::{Config, Latency, Outputs, Provider};
 use tokio::task::JoinSet;
 
+use crate::books::Books;
 use crate::house::{App, proxy};
 
 const TURNS: usize = 4;
@@ -78,7 +79,8 @@ async fn converse(app: App, number: usize) -> Vec<Turn> {
 #[tokio::test]
 async fn a_conversation_stays_where_its_prompt_is_cached_and_waits_for_nothing() {
     let provider = Provider::bind(provider(2_000_000)).await.expect("a provider");
-    let proxy = proxy(&two_accounts(&provider.base_url())).await;
+    let books = Books::new().await;
+    let proxy = proxy(&(books.settings() + &two_accounts(&provider.base_url()))).await;
     let app = App::new(proxy.listen(), "notebook");
     let mut talks = JoinSet::new();
     for number in 0..CONVERSATIONS {
@@ -107,4 +109,7 @@ async fn a_conversation_stays_where_its_prompt_is_cached_and_waits_for_nothing()
         .sum();
     assert_eq!(told, cached, "{metrics}");
     proxy.stop().await;
+    let by_cache = "SELECT COUNT(*) FROM entries WHERE chosen = 'cache 1/2, only 1/1'";
+    let later = i64::try_from(CONVERSATIONS * (TURNS - 1)).expect("few");
+    assert_eq!(books.number(by_cache).await, later, "each later turn is booked as one");
 }

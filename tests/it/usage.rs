@@ -108,6 +108,10 @@ async fn usage_tells_the_same_while_the_proxy_runs_and_after() {
         assert_eq!(code(&output), expect(Exit::Done), "{}", text(&output.stderr));
         assert!(story.contains("try ") && story.contains("ended     complete"), "{story}");
         assert!(story.contains("    sum "), "{story}");
+        assert!(
+            story.contains("  chosen    account: the only one; key: the only one\n"),
+            "{story}"
+        );
     }
     let unknown = usage(&books, &["--explain", "sg_never"]).await;
     assert_eq!(code(&unknown), expect(Exit::Failed));

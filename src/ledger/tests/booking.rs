@@ -9,7 +9,7 @@ use super::home::Home;
 use crate::config::{Durability, WhenFull};
 use crate::count::{Demand, Method};
 use crate::ledger::{Clerk, Closing, Fate, Ledger, Opened, Opening, SPILL_BYTES, Terms};
-use crate::units::{AppName, Party, PicoUsd, Requests, Served, Tokens, Usage};
+use crate::units::{AppName, Choice, Party, PicoUsd, Requests, Served, Tokens, Usage};
 
 /// Far longer than anything takes that goes right.
 const SOON: Duration = Duration::from_secs(20);
@@ -32,6 +32,7 @@ pub(super) fn opening(request: &str) -> Opening {
         arrived: now,
         queued: Duration::from_millis(7),
         waited_for: None,
+        chosen: Choice::default(),
         party: Party::usual(AppName::new("notebook")),
         uri: http::Uri::from_static("/v1/chat/completions"),
         model: "gpt-4o".into(),

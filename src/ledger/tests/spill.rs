@@ -4,6 +4,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use tempfile::TempDir;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ledger::row::{ENTRY, FACET, Kind, Row, Value};
 use crate::ledger::spill::{Record, Spill};
@@ -61,6 +62,33 @@ fn what_is_spilled_comes_back_in_order_also_after_a_crash() {
 }
 
 #[test]
+fn what_an_earlier_version_left_has_fewer_columns_and_is_read() {
+    let home = TempDir::new().expect("a folder");
+    let mut spill = take(home.path(), 1);
+    let Record::Entry(whole) = record(0) else { unreachable!() };
+    let short = Row { entry: whole.entry[..35].into(), ..whole.clone() };
+    spill.append(&[Record::Entry(short)]).expect("room");
+    drop(spill);
+    let path = home.path().join("sluicegate-0.spill");
+    let mut bytes = std::fs::read(&path).expect("readable");
+    bytes[15] = 1;
+    let sum = xxh3_64(&bytes[..36]) ^ 1_u64.rotate_left(32);
+    bytes[36..44].copy_from_slice(&sum.to_le_bytes());
+    std::fs::write(&path, bytes).expect("written");
+
+    let mut spill = take(home.path(), 2);
+    let mut entry = whole.entry.to_vec();
+    entry[35] = Value::Text(None);
+    let padded = Record::Entry(Row { entry: entry.into(), ..whole });
+    let read = all(&mut spill);
+    assert_eq!(read, [padded, Record::Over(1)]);
+    drop(spill);
+    let head = std::fs::read(&path).expect("readable");
+    assert_eq!(head[15], 2, "an older program would forget the last column, and with it the entry");
+    assert_eq!(all(&mut take(home.path(), 3)).len(), 3, "what it had is still there");
+}
+
+#[test]
 fn what_was_not_written_whole_ends_the_file() {
     let home = TempDir::new().expect("a folder");
     let mut spill = take(home.path(), 1);
@@ -91,7 +119,7 @@ fn a_full_file_takes_what_has_room_and_always_the_end_of_a_run() {
         }
     }
     assert!(taken > 100, "{taken}");
-    assert_eq!(spill.append(&records(0..1)).expect("written"), 0);
+    assert_eq!(spill.append(&records(taken..taken + 1)).expect("written"), 0);
     let size = home.path().join("sluicegate-0.spill").metadata().expect("it is there").len();
     assert_eq!(size, SIZE, "it never grows");
     drop(spill);

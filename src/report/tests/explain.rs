@@ -34,6 +34,7 @@ fn entry(attempt: u64, booking: Option<Booking>) -> Entry {
         est_input: 1_000,
         est_output: Some(64),
         est_method: "approximate".into(),
+        chosen: "cache 1/3, idle 1/2".parse().ok(),
         booking,
     }
 }
@@ -69,6 +70,8 @@ fn a_request_is_told_line_by_line_to_the_pico_dollar() {
         "  by        app notebook, class standard, labels team=a\n",
         "  for       fast of /chat/completions\n",
         "  to        upstream openai, account main, key first, as gpt-4o\n",
+        "  chosen    account: 1. of 3, with more of the prompt in its cache than the next; key: 1. of 2, with fewer \
+         requests under way than the next\n",
         "  waited    1.250 s in line for tpm\n",
         "  ended     complete, status 200, by gpt-4o-2024-08-06, service tier default, the provider's id req_9\n",
         "  took      its head after 0.310 s, over 2.127 s after the request came\n",

@@ -69,6 +69,26 @@ fn the_key_with_the_fewest_requests_is_lent_then_the_one_that_rested_longest() {
 }
 
 #[test]
+fn a_lent_key_tells_what_set_it_apart() {
+    let now = Instant::now();
+    let mut alone = fleet(&[1]);
+    assert_eq!(alone.lend(A, now).expect("ready").pick().to_string(), "only 1/1");
+    let mut fleet = fleet(&[3]);
+    let mut lend = || fleet.lend(A, now).expect("ready");
+    let lent = [lend(), lend(), lend(), lend()];
+    let told = lent.each_ref().map(|lent| lent.pick().to_string());
+    assert_eq!(told, ["order 1/3", "order 1/3", "idle 1/3", "order 1/3"]);
+    for lent in lent {
+        let rejected = Finding::of(Verdict::KeyRejected);
+        if lent.credential().label.as_str() != "a0-k2" {
+            fleet.report(&lent, &rejected, now, 0.0);
+        }
+        fleet.release(lent, now);
+    }
+    assert_eq!(fleet.lend(A, now).expect("ready").pick().to_string(), "health 1/1");
+}
+
+#[test]
 fn a_rejected_key_is_out_until_a_probe_finds_it_accepted() {
     let mut fleet = fleet(&[2]);
     let now = Instant::now();
