@@ -108,7 +108,7 @@ fn play_all(cells: &[Cell], args: &Args) -> Results {
     let (seeds, peer_seeds) = (args.seeds(), args.peer_seeds());
     let rivals = args.rival_cells(cells).into_iter().map(Task::Rivals);
     let ours = (0..cells.len()).flat_map(|cell| {
-        let most = cells[cell].scenario.seeds.unwrap_or(usize::MAX);
+        let most = cells[cell].scenario.seeds.filter(|_| !args.has_seeds()).unwrap_or(usize::MAX);
         seeds.iter().take(most).map(move |seed| Task::Ours(cell, *seed))
     });
     // Those take longest.

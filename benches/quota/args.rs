@@ -110,6 +110,11 @@ impl Args {
         }
     }
 
+    /// Tells whether it is said how many seeds there are, for those cells too that are usually played with fewer.
+    pub(crate) fn has_seeds(&self) -> bool {
+        self.seeds.is_some()
+    }
+
     /// Tells whether cells are played in simulated time.
     pub(crate) fn is_simulated(&self) -> bool {
         self.sockets != Some(Sockets::Only)

@@ -52,7 +52,7 @@ impl Lane {
         self.learn_absent((debit, hint), &counted, &around);
         around.unstated = self.absent.unstated(&counted);
         self.told_by_headers(debit, hint, &around);
-        self.told_slices(debit, hint, now);
+        self.told_slices(debit, hint, &around);
         if debit.told {
             self.open.untold = self.open.slack;
         }
@@ -162,7 +162,8 @@ impl Lane {
             Period::Day => day,
         };
         if self.banks.iter().all(|bank| bank.kind != kind) {
-            self.add_bank((kind, hint.limit, hint.remaining.map(float)), debit, around);
+            let bank = self.new_bank(kind, hint.limit, around.now);
+            self.add_bank((bank, hint.remaining.map(float)), debit, around);
         }
         let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) else { return };
         let guesses = debit.sent.as_deref().map(Sent::guesses);
@@ -179,7 +180,8 @@ impl Lane {
         let kind = blamed(*refusal);
         if refusal.limit > 0 && self.banks.iter().all(|bank| bank.kind != kind) {
             let left = refusal.used.map(|used| float(refusal.limit) - float(used));
-            self.add_bank((kind, refusal.limit, left), debit, around);
+            let bank = self.new_bank(kind, refusal.limit, around.now);
+            self.add_bank((bank, left), debit, around);
         }
         let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) else { return };
         if refusal.limit > 0 {
@@ -263,15 +265,14 @@ impl Lane {
 
     /// Takes on a quota that nobody had configured. What is under way is debited once more: nobody
     /// knows which of it the provider had counted.
-    fn add_bank(
+    pub(super) fn add_bank(
         &mut self,
-        (kind, limit, left): (QuotaKind, u64, Option<f64>),
+        (mut bank, left): (Bank, Option<f64>),
         debit: &Debit,
         around: &Circumstances,
     ) {
-        let mut bank = self.new_bank(kind, limit, around.now);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-        let used = left.map_or(0, |left| (float(limit) - left).ceil() as u64);
+        let used = left.map_or(0, |left| (float(bank.limit()) - left).ceil() as u64);
         let others = self.open.charge.minus(&debit.charge);
         bank.begin_used(used, (&others, debit.leading), around.now, around.grace);
         self.banks.push(bank);
@@ -302,7 +303,10 @@ impl Lane {
     }
 
     pub(super) fn most_likely_charging(&self) -> Charging {
-        let tokens = self.banks.iter().find(|bank| bank.kind == QuotaKind::TokensPerMinute);
+        let bank = |kind| self.banks.iter().find(|bank| bank.kind == kind);
+        // Whose level is told knows.
+        let second = bank(QuotaKind::TokensPerSecond).filter(|bank| bank.statements > 0);
+        let tokens = second.or_else(|| bank(QuotaKind::TokensPerMinute));
         tokens.map_or(self.leading, |bank| bank.charging(self.leading))
     }
 }

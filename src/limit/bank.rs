@@ -24,7 +24,7 @@ use super::moment::Moment;
 use super::outputs::Outputs;
 use super::settings::{Charging, Counting, LaneSettings};
 use super::traffic::Totals;
-use super::under_way::{Back, Care, Dues, Pace, UnderWay};
+use super::under_way::{Back, Dues, UnderWay};
 use super::{Needed, QuotaKind};
 use crate::units::Usage;
 
@@ -89,12 +89,8 @@ impl Need<'_> {
     /// Returns when all falls due, as finely as a quota needs; `slice` is the length of a slice.
     fn dues(&self, slice: Option<u64>, now: Moment) -> &Dues {
         let [long, short] = &self.dues;
-        let (dues, pace) = match slice {
-            None => (long, Pace { window: self.minute, care: Care::Usual }),
-            // A slice has few requests, which makes their sum uncertain, and a debt is over with it.
-            Some(window) => (short, Pace { window, care: Care::Less }),
-        };
-        dues.get_or_init(|| self.under_way.dues(self.outputs, self.output.0, (now, pace)))
+        let (dues, window) = slice.map_or((long, self.minute), |window| (short, window));
+        dues.get_or_init(|| self.under_way.dues(self.outputs, self.output.0, (now, window)))
     }
 }
 
@@ -203,7 +199,9 @@ impl Bank {
             }
             let charging = belief.charging(need.leading);
             let later = charging.is_later(self.kind);
-            let debited = need.charge.of(self.kind, charging);
+            // A slice that nobody has touched takes one request of any size.
+            let most_debited = if self.kind.is_slice() { limit } else { u64::MAX };
+            let debited = need.charge.of(self.kind, charging).min(most_debited);
             let (most, likely) = if later { need.output } else { (0, 0) };
             if debited == 0 && most == 0 {
                 continue;

@@ -97,18 +97,26 @@ impl Charge {
     }
 }
 
+/// What a provider may charge that counts input and output together, the likeliest first.
+const CHARGINGS: [Charging; 3] = [Charging::Refund, Charging::Max, Charging::Later];
+
 impl Way {
     /// Returns what may be believed of a quota of `kind`, the likeliest first.
     pub(super) fn all(kind: QuotaKind, settings: &LaneSettings) -> Vec<Self> {
         let countings = match (kind.is_slice(), settings.counting) {
-            (true, _) => vec![Counting::Sliding],
+            // What fits any window fits a bucket as well. Where levels are told, those tell which it is.
+            (true, _) => vec![Counting::Sliding, Counting::Bucket],
             (false, Some(counting)) => vec![counting],
             (false, None) => vec![Counting::Bucket, Counting::Sliding, Counting::Fixed],
         };
         let chargings = match settings.charging {
-            _ if kind != QuotaKind::TokensPerMinute => vec![None],
-            Some(charging) => vec![Some(charging)],
-            None => [Charging::Refund, Charging::Max, Charging::Later].map(Some).to_vec(),
+            Some(charging) if kind == QuotaKind::TokensPerMinute => vec![Some(charging)],
+            None if kind == QuotaKind::TokensPerMinute => CHARGINGS.map(Some).to_vec(),
+            // Where the level of a part of the minute is told, none of the minute may be.
+            None if kind == QuotaKind::TokensPerSecond => {
+                [None].into_iter().chain(CHARGINGS.map(Some)).collect()
+            }
+            _ => vec![None],
         };
         let mut ways = Vec::with_capacity(countings.len() * chargings.len() + 1);
         for &counting in &countings {

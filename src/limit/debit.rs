@@ -105,4 +105,4 @@ pub(super) enum Stage {
 }
 
 /// The most beliefs of a lane that answers can tell of.
-pub(super) const MOST_TOLD: usize = 24;
+pub(super) const MOST_TOLD: usize = 32;

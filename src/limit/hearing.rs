@@ -24,6 +24,9 @@ impl Bank {
         around: &Circumstances,
     ) {
         self.learn_limit(hint.limit, around.sent, around.now);
+        if hint.remaining.is_none() && hint.reset.is_none() {
+            return; // Nothing that could contradict a belief.
+        }
         self.weigh_size(&around.charge);
         self.statements = self.statements.saturating_add(1);
         self.has_ends |= hint.reset.is_some();
@@ -56,7 +59,6 @@ impl Bank {
                 }
                 (None, _) => {}
             }
-            miss += float(belief.overcharge(self.kind, hint.charged_at_most, around));
             *found = (miss / size, width / size);
         }
         // By how much the answer is off to the plausible belief that it contradicts most.

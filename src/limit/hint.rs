@@ -59,17 +59,16 @@ pub struct QuotaHint {
     pub rounded_to: u64,
     /// How far `reset` may be off, either way. Zero: it is cut to a millisecond, no more.
     pub reset_within: Duration,
-    /// The most that the request itself can have been charged so far: what is used of a part of the
-    /// minute that it is in.
-    pub charged_at_most: Option<u64>,
 }
 
-/// What the headers say of a part of the minute: the limit alone, as what is left of it is gone when it is
-/// heard. What it shows of charging stands with the minute ([`QuotaHint::charged_at_most`]).
+/// What the headers say of a part of the minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SliceHint {
     /// The limit.
     pub limit: u64,
+    /// What is left of it, cut to a whole number, where it refills continuously. Of one that begins anew that is
+    /// gone when it is heard.
+    pub remaining: Option<u64>,
     /// How many such parts a minute has.
     pub per_minute: u64,
 }

@@ -214,26 +214,12 @@ impl Hypothesis {
         (limit, left): (u64, Span),
         around: &Circumstances,
     ) -> f64 {
-        let own = self.surely_charged(kind, around);
-        own.map_or(0.0, |own| (left.least + float(own) - float(limit)).max(0.0))
-    }
-
-    /// Returns by how much more than `at_most` this belief takes the request to be charged.
-    pub(super) fn overcharge(
-        &self,
-        kind: QuotaKind,
-        at_most: Option<u64>,
-        around: &Circumstances,
-    ) -> u64 {
-        let own = self.surely_charged(kind, around).zip(at_most);
-        own.map_or(0, |(own, most)| own.saturating_sub(most))
-    }
-
-    /// Returns what a request of known size is charged at least, if it was admitted.
-    fn surely_charged(&self, kind: QuotaKind, around: &Circumstances) -> Option<u64> {
-        let is_charged = !around.refused && around.sized;
+        if around.refused || !around.sized {
+            return 0.0;
+        }
         let own = around.charge.of(kind, self.charging(around.leading));
-        is_charged.then(|| own.saturating_sub(around.unheard.slack))
+        let surely = own.saturating_sub(around.unheard.slack);
+        (left.least + float(surely) - float(limit)).max(0.0)
     }
 
     /// Returns how far the provider's `reset` is from what this way of counting would say, in

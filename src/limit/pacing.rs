@@ -6,9 +6,11 @@
 
 use super::QuotaKind;
 use super::bank::Bank;
-use super::debit::Debit;
-use super::hint::Hint;
+use super::debit::{Debit, Sent};
+use super::hint::{Hint, QuotaHint, SliceHint};
+use super::hypothesis::Circumstances;
 use super::lane::Lane;
+use super::meter::float;
 use super::moment::{Moment, nanos};
 
 /// When the limit of slices is tried again.
@@ -46,8 +48,8 @@ impl Lane {
         }
     }
 
-    /// Takes over the limits of slices that headers tell.
-    pub(super) fn told_slices(&mut self, debit: &Debit, hint: &Hint, now: Moment) {
+    /// Takes in what headers tell of slices: their limits, and where those refill what is left of them.
+    pub(super) fn told_slices(&mut self, debit: &Debit, hint: &Hint, around: &Circumstances) {
         let told = [
             (QuotaKind::RequestsPerSecond, hint.requests_sliced),
             (QuotaKind::TokensPerSecond, hint.tokens_sliced),
@@ -56,15 +58,17 @@ impl Lane {
             let Some(told) = told.filter(|told| told.limit > 0 && told.per_minute > 0) else {
                 continue;
             };
-            if let Some(bank) = self.banks.iter_mut().find(|bank| bank.kind == kind) {
-                bank.learn_limit(told.limit, debit.at, now);
-                continue;
+            if self.banks.iter().all(|bank| bank.kind != kind) {
+                let window = (nanos(self.settings.minute) / told.per_minute).max(1);
+                let bank = self.new_bank_of(kind, (told.limit, window), around.now);
+                self.add_bank((bank, told.remaining.map(float)), debit, around);
             }
-            let window = (nanos(self.settings.minute) / told.per_minute).max(1);
-            let mut bank = self.new_bank_of(kind, (told.limit, window), now);
-            let others = self.open.charge.minus(&debit.charge);
-            bank.begin_used(0, (&others, debit.leading), now, self.grace.nanos());
-            self.banks.push(bank);
+            let SliceHint { limit, remaining, .. } = told;
+            let counter = QuotaHint { limit, remaining, ..QuotaHint::default() };
+            let guesses = debit.sent.as_deref().map(Sent::guesses);
+            let bank = self.banks.iter_mut().find(|bank| bank.kind == kind);
+            let Some(bank) = bank else { continue };
+            bank.hear(&counter, guesses, debit.left_behind, around);
         }
     }
 

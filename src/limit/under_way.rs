@@ -56,24 +56,6 @@ pub(super) struct Due {
     pub(super) mean: u64,
 }
 
-/// For which quotas it is told what falls due.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    /// How long their windows are, in nanoseconds.
-    pub(super) window: u64,
-    /// How much more than is expected they are to have room for.
-    pub(super) care: Care,
-}
-
-/// How much more than is expected there is to be room for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Care {
-    /// Two standard deviations.
-    Usual,
-    /// One.
-    Less,
-}
-
 /// What several requests are charged.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
@@ -156,9 +138,9 @@ impl UnderWay {
         outputs.sum(self.count, self.most)
     }
 
-    /// Returns what falls due when, if one more that may use `own` is sent at `now`.
-    pub(super) fn dues(&self, outputs: &Outputs, own: u64, (now, pace): (Moment, Pace)) -> Dues {
-        let Pace { window, care } = pace;
+    /// Returns what falls due when, if one more that may use `own` is sent at `now`, for quotas with windows of so many
+    /// nanoseconds.
+    pub(super) fn dues(&self, outputs: &Outputs, own: u64, (now, window): (Moment, u64)) -> Dues {
         let course = outputs.course(self.groups.iter().map(|group| (group.age(now), group.count)));
         let others: Vec<_> =
             self.groups.iter().map(|group| (group, course.of(group.age(now)))).collect();
@@ -174,8 +156,8 @@ impl UnderWay {
                 let others = others.fold(Sum::default(), |sum, group| sum.plus(&group));
                 let all = others.plus(&one.0.due(&one.1, within));
                 let (least, mean) = (whole(others.least), whole(others.mean));
-                let others = whole(others.mean + care.beyond(&others)).min(self.most);
-                let all = whole(all.mean + care.beyond(&all)).min(self.most.saturating_add(own));
+                let others = whole(others.likely()).min(self.most);
+                let all = whole(all.likely()).min(self.most.saturating_add(own));
                 Due { until, others, all: all.max(others), least, mean: mean.min(others) }
             });
             // All has ended: nothing more falls due.
@@ -218,23 +200,17 @@ impl Group {
 }
 
 impl Sum {
+    /// Returns what it is likely to come to at most.
+    fn likely(&self) -> f64 {
+        self.mean + DEVIATIONS * self.variance.sqrt()
+    }
+
     fn plus(&self, other: &Self) -> Self {
         Self {
             mean: self.mean + other.mean,
             least: self.least + other.least,
             variance: self.variance + other.variance,
         }
-    }
-}
-
-impl Care {
-    /// Returns by how much more than the mean a sum is taken to be.
-    fn beyond(self, sum: &Sum) -> f64 {
-        let deviations = match self {
-            Self::Usual => DEVIATIONS,
-            Self::Less => DEVIATIONS / 2.0,
-        };
-        deviations * sum.variance.sqrt()
     }
 }
 
@@ -251,7 +227,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
     const SECOND: u64 = 1_000 * MS;
-    const USUAL: Pace = Pace { window: 8 * SECOND, care: Care::Usual };
+    const WINDOW: u64 = 8 * SECOND;
 
     /// Answers of 100 tokens that take two seconds.
     fn usual() -> Outputs {
@@ -268,7 +244,7 @@ mod tests {
     fn while_nothing_is_known_all_may_be_charged_at_once() {
         let mut under_way = UnderWay::default();
         under_way.enter(1_000, Moment(0));
-        let dues = under_way.dues(&Outputs::default(), 500, (Moment(SECOND), USUAL));
+        let dues = under_way.dues(&Outputs::default(), 500, (Moment(SECOND), WINDOW));
         assert!(dues.iter().all(|due| (due.others, due.all) == (1_000, 1_500)));
         assert_eq!(dues[0].until, 0);
     }
@@ -280,7 +256,7 @@ mod tests {
         (0..50).for_each(|_| under_way.enter(1_000, sent));
         let outputs = usual();
         let within = |now: Moment, time: u64| {
-            let dues = under_way.dues(&outputs, 1_000, (now, USUAL));
+            let dues = under_way.dues(&outputs, 1_000, (now, WINDOW));
             dues.iter().take_while(|due| due.until <= time).last().map_or(0, |due| due.others)
         };
         assert!(within(sent, SECOND) < 100, "none ends within a second: {}", within(sent, SECOND));
@@ -293,7 +269,7 @@ mod tests {
     fn one_more_makes_more_of_it_and_never_more_than_the_bounds() {
         let mut under_way = UnderWay::default();
         (0..10).for_each(|i| under_way.enter(120, Moment(i * 10 * MS)));
-        let due = last(&under_way.dues(&usual(), 120, (Moment(SECOND), USUAL)));
+        let due = last(&under_way.dues(&usual(), 120, (Moment(SECOND), WINDOW)));
         assert!((1_000..=1_200).contains(&due.others), "{due:?}");
         assert!((90..=120).contains(&(due.all - due.others)), "{due:?}");
     }

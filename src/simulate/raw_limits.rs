@@ -149,6 +149,7 @@ impl RawLimits {
                 None => above.refund_at,
             },
             slices_per_minute: above.slices_per_minute,
+            slice_counting: above.slice_counting,
             slices: match self.per_second {
                 Some(RawSlices::Off) => Slices::Off,
                 Some(RawSlices::Requests) => Slices::Requests,

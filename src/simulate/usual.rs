@@ -34,10 +34,14 @@ impl Dialect {
                 slices: Slices::Requests,
                 ..limited(Some(60), Some(50_000))
             },
-            // <https://docs.together.ai/docs/rate-limits>, read 2026-11-21: each second has its part. With 3,000 tokens
-            // that is less than the bounds that requests usually state, which therefore cannot be what is reserved.
+            // Limits are measured per second and shown per minute, and resets are when they are back at their initial
+            // state (<https://docs.together.ai/docs/rate-limits>, read 2026-11-22), in OpenAI's words: a bucket that a second
+            // fills. These are tier 1's (<https://github.com/bespokelabsai/curator/issues/484>, read 2026-11-22). What is
+            // charged when nobody tells. Bounds cannot be: the free tier's second has 1,000 tokens, less than most are, and
+            // what came back of one would come when its second is over.
             Self::Together => Limits {
                 slices: Slices::RequestsAndTokens,
+                slice_counting: Counting::Bucket,
                 charging: Charging::Later,
                 ..limited(Some(600), Some(180_000))
             },

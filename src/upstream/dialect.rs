@@ -63,8 +63,17 @@ pub(super) struct Counter {
 pub(super) enum Window {
     /// A minute, a day, or whichever is tighter.
     Of(HintWindow),
-    /// A part of the minute: its limit is told times the number of such parts, what is left is not.
-    Slice { per_minute: u64 },
+    /// A part of the minute. Times the number of such parts, its limit is the minute's.
+    Slice { per_minute: u64, left: Left },
+}
+
+/// What becomes of what is left of a part of the minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It stays: the part is a level that refills.
+    Stays,
+    /// It is gone when it is heard: the next part begins anew.
+    Goes,
 }
 
 /// Returns the headers of `dialect`.
@@ -85,7 +94,7 @@ pub(super) fn table(dialect: Dialect) -> &'static Table {
 const UNSAID: Window = Window::Of(HintWindow::Unsaid);
 const MINUTE: Window = Window::Of(HintWindow::Minute);
 const DAY: Window = Window::Of(HintWindow::Day);
-const SECOND: Window = Window::Slice { per_minute: 60 };
+const SECOND: Window = Window::Slice { per_minute: 60, left: Left::Stays };
 
 const fn counter(
     counted: Counted,
@@ -139,7 +148,7 @@ static AZURE: Table = Table {
     counters: &[
         counter(
             Counted::Requests,
-            Window::Slice { per_minute: 6 },
+            Window::Slice { per_minute: 6, left: Left::Goes },
             ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"],
             None,
         ),
@@ -255,7 +264,8 @@ static MISTRAL: Table = Table {
     reset_within: Duration::from_secs(1),
 };
 
-/// <https://docs.together.ai/docs/rate-limits>, read 2026-11-21: limits per second.
+/// <https://docs.together.ai/docs/rate-limits>, read 2026-11-22: limits are measured per second and shown per minute;
+/// the reset is when they are back at their initial state, as of a level that refills.
 static TOGETHER: Table = Table {
     counters: &[
         counter(Counted::Requests, SECOND, ["x-ratelimit-limit", "x-ratelimit-remaining"], None),

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use http::header::{AsHeaderName, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName};
 
-use super::dialect::{Counted, Counter, Table, Unit, Window, table};
+use super::dialect::{Counted, Counter, Left, Table, Unit, Window, table};
 use super::duration;
 use crate::config::Dialect;
 use crate::limit::{Hint, HintWindow, QuotaHint, SliceHint};
@@ -43,10 +43,12 @@ pub fn hint(headers: &HeaderMap, dialect: Dialect, came: Came) -> Hint {
         {
             *tightest = Some(tightest.map_or(told, |other| tighter(other, told)));
         }
-        if let Window::Slice { per_minute } = counter.window
+        if let Window::Slice { per_minute, left } = counter.window
             && let Some(limit) = number(headers, counter.limit)
         {
-            let told = Some(SliceHint { limit, per_minute });
+            let remaining = number(headers, counter.remaining).filter(|_| left == Left::Stays);
+            let remaining = remaining.filter(|remaining| *remaining <= limit);
+            let told = Some(SliceHint { limit, remaining, per_minute });
             match counter.counted {
                 Counted::Requests => hint.requests_sliced = told,
                 Counted::Tokens | Counted::Input | Counted::Output => hint.tokens_sliced = told,
@@ -98,15 +100,10 @@ impl Reading<'_> {
         let limit = number(self.headers, counter.limit).filter(|&limit| limit > 0)?;
         let window = match counter.window {
             Window::Of(window) => window,
-            Window::Slice { per_minute } => {
-                let remaining = number(self.headers, counter.remaining);
+            Window::Slice { per_minute, .. } => {
                 return Some(QuotaHint {
                     limit: limit.checked_mul(per_minute)?,
                     window: HintWindow::Minute,
-                    // Where nothing is left, more than the limit may be used.
-                    charged_at_most: remaining
-                        .filter(|left| *left > 0)
-                        .and_then(|left| limit.checked_sub(left)),
                     ..QuotaHint::default()
                 });
             }
@@ -123,7 +120,6 @@ impl Reading<'_> {
             window,
             rounded_to,
             reset_within: self.table.reset_within,
-            charged_at_most: None,
         })
     }
 

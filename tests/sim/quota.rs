@@ -166,9 +166,7 @@ fn every_dialect_is_used_up() {
             _ => SMALL,
         };
         let figures = figures::<Sluicegate>(&sized(size, "S1", name), 1);
-        // Seconds in which three requests fit are not used to the last of them.
-        let most = if dialect == Dialect::Together { 1.5 } else { 1.06 };
-        assert!(figures.ratio <= most, "{name}: {figures:?}");
+        assert!(figures.ratio <= 1.06, "{name}: {figures:?}");
         let slots = dialect.usual_limits().concurrency.is_some();
         assert!(slots || figures.refused <= 20.0, "{name}: {figures:?}");
         assert_eq!(

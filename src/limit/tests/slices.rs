@@ -4,37 +4,49 @@ use super::*;
 
 const LIMIT: u64 = 3_000;
 
-fn told(limit: u64, used: Option<u64>) -> Option<QuotaHint> {
-    let window = HintWindow::Minute;
-    Some(QuotaHint { limit, window, charged_at_most: used, ..QuotaHint::default() })
-}
-
 /// Sends requests one by one, whose answers say that so much of their second was used, and returns how tokens may be
 /// charged.
 fn charged(used: u64) -> Vec<Option<Charging>> {
     let begin = Instant::now();
     let mut lane = Lane::new(LaneSettings::default(), begin);
-    for now in [begin, begin + 10 * SECOND, begin + 20 * SECOND] {
+    for now in (0..8).map(|turn| begin + turn * 10 * SECOND) {
         let ask = demand(60, Some(1_000));
         let mut debit = lane.try_reserve(&ask, Spare::default(), now).expect("it is alone");
         lane.sent(&mut debit, now);
         let hint = Hint {
-            tokens: told(60 * LIMIT, Some(used)),
-            tokens_sliced: Some(SliceHint { limit: LIMIT, per_minute: 60 }),
+            tokens: Some(QuotaHint { limit: 60 * LIMIT, ..QuotaHint::default() }),
+            tokens_sliced: Some(SliceHint {
+                limit: LIMIT,
+                remaining: Some(LIMIT - used),
+                per_minute: 60,
+            }),
             ..Hint::default()
         };
         lane.observe(&mut debit, &hint, now);
         lane.settle(debit, &usage(60, 20), now);
     }
     let beliefs = lane.beliefs();
-    let minute = beliefs.iter().find(|of| of.quota == QuotaKind::TokensPerMinute).expect("told");
-    minute.ways.iter().map(|(_, charging)| *charging).collect()
+    let second = beliefs.iter().find(|of| of.quota == QuotaKind::TokensPerSecond).expect("told");
+    second.ways.iter().map(|(_, charging)| *charging).collect()
 }
 
 #[test]
-fn who_is_in_a_second_was_charged_no_more_than_all_in_it() {
-    let [later, refund, max] = [Charging::Later, Charging::Refund, Charging::Max].map(Some);
+fn a_seconds_level_tells_how_tokens_are_charged() {
+    let [later, refund] = [Charging::Later, Charging::Refund].map(Some);
     assert!(charged(60).iter().all(|way| *way == later), "{:?}", charged(60));
-    let reserved = charged(1_060);
-    assert!([later, refund, max].iter().all(|way| reserved.contains(way)), "{reserved:?}");
+    assert!(charged(1_060).iter().all(|way| *way == refund), "{:?}", charged(1_060));
+}
+
+#[test]
+fn an_untouched_second_takes_one_request_of_any_size() {
+    let begin = Instant::now();
+    let settings = LaneSettings { tokens_per_second: Some(LIMIT), ..LaneSettings::default() };
+    let mut lane = Lane::new(settings, begin);
+    let large = demand(2 * LIMIT, Some(100));
+    let mut first = lane.try_reserve(&large, Spare::default(), begin).expect("it is untouched");
+    lane.sent(&mut first, begin);
+    let next = lane.try_reserve(&large, Spare::default(), begin + SECOND / 2);
+    assert!(matches!(next, Err(Shortfall::Later { .. })), "{next:?}");
+    let later = lane.try_reserve(&large, Spare::default(), begin + 3 * SECOND);
+    assert!(later.is_ok(), "{later:?}");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::charge::{Cost, Final, Knowledge, Metric, Need, Outcome};
 use super::foreign::Foreign;
 use super::meter::{Life, Mark, Meter, nanos};
-use super::rules::{Charging, Counting, Enforcement, Limits, Refusals, Slices};
+use super::rules::{Charging, Enforcement, Limits, Refusals, Slices};
 use super::stats::{LaneStats, MeterStats, Tally};
 
 /// The meters of one organisation for one model, or for several that share a limit.
@@ -291,7 +291,8 @@ fn meters(limits: &Limits, epoch: Duration) -> Vec<(Metric, Meter)> {
         (Metric::RequestsPerSlice,  sliced(limits.slices != Slices::Off, requests), slice),
         (Metric::TokensPerSlice,    sliced(limits.slices == Slices::RequestsAndTokens, tokens), slice),
     ];
-    let slice_rules = Limits { counting: Counting::Calendar, used_at_start: 0.0, ..limits.clone() };
+    let slice_rules =
+        Limits { counting: limits.slice_counting, used_at_start: 0.0, ..limits.clone() };
     let build = |(metric, limit, window): (Metric, Option<u64>, Duration)| {
         let rules = if metric.is_slice() { &slice_rules } else { limits };
         limit.map(|limit| (metric, Meter::new(limit, window, rules, epoch.as_nanos())))

@@ -132,6 +132,8 @@ pub struct Limits {
     pub slices: Slices,
     /// Into how many slices the minute is cut.
     pub slices_per_minute: u32,
+    /// How slices are counted.
+    pub slice_counting: Counting,
     /// Whether refused requests count.
     pub refusals: Refusals,
     /// The share of every window that is used when the simulation starts, 0 to 1.
@@ -161,6 +163,7 @@ impl Default for Limits {
             refund_at: RefundAt::default(),
             slices: Slices::default(),
             slices_per_minute: 60,
+            slice_counting: Counting::Calendar,
             refusals: Refusals::default(),
             used_at_start: 0.0,
             foreign: ForeignFlow::default(),

@@ -45,6 +45,13 @@ fn words(hint: &Hint) -> String {
         ("output", hint.output),
     ];
     let told = counters.into_iter().filter_map(|(name, told)| Some(counter_words(name, &told?)));
+    let slices = [("requests", hint.requests_sliced), ("tokens", hint.tokens_sliced)];
+    let slices = slices.into_iter().filter_map(|(name, told)| {
+        let SliceHint { limit, remaining, per_minute } = told?;
+        let left = remaining.map_or("?".to_owned(), |left| left.to_string());
+        Some(format!("{name} {left}/{limit} in each of {per_minute} parts"))
+    });
+    let told = told.chain(slices);
     let took = hint.processing.map(|took| format!("took {took:?}"));
     let wait = hint.retry_after.map(|wait| format!("wait {wait:?}"));
     told.chain(took).chain(wait).collect::<Vec<_>>().join(", ")
@@ -64,8 +71,7 @@ fn counter_words(name: &str, told: &QuotaHint) -> String {
         Some(reset) if within.is_zero() => format!(" in {reset:?}"),
         Some(reset) => format!(" in {reset:?}±{within:?}"),
     };
-    let charged = told.charged_at_most.map(|most| format!(" (at most {most})"));
-    format!("{name} {left}{rounded}/{}{window}{reset}{}", told.limit, charged.unwrap_or_default())
+    format!("{name} {left}{rounded}/{}{window}{reset}", told.limit)
 }
 
 const OPENAI: &str = "
@@ -155,7 +161,8 @@ fn a_usual_answer_of_each_dialect_is_read_whole() {
         (
             Dialect::Azure,
             AZURE,
-            "requests ?/300 a minute (at most 5), tokens 46760/50000 a minute in 4s±1s",
+            "requests ?/300 a minute, tokens 46760/50000 a minute in 4s±1s, \
+                 requests ?/50 in each of 6 parts",
         ),
         (
             Dialect::Anthropic,
@@ -173,7 +180,8 @@ fn a_usual_answer_of_each_dialect_is_read_whole() {
         (
             Dialect::Together,
             TOGETHER,
-            "requests ?/600 a minute (at most 1), tokens ?/180000 a minute (at most 110)",
+            "requests ?/600 a minute, tokens ?/180000 a minute, \
+                 requests 9/10 in each of 60 parts, tokens 2890/3000 in each of 60 parts",
         ),
         (
             Dialect::Cerebras,
