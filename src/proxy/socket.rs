@@ -17,7 +17,7 @@ use super::visit::Visit;
 use super::{Failure, Proxy};
 use crate::call::{Call, Endpoint};
 use crate::count::{Demand, Method as Counted};
-use crate::relay::{Answered, Body, Heard, answered, join};
+use crate::relay::{Answered, Body, Ended, Heard, answered, join};
 use crate::settle::{Ending, Pass, Unsettled};
 use crate::units::{ModelName, Receipt, Tokens, Usage};
 
@@ -112,11 +112,12 @@ impl Proxy {
             let pass = unsettled.pass().clone();
             let session = Session::new(self.clone(), talk, unsettled);
             tokio::spawn(async move {
-                let ending = match tokio::try_join!(client, provider) {
+                let gone = Ended { socket: Ending::ClientGone, unanswered: Ending::ClientGone };
+                let ended = match tokio::try_join!(client, provider) {
                     Ok(ends) => session.serve(ends, pass).await,
-                    Err(_) => Ending::ClientGone,
+                    Err(_) => gone,
                 };
-                session.end(ending);
+                session.end(ended);
             });
         }
         Response::from_parts(head, Body::empty())
@@ -172,7 +173,7 @@ impl Session {
     }
 
     /// Serves a websocket to its end, or until the program stops and nothing is left to be answered.
-    async fn serve(&self, ends: (Upgraded, Upgraded), mut pass: Pass) -> Ending {
+    async fn serve(&self, ends: (Upgraded, Upgraded), mut pass: Pass) -> Ended {
         let (told, heard) = (self.clone(), self.clone());
         let asks = move |text: &[u8]| told.asks(text);
         let answers = move |text: &[u8]| heard.answers(text);
@@ -200,23 +201,19 @@ impl Session {
     }
 
     /// Closes all: what was being answered is counted, what was not begun keeps its estimate.
-    fn end(&self, ending: Ending) {
+    fn end(&self, ended: Ended) {
         let mut state = self.state();
-        let unanswered = match ending {
-            Ending::UpstreamCut | Ending::Stopped => ending,
-            _ => Ending::ClientGone,
-        };
         let heard = std::mem::take(&mut state.heard);
-        if !heard.is_empty()
+        if state.begun > 0
             && let Some(asked) = state.asked.pop_front()
         {
-            self.count(asked, heard, unanswered);
+            self.count(asked, heard, ended.unanswered);
         }
         for asked in state.asked.drain(..) {
-            asked.keep(unanswered);
+            asked.keep(ended.unanswered);
         }
         if let Some(socket) = state.socket.take() {
-            socket.settle(&Receipt::default(), Counted::Exact, ending);
+            socket.settle(&Receipt::default(), Counted::Exact, ended.socket);
         }
     }
 

@@ -5,7 +5,7 @@
 use std::io::Cursor;
 
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 /// Finds the texts in one direction of a websocket.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(super) struct Frames {
     is_read: bool,
     /// Whether something came that is no frame: nothing behind it can be read.
     is_broken: bool,
+    /// Whether a frame came that closes the websocket.
+    is_closed: bool,
 }
 
 /// A frame under way.
@@ -43,6 +45,11 @@ impl Frames {
     /// Tells whether a frame has ended and the next has not begun.
     pub(super) fn is_between(&self) -> bool {
         !self.is_broken && self.frame.is_none() && self.head.is_empty()
+    }
+
+    /// Tells whether a frame came that closes the websocket.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// Takes the next piece, and calls `take` with each text that it ends.
@@ -96,6 +103,7 @@ impl Frames {
             self.message.clear();
             self.is_read = kind == Data::Text;
         }
+        self.is_closed |= header.opcode == OpCode::Control(Control::Close);
         let is_last = header.is_final;
         self.frame = Some(Frame { left, mask: header.mask, turned: 0, is_last, is_data });
     }
@@ -177,6 +185,11 @@ mod tests {
             frame(0x88, b"\x03\xe8", mask),
         ]
         .concat();
+        let mut frames = Frames::default();
+        frames.read(&bytes[..bytes.len() - 8], |_| {});
+        assert!(!frames.is_closed());
+        frames.read(&bytes[bytes.len() - 8..], |_| {});
+        assert!(frames.is_closed() && frames.is_between());
         for size in [1, 2, 3, 13, 100, bytes.len()] {
             let found = texts(&bytes, size);
             assert_eq!(found, ["hello", "in three parts", long.as_str(), ""], "pieces of {size}");

@@ -47,7 +47,7 @@ pub use self::kept::{Begun, Kept, Notes, is_binary, is_event_stream};
 use self::live::Live;
 use self::meter::Meter;
 pub use self::pinning::{Owner, Pinner, Watched};
-pub use self::socket::join;
+pub use self::socket::{Ended, join};
 pub use self::usage::{Answered, answered, answered_body};
 pub use self::whole::{Read, Whole, read, whole};
 use crate::call::{Endpoint, StreamUsage};

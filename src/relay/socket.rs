@@ -1,6 +1,5 @@
 //! Joins the two ends of a websocket: bytes pass as they come, and are looked at behind that.
 
-use std::io;
 use std::time::Duration;
 
 use hyper::upgrade::Upgraded;
@@ -12,7 +11,7 @@ use tokio::time::timeout;
 use super::frames::Frames;
 use crate::settle::Ending;
 
-/// Passes bytes both ways until one side ends or `stop` is ready, and tells who broke off. Each text is
+/// Passes bytes both ways until one side ends or `stop` is ready, and tells who ended it. Each text is
 /// handed to the first of `takers` when it has gone on to the provider, to the second when it has to the client.
 ///
 /// # Cancel safety
@@ -22,7 +21,7 @@ pub async fn join(
     (client, provider): (Upgraded, Upgraded),
     (from_client, from_provider): (impl FnMut(&[u8]), impl FnMut(&[u8])),
     stop: impl Future<Output = ()>,
-) -> Ending {
+) -> Ended {
     let (client_in, client_out) = tokio::io::split(TokioIo::new(client));
     let (provider_in, provider_out) = tokio::io::split(TokioIo::new(provider));
     let (tell, told) = watch::channel(false);
@@ -30,21 +29,50 @@ pub async fn join(
     let down = pass((provider_in, client_out), from_provider, (told, &TO_CLIENT));
     tokio::pin!(up, down);
     tokio::select! {
-        ended = &mut up => {
+        over = &mut up => {
             // The other side says its last word, if it has one.
-            let _said = timeout(LAST_WORD, down).await;
-            if ended.is_ok() { Ending::Reported } else { Ending::ClientGone }
+            let other = timeout(LAST_WORD, down).await.unwrap_or(Over::Gone);
+            let unanswered = if over == Over::Deaf { Ending::UpstreamCut } else { Ending::ClientGone };
+            Ended::of((over, other), unanswered)
         }
-        ended = &mut down => {
-            let _said = timeout(LAST_WORD, up).await;
-            if ended.is_ok() { Ending::Reported } else { Ending::UpstreamCut }
+        over = &mut down => {
+            let other = timeout(LAST_WORD, up).await.unwrap_or(Over::Gone);
+            let unanswered = if over == Over::Deaf { Ending::ClientGone } else { Ending::UpstreamCut };
+            Ended::of((over, other), unanswered)
         }
         () = stop => {
             tell.send_replace(true);
             let _said = timeout(FAREWELL, async { tokio::join!(up, down) }).await;
-            Ending::Stopped
+            Ended { socket: Ending::Stopped, unanswered: Ending::Stopped }
         }
     }
+}
+
+/// How a websocket ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The websocket itself.
+    pub socket: Ending,
+    /// What was asked on it and not answered.
+    pub unanswered: Ending,
+}
+
+impl Ended {
+    fn of(over: (Over, Over), unanswered: Ending) -> Self {
+        let is_closed = over.0 == Over::Closed || over.1 == Over::Closed;
+        Self { socket: if is_closed { Ending::Reported } else { unanswered }, unanswered }
+    }
+}
+
+/// How one direction of a websocket ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// Who spoke has closed the websocket.
+    Closed,
+    /// Who spoke has gone without a word.
+    Gone,
+    /// Who listened has gone.
+    Deaf,
 }
 
 /// One direction of a websocket.
@@ -54,7 +82,7 @@ async fn pass(
     (mut from, mut to): Ends,
     mut take: impl FnMut(&[u8]),
     (mut stopped, farewell): (watch::Receiver<bool>, &'static [u8]),
-) -> io::Result<()> {
+) -> Over {
     let mut frames = Frames::default();
     let mut buffer = vec![0; PIECE];
     loop {
@@ -63,18 +91,21 @@ async fn pass(
             () = told(&mut stopped) => {
                 // In the middle of a frame it would be a part of that.
                 if frames.is_between() {
-                    to.write_all(farewell).await?;
+                    let _deaf = to.write_all(farewell).await;
                 }
-                return to.shutdown().await;
+                let _deaf = to.shutdown().await;
+                return Over::Gone;
             }
-            size = from.read(&mut buffer) => size?,
+            size = from.read(&mut buffer) => size.unwrap_or(0),
         };
         let piece = buffer.get(..size).unwrap_or_default();
         if piece.is_empty() {
-            return to.shutdown().await;
+            let _deaf = to.shutdown().await;
+            return if frames.is_closed() { Over::Closed } else { Over::Gone };
         }
-        to.write_all(piece).await?;
-        to.flush().await?;
+        if to.write_all(piece).await.is_err() || to.flush().await.is_err() {
+            return if frames.is_closed() { Over::Closed } else { Over::Deaf };
+        }
         frames.read(piece, &mut take);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::config::Config;
+use super::config::{Config, Language};
 use super::dialect::Dialect;
 use super::raw::{BadSetting, Raw, RawKey, RawOrganisation, Switch, Time, USUAL_KEY};
 use super::raw_limits::{
@@ -134,6 +135,12 @@ struct AnswerArgs {
     /// The standard deviation of its logarithm [default: 0.6].
     #[arg(long, value_name = "SIGMA")]
     output_sigma: Option<f64>,
+    /// What answers are written in [default: words].
+    #[arg(long, value_enum)]
+    language: Option<Language>,
+    /// Cuts streams into pieces of so many bytes, also within characters.
+    #[arg(long, value_name = "BYTES")]
+    frame_bytes: Option<NonZeroUsize>,
     /// The probability of a 500 or 503.
     #[arg(long = "fault-5xx", value_name = "P")]
     fault_5xx: Option<f64>,
@@ -149,7 +156,7 @@ struct AnswerArgs {
     /// The probability that an answer goes on no more, on a connection that stays.
     #[arg(long, value_name = "P")]
     fault_hang: Option<f64>,
-    /// After which share of an answer it breaks off or hangs [default: drawn]
+    /// After which share of an answer it breaks off or hangs; 1: behind its usage [default: drawn].
     #[arg(long, value_name = "SHARE")]
     fault_share: Option<f64>,
 }
@@ -246,6 +253,8 @@ impl AnswerArgs {
         set(&mut raw.latency.jitter, self.jitter.as_ref());
         set(&mut raw.output.mean, self.output_mean.as_ref());
         set(&mut raw.output.sigma, self.output_sigma.as_ref());
+        set(&mut raw.output.language, self.language.as_ref());
+        set(&mut raw.output.frame_bytes, self.frame_bytes.as_ref());
         set(&mut raw.faults.server_error, self.fault_5xx.as_ref());
         set(&mut raw.faults.reset, self.fault_reset.as_ref());
         set(&mut raw.faults.stall, self.fault_stall.as_ref());

@@ -209,7 +209,7 @@ fn line_answer(
     }
     let number = shared.arrival();
     let plan = shared.planner.plan(&ask, number);
-    let draft = Draft::new(&ask, &plan.lengths, &shared.reader.counts, (number, shared.date()));
+    let draft = Draft::new(&ask, &plan.lengths, (number, shared.date()));
     let body = wire::object(&ask, &draft)?;
     Ok(LineDone { body, tokens_in: ask.prompt.tokens, tokens_out: draft.tokens() })
 }

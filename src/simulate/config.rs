@@ -1,7 +1,11 @@
 //! The settings of the simulated provider.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Deserialize;
 
 use super::dialect::Dialect;
 use super::engine::{Key, LimitRule, Limits, Organisation, Rules};
@@ -17,8 +21,12 @@ pub struct Config {
     pub rules: Rules,
     /// How long answers are.
     pub outputs: Outputs,
+    /// What they are written in.
+    pub language: Language,
     /// How fast they come.
     pub latency: Latency,
+    /// How streams are cut into pieces on their way.
+    pub frames: Frames,
     /// What goes wrong.
     pub faults: Faults,
     /// Whether answers tell what is left of quotas.
@@ -34,6 +42,32 @@ pub struct Outputs {
     pub mean: f64,
     /// The standard deviation of its logarithm; 0: all answers have the mean's length.
     pub sigma: f64,
+}
+
+/// What answers are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
+pub enum Language {
+    /// English words of one token each.
+    #[default]
+    Words,
+    /// Chinese.
+    Chinese,
+    /// Emoji, of several tokens each, among words.
+    Emoji,
+    /// Programs in several languages.
+    Code,
+}
+
+/// How streams are cut into pieces on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Frames {
+    /// Where events end.
+    #[default]
+    Whole,
+    /// Wherever so many bytes end, in the middle of characters, too; what breaks off ends within an event.
+    Torn(NonZeroUsize),
 }
 
 /// How fast answers come.
@@ -62,7 +96,8 @@ pub struct Faults {
     pub cut: f64,
     /// The answer goes on no more, and the connection stays. What was written until then is used.
     pub hang: f64,
-    /// After which share of an answer it breaks off or hangs; drawn where it is not given.
+    /// After which share of an answer it breaks off or hangs; drawn where it is not given. From 1 on a stream tells
+    /// what was used and lacks its end.
     pub share: Option<f64>,
 }
 
@@ -100,6 +135,8 @@ impl Default for Config {
             dialect: Dialect::default(),
             rules: Rules::default(),
             outputs: Outputs { mean: 150.0, sigma: 0.6 },
+            language: Language::default(),
+            frames: Frames::default(),
             latency: Latency {
                 first_token: Duration::from_millis(200),
                 per_token: Duration::from_millis(5),

@@ -45,7 +45,11 @@ pub(super) async fn answer(
     let ask = read(shared, endpoint, sent).await.map(|ask| shared.recall(ask));
     let ask = ask.and_then(|ask| shared.dialect.accepts(&ask).map(|()| ask));
     let ask = match ask {
-        Ok(ask) => Ask { usage_at: shared.dialect.usage_at(&ask), ..ask },
+        Ok(ask) => {
+            let (usage_at, thinks_as) =
+                (shared.dialect.usage_at(&ask), shared.dialect.thinks_as(&ask));
+            Ask { usage_at, thinks_as, ..ask }
+        }
         Err(error) => return Ok(refused(shared, &error, arrival)),
     };
     let owner = files::owner(caller);
@@ -57,7 +61,7 @@ pub(super) async fn answer(
     }
     let plan = shared.planner.plan(&ask, arrival);
     let created = shared.date();
-    let draft = Draft::new(&ask, &plan.lengths, &shared.reader.counts, (arrival, created));
+    let draft = Draft::new(&ask, &plan.lengths, (arrival, created));
     let cost = Cost {
         prompt: shared.charged(&ask, caller),
         characters: ask.prompt.characters,

@@ -52,6 +52,19 @@ impl Dialect {
         }
     }
 
+    /// Returns as what of a message it tells what was thought for `ask`, where it does
+    /// (<https://api-docs.deepseek.com/guides/reasoning_model>,
+    /// <https://openrouter.ai/docs/use-cases/reasoning-tokens>; read 2026-11-22).
+    pub(super) fn thinks_as(self, ask: &Ask) -> Option<&'static str> {
+        match self {
+            Self::DeepSeek if ask.model.contains("reasoner") => Some("reasoning_content"),
+            Self::OpenRouter if ask.body.get("reasoning").is_some_and(Value::is_object) => {
+                Some("reasoning")
+            }
+            _ => None,
+        }
+    }
+
     /// Returns where a stream that asks for its usage as `ask` does tells it.
     ///
     /// Mistral and Together tell it with the last piece, asked or not (the issue above, and

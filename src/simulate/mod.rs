@@ -49,7 +49,7 @@ mod wire;
 mod writing;
 
 pub use self::args::{Args, SimulateError};
-pub use self::config::{Config, Faults, Latency, Outputs, RateHeaders};
+pub use self::config::{Config, Faults, Frames, Language, Latency, Outputs, RateHeaders};
 pub use self::dialect::Dialect;
 pub use self::head::{Head, HeadStyle};
 pub use self::provider::Provider;

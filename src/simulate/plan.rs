@@ -49,6 +49,13 @@ pub(super) struct Cut {
     pub hangs: bool,
 }
 
+impl Cut {
+    /// Tells whether all is said before, and what was used is told.
+    pub(super) fn is_behind_usage(self) -> bool {
+        self.share >= 1.0
+    }
+}
+
 /// Makes plans.
 #[derive(Debug)]
 pub(super) struct Planner {

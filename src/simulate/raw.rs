@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::config::{Config, Faults, Latency, Outputs, RateHeaders};
+use super::config::{Config, Faults, Frames, Language, Latency, Outputs, RateHeaders};
 use super::dialect::Dialect;
 use super::engine::{Enforcement, Key, KeyState, LimitRule, Limits, Organisation, Rules};
 use super::raw_limits::RawLimits;
@@ -85,12 +86,14 @@ pub(super) struct RawLatency {
     pub jitter: Option<f64>,
 }
 
-/// How long answers are.
+/// How long answers are, and what they look like.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawOutput {
     pub mean: Option<f64>,
     pub sigma: Option<f64>,
+    pub language: Option<Language>,
+    pub frame_bytes: Option<NonZeroUsize>,
 }
 
 /// What goes wrong.
@@ -156,6 +159,11 @@ impl Raw {
             dialect,
             rules,
             outputs: outputs(&self.output, defaults.outputs)?,
+            language: self.output.language.unwrap_or_default(),
+            frames: match self.output.frame_bytes {
+                Some(size) => Frames::Torn(size),
+                None => Frames::Whole,
+            },
             latency: latency(&self.latency, defaults.latency)?,
             faults: faults(&self.faults)?,
             headers: match self.headers {

@@ -15,7 +15,7 @@ use crate::catalog::Catalog;
 use crate::clock::WallClock;
 
 use super::cache::{PromptCache, in_steps};
-use super::config::{Config, RateHeaders};
+use super::config::{Config, Frames, RateHeaders};
 use super::dialect::Dialect;
 use super::engine::{Admission, Caller, Cost, Engine, Outcome, Refusal, Shown, Stats, Ticket};
 use super::files::Files;
@@ -29,6 +29,7 @@ pub(super) struct Shared {
     pub reader: Reader,
     pub dialect: Dialect,
     pub headers: RateHeaders,
+    pub frames: Frames,
     pub files: Mutex<Files>,
     pub cache: PromptCache,
     /// Tokens of every response with all that came before it, by its id.
@@ -89,7 +90,12 @@ impl Shared {
         let (outputs, latency, faults) = (config.outputs, config.latency, config.faults);
         Self {
             planner: Planner { seed: config.seed, outputs, latency, faults },
-            reader: Reader { catalog: Catalog::embedded(), counts: TextCounts::new() },
+            reader: Reader {
+                catalog: Catalog::embedded(),
+                counts: TextCounts::new(),
+                language: config.language,
+            },
+            frames: config.frames,
             dialect: config.dialect,
             headers: config.headers,
             files: Mutex::new(Files::default()),

@@ -17,8 +17,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 
 use super::engine::{Caller, Cost, Outcome};
+use super::plan::{Fault, Plan};
 use super::shared::{Admitted, Shared};
-use super::talk::{Body, whole};
+use super::talk::{Body, share_of, whole};
 use super::wire::{self, Ask, Attached, Draft, Endpoint, WireError, add};
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -128,7 +129,7 @@ async fn respond(
 struct Going {
     ask: Ask,
     draft: Draft,
-    pace: wire::Pace,
+    plan: Plan,
     admitted: Admitted,
 }
 
@@ -153,7 +154,7 @@ async fn admit(shared: &Arc<Shared>, speaker: &Speaker, event: Value) -> Result<
     ask.prompt.tokens = ask.prompt.tokens.saturating_add(speaker.history);
     let number = shared.arrival();
     let plan = shared.planner.plan(&ask, number);
-    let draft = Draft::new(&ask, &plan.lengths, &shared.reader.counts, (number, shared.date()));
+    let draft = Draft::new(&ask, &plan.lengths, (number, shared.date()));
     let cost = Cost {
         prompt: ask.prompt.tokens,
         characters: ask.prompt.characters,
@@ -166,7 +167,7 @@ async fn admit(shared: &Arc<Shared>, speaker: &Speaker, event: Value) -> Result<
     match shared.admit(caller, &ask.model, &cost).await {
         Ok(admitted) => {
             shared.remember(&ask, &draft);
-            Ok(Going { ask, draft, pace: plan.pace, admitted })
+            Ok(Going { ask, draft, plan, admitted })
         }
         Err(refusal) => Err(WireError::refusal(refusal, &speaker.key, &ask.model)),
     }
@@ -176,8 +177,13 @@ async fn admit(shared: &Arc<Shared>, speaker: &Speaker, event: Value) -> Result<
 async fn write(
     socket: &mut Socket,
     speaker: &mut Speaker,
-    Going { ask, draft, pace, admitted }: Going,
+    Going { ask, draft, plan, admitted }: Going,
 ) -> Option<()> {
+    let pace = plan.pace;
+    let cut = match plan.fault {
+        Some(Fault::Cut(cut)) => Some((share_of(draft.len(), cut.share), cut.hangs)),
+        _ => None,
+    };
     let (begin, tokens) = (Instant::now(), draft.tokens());
     let Admitted { mut work, .. } = admitted;
     let script = wire::script(&ask, draft);
@@ -186,6 +192,10 @@ async fn write(
     sleep_until(begin + pace.until(0)).await;
     send_all(socket, &script.opening, realtime).await?;
     for piece in 0..script.draft.len() {
+        if let Some((_, hangs)) = cut.filter(|(place, _)| *place == piece) {
+            break_off(socket, hangs).await;
+            return None;
+        }
         sleep_until(begin + pace.until(piece)).await;
         let mut out = Vec::new();
         script.append(piece, &mut out);
@@ -195,6 +205,11 @@ async fn write(
     work.done(Outcome::Answered { output: tokens });
     speaker.history = if realtime { ask.prompt.tokens + tokens } else { 0 };
     send_all(socket, &script.closing, realtime).await
+}
+
+/// Waits until the client has gone, where it hangs; else it ends at once, without a word.
+async fn break_off(socket: &mut Socket, hangs: bool) {
+    while hangs && matches!(socket.next().await, Some(Ok(_))) {}
 }
 
 /// Sends server-sent events as messages; in a realtime conversation the last is named otherwise.

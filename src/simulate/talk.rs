@@ -11,6 +11,7 @@ use http_body_util::Full;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::config::Frames;
 use super::engine::Outcome;
 use super::patient::EVERY;
 use super::plan::Cut;
@@ -42,8 +43,13 @@ pub(super) struct Talk {
     next: u64,
     /// The stream breaks off before this piece.
     breaks_at: Option<u64>,
+    /// Behind its last piece it tells what was used before it breaks off.
+    tells_usage: bool,
     /// It does not break off there, but says nothing more.
     hangs: bool,
+    /// What is written and not sent.
+    rest: Bytes,
+    frames: Frames,
     timer: Pin<Box<Sleep>>,
     /// What is sent until the first token, and when the next of it is due.
     noise: Option<(&'static str, Instant)>,
@@ -54,6 +60,7 @@ enum Stage {
     Preface,
     Opening,
     Pieces,
+    Flushing,
     Breaking,
     Closing,
     Over,
@@ -77,7 +84,10 @@ impl Talk {
             stage: Stage::Preface,
             next: 0,
             breaks_at,
+            tells_usage: cut.is_some_and(Cut::is_behind_usage),
             hangs: cut.is_some_and(|cut| cut.hangs),
+            rest: Bytes::new(),
+            frames: Frames::Whole,
             timer: Box::pin(sleep_until(begin)),
             noise: None,
         }
@@ -86,6 +96,33 @@ impl Talk {
     /// Lets the same be sent now and then until the first token is there.
     pub(super) fn with_noise(self, noise: Option<&'static str>) -> Self {
         Self { noise: noise.map(|noise| (noise, self.begin)), ..self }
+    }
+
+    /// Cuts it into pieces on its way.
+    pub(super) fn with_frames(self, frames: Frames) -> Self {
+        Self { frames, ..self }
+    }
+
+    /// Writes what comes last of a stream that breaks off.
+    fn break_off(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.tells_usage {
+            out = self.script.closing_up_to_usage();
+            if let Some(work) = self.work.take() {
+                work.done(Outcome::Answered { output: self.script.draft.tokens() });
+            }
+        } else if matches!(self.frames, Frames::Torn(_)) {
+            self.script.append_torn(self.next, &mut out);
+        }
+        out
+    }
+
+    /// Takes the next frame of what is written.
+    fn frame(&mut self) -> Bytes {
+        match self.frames {
+            Frames::Whole => std::mem::take(&mut self.rest),
+            Frames::Torn(size) => self.rest.split_to(size.get().min(self.rest.len())),
+        }
     }
 
     /// Writes every piece that is due, or one where all are due at once.
@@ -133,6 +170,9 @@ impl http_body::Body for Talk {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
         loop {
+            if !this.rest.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(this.frame()))));
+            }
             let bytes = match this.stage {
                 Stage::Preface => {
                     this.stage = Stage::Opening;
@@ -154,6 +194,10 @@ impl http_body::Body for Talk {
                     std::mem::take(&mut this.script.opening)
                 }
                 Stage::Pieces if this.breaks_at.is_some_and(|at| this.next >= at) => {
+                    this.stage = Stage::Flushing;
+                    this.break_off()
+                }
+                Stage::Flushing => {
                     this.stage = Stage::Breaking;
                     return flush_first(context);
                 }
@@ -180,14 +224,12 @@ impl http_body::Body for Talk {
                 }
                 Stage::Over => return Poll::Ready(None),
             };
-            if !bytes.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
-            }
+            this.rest = bytes.into();
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stage == Stage::Over
+        self.stage == Stage::Over && self.rest.is_empty()
     }
 }
 

@@ -53,7 +53,9 @@ pub(super) async fn write(
     if ask.stream {
         let noise = shared.dialect.noise().map(|noise| noise.in_streams);
         let script = wire::script(&ask, draft);
-        let talk = Talk::new(script, plan.pace, begin, work, cut).with_noise(noise);
+        let talk = Talk::new(script, plan.pace, begin, work, cut)
+            .with_noise(noise)
+            .with_frames(shared.frames);
         return Ok(desk.events(talk.boxed_unsync()));
     }
     desk.whole((ask, draft), plan, work, cut).await

@@ -98,6 +98,18 @@ async fn what_has_no_output_is_settled_by_its_input() {
 }
 
 #[tokio::test]
+async fn a_decision_is_settled_by_what_it_tells() {
+    const DECIDED: &str = r#"{"id":"dec_1","object":"decision","answers":[],"usage":{"input_tokens":30,"input_tokens_details":{"cached_tokens":10},"output_tokens":4,"output_tokens_details":{"reasoning_tokens":2}}}"#;
+    let recorder = Recorder::start(|_, _| Reply::Json(200, DECIDED)).await;
+    let proxy = proxy(&one_account(&recorder.base_url(), "sk-sim", "")).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let body = json!({"model": "gpt-6", "input": "It rains.", "questions": ["Does it rain?"]});
+    let answer = ask(&app, "/v1/decisions", &body).await;
+    assert_eq!(answer.header("x-sluicegate-charged-tokens"), Some("34"), "{}", answer.text());
+    assert_eq!(proxy.proxy().metrics().totals().settled.count(), 34);
+}
+
+#[tokio::test]
 async fn counting_a_prompt_and_ordering_a_video_cost_a_request_alone() {
     let provider = provider().await;
     let proxy = proxy_of(&provider).await;

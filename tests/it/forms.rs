@@ -75,6 +75,21 @@ async fn a_form_goes_on_byte_for_byte_in_either_order() {
     assert_eq!(proxy.proxy().metrics().totals().settled.count(), 4 * 19);
 }
 
+/// A translation does not tell what it used.
+#[tokio::test]
+async fn what_was_heard_is_settled_by_what_is_told_or_by_what_was_written() {
+    for path in ["/v1/audio/translations", "/v1/audio/transcriptions"] {
+        let provider = provider().await;
+        let proxy = proxy_of(&provider).await;
+        let app = App::new(proxy.listen(), "notebook");
+        let answer = send(&app, proxy.listen(), path, form(&[model(), sound(80_000)])).await;
+        assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+        let settled = proxy.proxy().metrics().totals().settled.count();
+        assert_eq!(settled, charged(&provider), "{path}");
+        assert!(settled > 100, "{path}: {settled}");
+    }
+}
+
 #[tokio::test]
 async fn a_model_behind_more_than_can_be_kept_is_asked_for_in_front() {
     let recorder = Recorder::start(|_, _| Reply::Json(200, HEARD)).await;

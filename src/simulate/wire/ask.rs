@@ -2,14 +2,15 @@
 
 use serde_json::Value;
 
-use crate::catalog::{Catalog, ModelFacts};
+use crate::catalog::{Catalog, Encoding, ModelFacts};
+use crate::simulate::Language;
 use crate::simulate::cache::Front;
 
 use super::calls::Choice;
 use super::endpoint::Endpoint;
 use super::error::WireError;
 use super::gauge::{Gauge, Measure, TextCounts, items};
-use super::{anthropic, audio, embeddings, images};
+use super::{anthropic, embeddings, measures};
 
 /// What comes with a form beside its texts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +50,12 @@ pub(in crate::simulate) struct Ask {
     /// The body itself, for what answers repeat.
     pub body: Value,
     pub attached: Attached,
+    /// What its answer is written in.
+    pub language: Language,
+    /// What its model counts with.
+    pub encoding: Encoding,
+    /// As what of a message a chat tells what is thought, where it does.
+    pub thinks_as: Option<&'static str>,
 }
 
 /// Where a stream tells its usage.
@@ -84,6 +91,8 @@ pub(in crate::simulate) enum Shape {
 pub(in crate::simulate) struct Reader {
     pub catalog: Catalog,
     pub counts: TextCounts,
+    /// What answers are written in.
+    pub language: Language,
 }
 
 impl Reader {
@@ -108,14 +117,14 @@ impl Reader {
         gauge.digest(model.as_bytes());
         let shape = match endpoint {
             Endpoint::Chat => measure_chat(&mut gauge, &body)?,
-            Endpoint::Completions => measure_prompts(&mut gauge, &body)?,
+            Endpoint::Completions => measures::prompts(&mut gauge, &body)?,
             Endpoint::Responses | Endpoint::Compaction | Endpoint::InputTokens => {
                 measure_response(&mut gauge, &body)?
             }
-            Endpoint::Embeddings => measure_inputs(&mut gauge, &body)?,
-            Endpoint::Moderations => measure_judged(&mut gauge, &body)?,
+            Endpoint::Embeddings => measures::inputs(&mut gauge, &body)?,
+            Endpoint::Moderations => measures::judged(&mut gauge, &body)?,
             _ if endpoint.is_anthropics() => anthropic::measure(&mut gauge, &body)?,
-            _ => measure_media(&mut gauge, endpoint, (&body, &attached))?,
+            _ => measures::media(&mut gauge, endpoint, (&body, &attached))?,
         };
         let bound = bound(endpoint, &body, &facts)?;
         let (choices, generations) = generations(endpoint, &body)?;
@@ -140,6 +149,9 @@ impl Reader {
             model,
             body,
             attached,
+            language: self.language,
+            encoding: facts.encoding,
+            thinks_as: None,
         };
         fits_window(&ask, &facts)?;
         if endpoint == Endpoint::Embeddings {
@@ -209,112 +221,12 @@ fn measure_response(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireEr
     Ok(Choice { functions: &functions, asked, said: input }.shape(format, schema))
 }
 
-fn measure_prompts(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
-    measure_texts(gauge, body.get("prompt").unwrap_or(&Value::from("<|endoftext|>")), "prompt")?;
-    Ok(Shape::Text)
-}
-
-fn measure_inputs(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
-    let Some(input) = body.get("input") else {
-        return Err(missing("input"));
-    };
-    measure_texts(gauge, input, "input")?;
-    if texts_in(Some(input)) > MOST_INPUTS {
-        let message = format!("Invalid 'input': array too long. Expected at most {MOST_INPUTS}.");
-        return Err(WireError::bad_request(message, Some("input")));
-    }
-    Ok(Shape::Text)
-}
-
-/// The most inputs of one embeddings request (OpenAI's specification v2.3.0).
-const MOST_INPUTS: u64 = 2048;
-
-/// Measures a text, texts, tokens, or lists of tokens.
-fn measure_texts(
-    gauge: &mut Gauge<'_>,
-    value: &Value,
-    param: &'static str,
-) -> Result<(), WireError> {
-    match value {
-        Value::String(text) => gauge.text(text),
-        Value::Array(list) if !list.is_empty() => {
-            if list.iter().all(Value::is_u64) {
-                gauge.digest(value.to_string().as_bytes());
-                gauge.tokens(list.len() as u64);
-            } else {
-                for part in list.iter() {
-                    measure_texts(gauge, part, param)?;
-                }
-            }
-        }
-        _ => {
-            let message = format!("Invalid type for '{param}': expected a string or an array.");
-            return Err(WireError::bad_request(message, Some(param)));
-        }
-    }
-    Ok(())
-}
-
-/// Returns how many texts a `prompt` or `input` has.
-pub(in crate::simulate) fn texts_in(value: Option<&Value>) -> u64 {
-    match value {
-        Some(Value::Array(list)) if list.iter().any(|part| !part.is_u64()) => list.len() as u64,
-        _ => 1,
-    }
-}
-
-/// Measures what is judged: a text, texts, or the parts of a message.
-fn measure_judged(gauge: &mut Gauge<'_>, body: &Value) -> Result<Shape, WireError> {
-    let Some(input) = body.get("input") else {
-        return Err(missing("input"));
-    };
-    if items(Some(input)).iter().any(Value::is_object) {
-        gauge.content(Some(input));
-        return Ok(Shape::Text);
-    }
-    measure_texts(gauge, input, "input")?;
-    Ok(Shape::Text)
-}
-
-/// Measures what describes an image, a sound or a video, and what comes with it.
-fn measure_media(
-    gauge: &mut Gauge<'_>,
-    endpoint: Endpoint,
-    (body, attached): (&Value, &Attached),
-) -> Result<Shape, WireError> {
-    let needed = match endpoint {
-        Endpoint::Speech => Some("input"),
-        Endpoint::ImageGenerations | Endpoint::ImageEdits | Endpoint::Videos => Some("prompt"),
-        _ => None,
-    };
-    if let Some(needed) = needed.filter(|needed| text_of(body, needed).is_none()) {
-        return Err(missing(needed));
-    }
-    if endpoint.listens() && attached.sound == 0 {
-        return Err(missing("file"));
-    }
-    for text in ["input", "instructions", "prompt"] {
-        gauge.text(text_of(body, text).unwrap_or_default());
-    }
-    if endpoint.makes_images() {
-        gauge.tokens((attached.images + items(body.get("images")).len() as u64) * images::IMAGE_IN);
-    }
-    gauge.tokens(audio::tokens_of(attached.sound));
-    gauge.digest(&attached.digest.to_le_bytes());
-    let is_text = endpoint.listens() || endpoint == Endpoint::Videos;
-    Ok(match endpoint {
-        _ if is_text => Shape::Text,
-        Endpoint::Speech => Shape::Sound,
-        _ => Shape::Bytes,
-    })
-}
-
 /// Returns a text of an object.
 pub(in crate::simulate) fn text_of<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.get(name).and_then(Value::as_str)
 }
 
-fn missing(param: &'static str) -> WireError {
+pub(super) fn missing(param: &'static str) -> WireError {
     WireError::bad_request(format!("Missing required parameter: '{param}'."), Some(param))
 }
 
@@ -363,7 +275,7 @@ fn generations(endpoint: Endpoint, body: &Value) -> Result<(u64, u64), WireError
     match endpoint {
         Endpoint::Chat => number("n").map(|n| (n, n)),
         Endpoint::Completions => {
-            let prompts = texts_in(body.get("prompt"));
+            let prompts = measures::texts_in(body.get("prompt"));
             let n = number("n")?;
             let best_of = number("best_of")?.max(n);
             Ok((n.saturating_mul(prompts), best_of.saturating_mul(prompts)))

@@ -77,7 +77,8 @@ pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
         json!({"type": "transcript.text.delta", "delta": PLACE})
     };
     let tracks: Vec<Frame> = vec![super::chat::around_piece(&piece)];
-    Script { preface: Vec::new(), opening: Vec::new(), tracks, closing, draft }
+    let (preface, opening) = (Vec::new(), Vec::new());
+    Script { preface, opening, thinking: None, tracks, closing, draft }
 }
 
 /// Tells whether the model is one that is paid by the second or by the character.

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::ask::{Ask, Shape, UsageAt};
 use super::draft::{Draft, Ending};
-use super::script::{Frame, Script, data, put};
+use super::script::{Frame, Script, Thinking, data, put};
+use super::words::Text;
 
 /// Returns the answer as one object.
 pub(in crate::simulate) fn object(ask: &Ask, draft: &Draft) -> Value {
@@ -67,7 +68,12 @@ pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
         data(&mut closing, &last);
     }
     closing.extend_from_slice(b"data: [DONE]\n\n");
-    Script { preface: Vec::new(), opening, tracks, closing, draft }
+    // What is thought is told once, of the first choice.
+    let thinking = ask.thinks_as.filter(|_| draft.thought.is_some()).map(|name| {
+        let frame = around_piece(&chunk(ask, &draft, 0, &json!({name: PLACE}), None));
+        Thinking { frame, after: Vec::new() }
+    });
+    Script { preface: Vec::new(), opening, thinking, tracks, closing, draft }
 }
 
 /// Returns the usage of a chat or text completion.
@@ -79,7 +85,7 @@ pub(in crate::simulate) fn usage(ask: &Ask, draft: &Draft) -> Value {
         "total_tokens": prompt + output,
         "prompt_tokens_details": {"cached_tokens": ask.cached, "audio_tokens": 0},
         "completion_tokens_details": {
-            "reasoning_tokens": 0,
+            "reasoning_tokens": draft.thought.as_ref().map_or(0, Text::tokens),
             "audio_tokens": 0,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
@@ -146,6 +152,14 @@ fn head(ask: &Ask, draft: &Draft) -> Value {
 }
 
 fn message(ask: &Ask, draft: &Draft, index: usize, text: &str) -> Value {
+    let mut message = said(ask, draft, index, text);
+    if let (Some(name), Some(thought), 0) = (ask.thinks_as, &draft.thought, index) {
+        put(&mut message, name, thought.whole());
+    }
+    message
+}
+
+fn said(ask: &Ask, draft: &Draft, index: usize, text: &str) -> Value {
     let Shape::Call { name, .. } = &ask.shape else {
         return json!({
             "role": "assistant",

@@ -45,7 +45,7 @@ pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
         data(&mut closing, &last);
     }
     closing.extend_from_slice(b"data: [DONE]\n\n");
-    Script { preface: Vec::new(), opening, tracks, closing, draft }
+    Script { preface: Vec::new(), opening, thinking: None, tracks, closing, draft }
 }
 
 fn head(ask: &Ask, draft: &Draft) -> Value {

@@ -5,11 +5,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::catalog::Encoding;
-
-use super::anthropic;
 use super::ask::{Ask, Shape};
-use super::gauge::TextCounts;
+use super::language;
+use super::thoughts;
 use super::tools;
 use super::words::{Text, mix};
 
@@ -58,7 +56,6 @@ impl Draft {
     pub(in crate::simulate) fn new(
         ask: &Ask,
         lengths: &[(u64, Ending)],
-        counts: &TextCounts,
         (number, created): (u64, u64),
     ) -> Self {
         let seed = ask.prompt.digest;
@@ -67,20 +64,21 @@ impl Draft {
             let seed = mix(seed ^ index as u64);
             match &ask.shape {
                 Shape::Text => {
-                    Choice { text: Text::Words { seed, count: *length }, ending: *ending }
+                    let text = language::text(ask.language, seed, (*length, ask.encoding));
+                    Choice { text, ending: *ending }
                 }
                 Shape::Bytes => Choice { text: bytes(seed, *length), ending: *ending },
                 Shape::Sound => Choice { text: sound(seed, *length), ending: *ending },
                 Shape::Json(schema) | Shape::Call { schema, .. } => {
                     let value = tools::example(schema, seed).to_string();
-                    given(&value, ask.bound, counts)
+                    given(&value, ask)
                 }
             }
         });
         let choices: Vec<Choice> = choices.collect();
         let hidden = lengths.iter().skip(shown).map(|(length, _)| length).sum();
         let spoken = choices.iter().map(|choice| choice.text.tokens()).sum();
-        let thought = anthropic::thought(ask, spoken);
+        let thought = thoughts::thought(ask, spoken);
         Self {
             id: format!("{:016x}{:08x}", mix(seed ^ number), number),
             created,
@@ -96,14 +94,22 @@ impl Draft {
         self.choices.iter().map(|choice| choice.text.tokens()).sum::<u64>() + self.hidden + thought
     }
 
-    /// Returns the output tokens when `pieces` pieces of every choice are written.
+    /// Returns the output tokens when `pieces` pieces are written: of the thought, and then of every choice.
     pub(in crate::simulate) fn tokens_of(&self, pieces: u64) -> u64 {
-        self.choices.iter().map(|choice| choice.text.tokens_of(pieces)).sum()
+        let said = pieces.saturating_sub(self.thought_len());
+        let thought = self.thought.as_ref().map_or(0, |thought| thought.tokens_of(pieces));
+        thought + self.choices.iter().map(|choice| choice.text.tokens_of(said)).sum::<u64>()
     }
 
-    /// Returns how many pieces the longest choice has.
+    /// Returns how many pieces the thought and the longest choice have.
     pub(in crate::simulate) fn len(&self) -> u64 {
-        self.choices.iter().map(|choice| choice.text.len()).max().unwrap_or(0)
+        let longest = self.choices.iter().map(|choice| choice.text.len()).max();
+        self.thought_len() + longest.unwrap_or(0)
+    }
+
+    /// Returns how many pieces the thought has.
+    pub(in crate::simulate) fn thought_len(&self) -> u64 {
+        self.thought.as_ref().map_or(0, Text::len)
     }
 }
 
@@ -133,7 +139,7 @@ fn bytes(seed: u64, tokens: u64) -> Text {
             [first, second, third]
         })
         .collect();
-    Text::given(&STANDARD.encode(bytes), tokens)
+    Text::even(&STANDARD.encode(bytes), tokens)
 }
 
 /// Writes sound in base64, a token in a piece: 50 ms of MP3 at 128 kbit a second, which begins as MP3 does.
@@ -149,20 +155,12 @@ fn sound(seed: u64, tokens: u64) -> Text {
         }
         STANDARD.encode(bytes)
     };
-    Text::Given { pieces: (0..tokens).map(piece).collect(), tokens }
+    Text::of_tokens((0..tokens).map(piece))
 }
 
 /// Writes a given text, cut where it is longer than its bound.
-fn given(text: &str, bound: Option<u64>, counts: &TextCounts) -> Choice {
-    let mut text = text;
-    let mut tokens = counts.count(text, Encoding::O200k);
-    let mut ending = Ending::Stop;
-    while let Some(bound) = bound.filter(|bound| tokens > *bound) {
-        ending = Ending::Length;
-        let keep = text.len() as u64 * bound / tokens.max(1);
-        let keep = usize::try_from(keep).unwrap_or(0).min(text.len().saturating_sub(1));
-        text = text.get(..text.floor_char_boundary(keep)).unwrap_or_default();
-        tokens = counts.count(text, Encoding::O200k);
-    }
-    Choice { text: Text::given(text, tokens), ending }
+fn given(text: &str, ask: &Ask) -> Choice {
+    let text = Text::given(text, ask.encoding);
+    let (text, is_cut) = text.within(ask.bound.unwrap_or(u64::MAX));
+    Choice { text, ending: if is_cut { Ending::Length } else { Ending::Stop } }
 }

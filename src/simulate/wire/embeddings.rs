@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::ask::{Ask, texts_in};
+use super::ask::Ask;
 use super::error::WireError;
+use super::measures::texts_in;
 use super::words::mix;
 
 /// Checks `dimensions` and `encoding_format`.

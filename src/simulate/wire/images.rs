@@ -48,7 +48,8 @@ pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
     look(ask, &mut value);
     let mut closing = Vec::new();
     event(&mut closing, &format!("{of}.completed"), value);
-    Script { preface: Vec::new(), opening, tracks: Vec::new(), closing, draft }
+    let (preface, tracks) = (Vec::new(), Vec::new());
+    Script { preface, opening, thinking: None, tracks, closing, draft }
 }
 
 /// Tells whether the model is one whose images have tokens.

@@ -1,12 +1,15 @@
 //! Responses, as one object and as numbered events.
 
+mod reasoning;
+
 use serde_json::{Value, json};
 
 use super::ask::{Ask, Shape};
 use super::chat::PLACE;
 use super::draft::{Draft, Ending};
 use super::gauge::items;
-use super::script::{Frame, Script};
+use super::script::{Frame, Script, Thinking};
+use super::words::Text;
 
 /// Returns the answer as one object.
 pub(in crate::simulate) fn object(ask: &Ask, draft: &Draft) -> Value {
@@ -41,44 +44,65 @@ pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
         preface.push(kind, json!({"response": response(ask, &draft, State::Writing)}));
     }
     let mut opening = Events { out: Vec::new(), number: preface.number };
-    opening.push(
-        "response.output_item.added",
-        json!({"output_index": 0, "item": item(ask, &draft, State::Writing)}),
-    );
-    let is_call = matches!(ask.shape, Shape::Call { .. });
+    let thinking = draft.thought.as_ref().map(|_thought| {
+        reasoning::begin(&mut opening, &draft);
+        let first = opening.number;
+        let mut after = Events { out: Vec::new(), number: first + draft.thought_len() };
+        reasoning::end(&mut after, &draft);
+        (reasoning::frame(&draft, first), after)
+    });
+    let (frame_of_thought, mut begun) = match thinking {
+        Some((frame, after)) => (Some(frame), after),
+        None => (None, std::mem::take(&mut opening)),
+    };
+    let (at, is_call) = (index(&draft), matches!(ask.shape, Shape::Call { .. }));
+    let writing = item(ask, &draft, State::Writing);
+    begun.push("response.output_item.added", json!({"output_index": at, "item": writing}));
     if !is_call {
-        opening.push("response.content_part.added", part(&draft, State::Writing));
+        begun.push("response.content_part.added", part(&draft, State::Writing));
     }
-    let pieces = draft.len();
-    let track = frame(&draft, is_call, opening.number);
-    let mut closing = Events { out: Vec::new(), number: opening.number + pieces };
-    let text = whole(&draft);
-    if is_call {
-        let done = json!({"item_id": item_id(ask, &draft), "output_index": 0, "arguments": text});
+    let track = frame(&draft, is_call, begun.number);
+    let mut closing = Events { out: Vec::new(), number: begun.number + said_len(&draft) };
+    close(&mut closing, ask, &draft);
+    let (opening, thinking) = match frame_of_thought {
+        Some(frame) => (opening.out, Some(Thinking { frame, after: begun.out })),
+        None => (begun.out, None),
+    };
+    let tracks = vec![track];
+    Script { preface: preface.out, opening, thinking, tracks, closing: closing.out, draft }
+}
+
+/// Writes the events that end a response.
+fn close(closing: &mut Events, ask: &Ask, draft: &Draft) {
+    let (at, text) = (index(draft), whole(draft));
+    if matches!(ask.shape, Shape::Call { .. }) {
+        let done = json!({"item_id": item_id(ask, draft), "output_index": at, "arguments": text});
         closing.push("response.function_call_arguments.done", done);
     } else {
         let done = json!({
-            "item_id": item_id(ask, &draft),
-            "output_index": 0,
+            "item_id": item_id(ask, draft),
+            "output_index": at,
             "content_index": 0,
             "text": text,
             "logprobs": [],
         });
         closing.push("response.output_text.done", done);
-        closing.push("response.content_part.done", part(&draft, State::Done));
+        closing.push("response.content_part.done", part(draft, State::Done));
     }
-    let item = item(ask, &draft, State::Done);
-    closing.push("response.output_item.done", json!({"output_index": 0, "item": item}));
-    let last = if ending(&draft) == Ending::Stop { "completed" } else { "incomplete" };
-    let whole = response(ask, &draft, State::Done);
+    let item = item(ask, draft, State::Done);
+    closing.push("response.output_item.done", json!({"output_index": at, "item": item}));
+    let last = if ending(draft) == Ending::Stop { "completed" } else { "incomplete" };
+    let whole = response(ask, draft, State::Done);
     closing.push(&format!("response.{last}"), json!({"response": whole}));
-    Script {
-        preface: preface.out,
-        opening: opening.out,
-        tracks: vec![track],
-        closing: closing.out,
-        draft,
-    }
+}
+
+/// Returns the place of what is said among the items of a response: behind what is thought.
+fn index(draft: &Draft) -> u64 {
+    u64::from(draft.thought.is_some())
+}
+
+fn said_len(draft: &Draft) -> u64 {
+    draft.len() - draft.thought_len()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,20 +135,25 @@ fn frame(draft: &Draft, is_call: bool, first: u64) -> Frame {
         "response.output_text.delta"
     };
     let event = if is_call {
-        json!({"type": kind, "item_id": format!("fc_{}", draft.id), "output_index": 0, "delta": PLACE})
+        let id = format!("fc_{}", draft.id);
+        json!({"type": kind, "item_id": id, "output_index": index(draft), "delta": PLACE})
     } else {
         json!({
             "type": kind,
             "item_id": format!("msg_{}", draft.id),
-            "output_index": 0,
+            "output_index": index(draft),
             "content_index": 0,
             "logprobs": [],
             "delta": PLACE,
         })
     };
+    numbered(kind, &event, first)
+}
+
+/// Cuts an event in two where its piece of text belongs; its number goes in as the last field.
+fn numbered(kind: &str, event: &Value, first: u64) -> Frame {
     let text = event.to_string();
     let (before, after) = text.split_once(PLACE).unwrap_or((&text, "\"}"));
-    // The number goes in as the last field.
     let after = after.strip_suffix('}').unwrap_or(after);
     Frame {
         before: format!("event: {kind}\ndata: {before}"),
@@ -145,7 +174,11 @@ fn response(ask: &Ask, draft: &Draft, state: State) -> Value {
         (true, true) => "incomplete",
         (true, false) => "completed",
     };
-    let output = if done { vec![item(ask, draft, state)] } else { Vec::new() };
+    let thought = draft.thought.as_ref().map(|thought| reasoning::item(draft, &thought.whole()));
+    let output: Vec<Value> = match done {
+        true => thought.into_iter().chain([item(ask, draft, state)]).collect(),
+        false => Vec::new(),
+    };
     json!({
         "id": format!("resp_{}", draft.id),
         "object": "response",
@@ -183,7 +216,9 @@ fn usage(ask: &Ask, draft: &Draft) -> Value {
         "input_tokens": input,
         "input_tokens_details": {"cached_tokens": ask.cached},
         "output_tokens": output,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {
+            "reasoning_tokens": draft.thought.as_ref().map_or(0, Text::tokens),
+        },
         "total_tokens": input + output,
     })
 }
@@ -222,7 +257,7 @@ fn part(draft: &Draft, state: State) -> Value {
     let text = if state == State::Done { whole(draft) } else { String::new() };
     json!({
         "item_id": format!("msg_{}", draft.id),
-        "output_index": 0,
+        "output_index": index(draft),
         "content_index": 0,
         "part": output_text(&text),
     })

@@ -9,12 +9,23 @@ pub(in crate::simulate) struct Script {
     pub preface: Vec<u8>,
     /// Events sent with the first token.
     pub opening: Vec<u8>,
+    /// How what is thought is told, before all choices.
+    pub thinking: Option<Thinking>,
     /// One per choice: what stands around each of its pieces.
     pub tracks: Vec<Frame>,
     /// The events that end the stream.
     pub closing: Vec<u8>,
     /// The texts.
     pub draft: Draft,
+}
+
+/// How what is thought is told.
+#[derive(Debug)]
+pub(in crate::simulate) struct Thinking {
+    /// What stands around each of its pieces.
+    pub frame: Frame,
+    /// Events sent before the first piece of a choice.
+    pub after: Vec<u8>,
 }
 
 /// What stands around a piece of text in its event.
@@ -29,20 +40,55 @@ pub(in crate::simulate) struct Frame {
 }
 
 impl Script {
-    /// Appends the events of piece `index` of every choice that has one.
+    /// Appends the events of piece `index`: of the thought, then of every choice that has one.
     pub(in crate::simulate) fn append(&self, index: u64, out: &mut Vec<u8>) {
+        let Some(said) = index.checked_sub(self.draft.thought_len()) else {
+            if let (Some(thinking), Some(text)) = (&self.thinking, &self.draft.thought) {
+                thinking.frame.append((text.piece(index), index), out);
+            }
+            return;
+        };
+        if let Some(thinking) = self.thinking.as_ref().filter(|_| said == 0) {
+            out.extend_from_slice(&thinking.after);
+        }
         for (frame, choice) in self.tracks.iter().zip(&self.draft.choices) {
-            if index >= choice.text.len() {
-                continue;
+            if said < choice.text.len() {
+                frame.append((choice.text.piece(said), said), out);
             }
-            out.extend_from_slice(frame.before.as_bytes());
-            escape(choice.text.piece(index), out);
-            out.extend_from_slice(frame.after.as_bytes());
-            if let Some((first, rest)) = frame.numbered {
-                let mut digits = itoa::Buffer::new();
-                out.extend_from_slice(digits.format(first + index).as_bytes());
-                out.extend_from_slice(rest.as_bytes());
-            }
+        }
+    }
+
+    /// Appends the first part of the event of piece `index`, or of what ends the stream.
+    pub(in crate::simulate) fn append_torn(&self, index: u64, out: &mut Vec<u8>) {
+        let mut event = Vec::new();
+        self.append(index, &mut event);
+        if event.is_empty() {
+            event.extend_from_slice(&self.closing);
+        }
+        out.extend_from_slice(event.get(..event.len() / 2).unwrap_or_default());
+    }
+
+    /// Takes what ends the stream up to the event that tells what was used, all of it where none does.
+    pub(in crate::simulate) fn closing_up_to_usage(&mut self) -> Vec<u8> {
+        let closing = std::mem::take(&mut self.closing);
+        let text = String::from_utf8_lossy(&closing);
+        let told = text.find("\"usage\":{").unwrap_or(0);
+        let end = text.get(told..).and_then(|rest| rest.find("\n\n"));
+        let end = end.filter(|_| told > 0).map_or(text.len(), |end| told + end + 2);
+        text.get(..end).unwrap_or_default().as_bytes().to_vec()
+    }
+}
+
+impl Frame {
+    /// Appends the event of a piece, which has this place among those of its text.
+    fn append(&self, (piece, place): (&str, u64), out: &mut Vec<u8>) {
+        out.extend_from_slice(self.before.as_bytes());
+        escape(piece, out);
+        out.extend_from_slice(self.after.as_bytes());
+        if let Some((first, rest)) = self.numbered {
+            let mut digits = itoa::Buffer::new();
+            out.extend_from_slice(digits.format(first + place).as_bytes());
+            out.extend_from_slice(rest.as_bytes());
         }
     }
 }

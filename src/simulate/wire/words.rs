@@ -1,5 +1,9 @@
 //! Text of an exactly known number of tokens.
 
+use bpe_openai::{cl100k_base, o200k_base};
+
+use crate::catalog::Encoding;
+
 /// What a generation writes, piece by piece.
 #[derive(Debug, Clone)]
 pub(in crate::simulate) enum Text {
@@ -10,34 +14,77 @@ pub(in crate::simulate) enum Text {
         /// How many.
         count: u64,
     },
-    /// A given text in pieces, and how many tokens it has.
-    Given {
-        /// The pieces.
-        pieces: Vec<String>,
-        /// Tokens of all of them.
-        tokens: u64,
-    },
+    /// A given text in pieces.
+    Given(Vec<Piece>),
+}
+
+/// A piece of a given text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::simulate) struct Piece {
+    text: String,
+    /// Tokens of the text up to its end.
+    until: u64,
 }
 
 impl Text {
-    /// Cuts a given text of `tokens` tokens into pieces of about a token.
-    pub(in crate::simulate) fn given(text: &str, tokens: u64) -> Self {
+    /// Cuts a text into its tokens, as a model would say them: a token that ends within a character is held
+    /// until that is whole.
+    pub(in crate::simulate) fn given(text: &str, encoding: Encoding) -> Self {
+        let tokenizer = match encoding {
+            Encoding::Cl100k => cl100k_base(),
+            Encoding::O200k => o200k_base(),
+        };
+        let (mut pieces, mut held) = (Vec::new(), Vec::new());
+        for (token, until) in tokenizer.encode(text).into_iter().zip(1..) {
+            held.extend_from_slice(tokenizer.bpe.token_bytes(token));
+            if let Ok(text) = String::from_utf8(std::mem::take(&mut held)).map_err(|part| {
+                held = part.into_bytes();
+            }) {
+                pieces.push(Piece { text, until });
+            }
+        }
+        Self::Given(pieces)
+    }
+
+    /// Cuts a text that is none, of `tokens` tokens, into even pieces.
+    pub(in crate::simulate) fn even(text: &str, tokens: u64) -> Self {
         let mut pieces = Vec::new();
         let mut rest = text;
         while !rest.is_empty() {
-            let end = rest.char_indices().nth(PIECE).map_or(rest.len(), |(at, _)| at);
+            let end = rest.char_indices().nth(EVEN).map_or(rest.len(), |(at, _)| at);
             let (piece, tail) = rest.split_at(end);
-            pieces.push(piece.to_owned());
+            pieces.push(piece);
             rest = tail;
         }
-        Self::Given { pieces, tokens }
+        let all = (pieces.len() as u64).max(1);
+        let until = |place: u64| tokens.saturating_mul(place).div_ceil(all);
+        let pieces = pieces.into_iter().zip(1..);
+        let piece =
+            |(text, place): (&str, u64)| Piece { text: text.to_owned(), until: until(place) };
+        Self::Given(pieces.map(piece).collect())
+    }
+
+    /// Makes a text of pieces that are a token each.
+    pub(in crate::simulate) fn of_tokens(pieces: impl Iterator<Item = String>) -> Self {
+        Self::Given(pieces.zip(1..).map(|(text, until)| Piece { text, until }).collect())
+    }
+
+    /// Returns what of the text has at most so many tokens, and whether that is not all of it.
+    pub(in crate::simulate) fn within(mut self, bound: u64) -> (Self, bool) {
+        let before = self.len();
+        match &mut self {
+            Self::Words { count, .. } => *count = bound.min(*count),
+            Self::Given(pieces) => pieces.retain(|piece| piece.until <= bound),
+        }
+        let is_cut = self.len() < before;
+        (self, is_cut)
     }
 
     /// Returns how many pieces there are.
     pub(in crate::simulate) fn len(&self) -> u64 {
         match self {
             Self::Words { count, .. } => *count,
-            Self::Given { pieces, .. } => pieces.len() as u64,
+            Self::Given(pieces) => pieces.len() as u64,
         }
     }
 
@@ -46,9 +93,9 @@ impl Text {
         match self {
             Self::Words { count, .. } if index >= *count => "",
             Self::Words { seed, .. } => word(*seed, index),
-            Self::Given { pieces, .. } => {
+            Self::Given(pieces) => {
                 let index = usize::try_from(index).unwrap_or(usize::MAX);
-                pieces.get(index).map_or("", String::as_str)
+                pieces.get(index).map_or("", |piece| piece.text.as_str())
             }
         }
     }
@@ -62,9 +109,9 @@ impl Text {
     pub(in crate::simulate) fn tokens_of(&self, pieces: u64) -> u64 {
         match self {
             Self::Words { count, .. } => pieces.min(*count),
-            Self::Given { pieces: all, tokens } => {
-                let all = (all.len() as u64).max(1);
-                tokens.saturating_mul(pieces.min(all)).div_ceil(all)
+            Self::Given(all) => {
+                let written = usize::try_from(pieces).unwrap_or(usize::MAX).min(all.len());
+                written.checked_sub(1).and_then(|last| all.get(last)).map_or(0, |last| last.until)
             }
         }
     }
@@ -75,8 +122,8 @@ impl Text {
     }
 }
 
-/// Characters of a piece of a given text.
-const PIECE: usize = 4;
+/// Characters of a piece of what is no text.
+const EVEN: usize = 4;
 
 /// Returns word `index` of the text of `seed`; each is one token wherever it stands.
 fn word(seed: u64, index: u64) -> &'static str {
@@ -141,8 +188,23 @@ mod tests {
 
     #[test]
     fn pieces_of_a_given_text_join_to_the_text() {
-        let text = Text::given("naïve — 日本語 {\"a\": 1}", 12);
-        assert_eq!(text.whole(), "naïve — 日本語 {\"a\": 1}");
-        assert_eq!((text.tokens_of(0), text.tokens()), (0, 12));
+        let said = "naïve — 日本語 𓀀𓁶 👩‍🚀 {\"a\": 1}";
+        for encoding in [Encoding::O200k, Encoding::Cl100k] {
+            let text = Text::given(said, encoding);
+            assert_eq!(text.whole(), said);
+            let tokens = crate::count::Counter::new().count_text(said, encoding).count();
+            assert_eq!((text.tokens_of(0), text.tokens()), (0, tokens));
+            assert!(text.len() < tokens, "a character of several tokens is one piece");
+        }
+        let text = Text::even("abcdefghij", 5);
+        assert_eq!((text.len(), text.whole().as_str(), text.tokens()), (3, "abcdefghij", 5));
+    }
+
+    #[test]
+    fn a_text_is_cut_at_its_bound() {
+        let (text, is_cut) = Text::given("one two three four", Encoding::O200k).within(3);
+        assert_eq!((text.whole().as_str(), text.tokens(), is_cut), ("one two three", 3, true));
+        let (text, is_cut) = text.within(3);
+        assert_eq!((text.tokens(), is_cut), (3, false));
     }
 }

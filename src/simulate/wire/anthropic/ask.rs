@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::simulate::wire::ask::{Ask, Shape, text_of};
+use crate::simulate::wire::ask::{Shape, text_of};
 use crate::simulate::wire::calls::Choice;
 use crate::simulate::wire::error::WireError;
 use crate::simulate::wire::gauge::{Gauge, items};
-use crate::simulate::wire::words::{Text, mix};
 
 /// Measures tools, system and messages, in the order in which they are cached; a front of the prompt ends
 /// where `cache_control` stands (<https://docs.claude.com/en/docs/build-with-claude/prompt-caching>, read 2026-11-21).
@@ -66,24 +65,6 @@ pub(in crate::simulate::wire) fn bound(body: &Value) -> Result<u64, WireError> {
 pub(in crate::simulate::wire) fn too_long(prompt: u64, window: u64) -> WireError {
     bad(format!("prompt is too long: {prompt} tokens > {window} maximum"))
 }
-
-/// Returns what is thought before an answer of `spoken` tokens, where thinking is asked for and the bound
-/// leaves room for it.
-pub(in crate::simulate::wire) fn thought(ask: &Ask, spoken: u64) -> Option<Text> {
-    let thinking = ask.body.get("thinking").filter(|_| ask.endpoint.is_anthropics())?;
-    if text_of(thinking, "type") != Some("enabled") {
-        return None;
-    }
-    let budget = thinking.get("budget_tokens").and_then(Value::as_u64).unwrap_or(u64::MAX);
-    let room = ask.bound.unwrap_or(u64::MAX).saturating_sub(spoken);
-    let seed = mix(!ask.prompt.digest);
-    let count = (SHORTEST_THOUGHT + seed % LONGER_THOUGHT).min(budget).min(room);
-    (count > 0).then_some(Text::Words { seed, count })
-}
-
-/// The shortest thought, in tokens, and by how many it may be longer.
-const SHORTEST_THOUGHT: u64 = 8;
-const LONGER_THOUGHT: u64 = 32;
 
 fn shape(body: &Value, tools: &[Value]) -> Shape {
     let choice = body.get("tool_choice").unwrap_or(&Value::Null);

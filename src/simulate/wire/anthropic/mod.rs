@@ -8,13 +8,13 @@ mod told;
 
 use serde_json::{Value, json};
 
-pub(super) use self::ask::{bound, measure, thought, too_long};
+pub(super) use self::ask::{bound, measure, too_long};
 pub(super) use self::told::told;
 
 use super::ask::{Ask, Shape};
 use super::chat::PLACE;
 use super::draft::{Draft, Ending};
-use super::script::{Frame, Script, event};
+use super::script::{Frame, Script, Thinking, event};
 
 /// Returns the answer as one object.
 pub(in crate::simulate) fn object(ask: &Ask, draft: &Draft) -> Value {
@@ -55,9 +55,7 @@ pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
     event(&mut preface, "message_start", json!({"message": begun}));
     let mut opening = Vec::new();
     let block = u64::from(draft.thought.is_some());
-    if draft.thought.is_some() {
-        think(&mut opening, &draft);
-    }
+    let mut thinking = draft.thought.is_some().then(|| think(&mut opening, &draft));
     let (first, delta) = match &ask.shape {
         Shape::Call { name, .. } => (
             json!({"type": "tool_use", "id": tool_id(&draft), "name": name, "input": {}}),
@@ -65,8 +63,9 @@ pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
         ),
         _ => (json!({"type": "text", "text": ""}), json!({"type": "text_delta", "text": PLACE})),
     };
-    event(&mut opening, "content_block_start", json!({"index": block, "content_block": first}));
-    event(&mut opening, "ping", json!({}));
+    let out = thinking.as_mut().map_or(&mut opening, |thinking| &mut thinking.after);
+    event(out, "content_block_start", json!({"index": block, "content_block": first}));
+    event(out, "ping", json!({}));
     let tracks = vec![frame(block, &delta)];
     let mut closing = Vec::new();
     event(&mut closing, "content_block_stop", json!({"index": block}));
@@ -76,21 +75,18 @@ pub(in crate::simulate) fn script(ask: &Ask, draft: Draft) -> Script {
     });
     event(&mut closing, "message_delta", end);
     event(&mut closing, "message_stop", json!({}));
-    Script { preface, opening, tracks, closing, draft }
+    Script { preface, opening, thinking, tracks, closing, draft }
 }
 
-/// Writes the block of what was thought.
-fn think(out: &mut Vec<u8>, draft: &Draft) {
-    let Some(thought) = &draft.thought else { return };
+/// Begins the block of what is thought, and returns how it goes on.
+fn think(out: &mut Vec<u8>, draft: &Draft) -> Thinking {
     let block = json!({"type": "thinking", "thinking": "", "signature": ""});
     event(out, "content_block_start", json!({"index": 0, "content_block": block}));
-    for piece in 0..thought.len() {
-        let delta = json!({"type": "thinking_delta", "thinking": thought.piece(piece)});
-        event(out, "content_block_delta", json!({"index": 0, "delta": delta}));
-    }
+    let mut after = Vec::new();
     let delta = json!({"type": "signature_delta", "signature": signature(draft)});
-    event(out, "content_block_delta", json!({"index": 0, "delta": delta}));
-    event(out, "content_block_stop", json!({"index": 0}));
+    event(&mut after, "content_block_delta", json!({"index": 0, "delta": delta}));
+    event(&mut after, "content_block_stop", json!({"index": 0}));
+    Thinking { frame: frame(0, &json!({"type": "thinking_delta", "thinking": PLACE})), after }
 }
 
 fn frame(block: u64, delta: &Value) -> Frame {
