@@ -2,12 +2,16 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::clerk::{Busy, Doing, MOST_AT_ONCE, PATIENCE, Queued, TOGETHER, Work};
+use super::clerk::{Busy, Doing, MOST_AT_ONCE, MOST_KEPT, Queued, Work};
+use super::fault::StoreError;
 use super::job::Job;
-use super::spill::{Record, Spill};
+use super::pace::{PATIENCE, TOGETHER};
+use super::spill::Spill;
 use crate::config::{Durability, WhenFull};
 
 impl Work {
@@ -35,101 +39,156 @@ impl Work {
         self.tell_state();
     }
 
-    /// Forgets the spill when all of it is stored.
-    pub(super) async fn clear_spill(&mut self) {
-        let Some(mut spill) = self.spill.take_if(|spill| !spill.has_unread()) else { return };
-        let run = self.kept.run;
-        let clearing = tokio::task::spawn_blocking(move || (spill.clear(run), spill));
-        let Ok((cleared, spill)) = clearing.await else { return };
-        self.spill = Some(spill);
-        if let Err(error) = cleared {
-            tracing::warn!(%error, "what was kept beside the store is stored, and stays there");
+    /// Forgets what lies beside the store until `end`: it is stored.
+    pub(super) async fn clear_spill(&mut self, end: u64) {
+        let cleared = self.with_spill(move |spill| spill.stored_to(end)).await;
+        match cleared {
+            Some(Err(error)) if error.kind() == ErrorKind::NotFound => {
+                self.find_spill(&error).await
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%error, "what was kept beside the store is stored, and stays there");
+            }
+            Some(Ok(())) | None => {}
         }
     }
 
-    /// Spills what the store did not take in time; at once while it takes nothing.
+    /// Makes another file where the one that was taken was deleted: what is in memory is written there again.
+    async fn find_spill(&mut self, error: &io::Error) {
+        tracing::warn!(%error, "what was kept beside the store is gone");
+        self.spill = None;
+        self.queue.iter_mut().for_each(|queued| queued.beside = None);
+        self.take_spill().await;
+    }
+
+    /// Does something with the file; `None` where there is none. As long as the disk is quick, that takes less than
+    /// another thread's beginning would.
+    async fn with_spill<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Spill) -> T + Send + 'static,
+    ) -> Option<T> {
+        let mut spill = self.spill.take()?;
+        let began = Instant::now();
+        let (done, spill) = if self.spill_is_slow || spill.is_synced() {
+            let working = tokio::task::spawn_blocking(move || (work(&mut spill), spill));
+            working.await.ok()?
+        } else {
+            (work(&mut spill), spill)
+        };
+        self.spill_is_slow = began.elapsed() > QUICK;
+        self.spill = Some(spill);
+        Some(done)
+    }
+
+    /// Forgets what is in memory and lies beside the store: it is read there again.
+    pub(super) fn leave_beside(&mut self) {
+        self.queue.retain(|queued| queued.beside.is_none());
+        if let Some(spill) = &mut self.spill {
+            spill.rewind();
+        }
+    }
+
+    /// Writes beside the store what it did not take in time; at once while it takes nothing.
     pub(super) async fn spill_late(&mut self, now: Instant) {
-        let is_late = |since: Instant| now.saturating_duration_since(since) >= PATIENCE;
         if let Some(Busy { what: Doing::Entries(entries), since, .. }) = &mut self.busy
-            && is_late(*since)
-            && !entries.is_empty()
+            && since.take_if(|since| now.saturating_duration_since(*since) >= PATIENCE).is_some()
         {
             // Should the store write them after all, that is writing them once.
-            let entries = std::mem::take(entries);
-            entries.into_iter().rev().for_each(|entry| self.queue.push_front(entry));
+            let (beside, late) =
+                std::mem::take(entries).into_iter().partition(|entry| entry.beside.is_some());
+            *entries = beside;
+            self.put_back(late);
         }
-        if self.is_stuck() && self.opened_at.is_some_and(|at| now >= at + TOGETHER) {
+        if self.spills_opened() && self.opened_at.is_some_and(|at| now >= at + TOGETHER) {
             self.queue_opened();
         }
-        let first = self.queue.front().map(|first| first.since);
-        if first.is_none_or(|first| !self.is_stuck() && !is_late(first)) {
+        let patience = if self.is_stuck() { Duration::ZERO } else { self.pace.beside };
+        let first = self.first_unsafe().map(|first| first.since);
+        if first.is_none_or(|first| now.saturating_duration_since(first) < patience) {
             return;
         }
-        let kept = self.spill_all().await;
-        give_receipts(self.queue.drain(..kept).collect());
-        if self.kept.when_full == WhenFull::GoOn && !self.queue.is_empty() {
-            let lost: Vec<Queued> = self.queue.drain(..).collect();
+        self.spill_all().await;
+        if self.kept.when_full == WhenFull::GoOn && self.is_stuck() {
+            let lost = self.queue.split_off(self.safe());
             let booked = lost.iter().filter(|entry| entry.row.is_booked()).count();
             self.shared.unbooked.fetch_add(booked as u64, Ordering::Relaxed);
             give_receipts(lost);
         }
     }
 
-    /// Appends as much of the queue to the spill as has room, and returns how many entries that are.
-    pub(super) async fn spill_all(&mut self) -> usize {
-        let mut appended = self.append_all().await;
-        if let Err(error) = &appended
+    /// Puts entries that do not lie beside the store in front of those that wait as they do.
+    fn put_back(&mut self, late: Vec<Queued>) {
+        let mut behind = self.queue.split_off(self.safe());
+        self.queue.extend(late);
+        self.queue.append(&mut behind);
+    }
+
+    /// Writes as much of the queue beside the store as has room, gives the receipts, and keeps in memory what the
+    /// store is to have next.
+    pub(super) async fn spill_all(&mut self) {
+        let mut written = self.write_beside().await;
+        if let Err(error) = &written
             && error.kind() == ErrorKind::NotFound
         {
-            // It was deleted, with what was in it: another one is made, once.
-            tracing::warn!(%error, "what was kept beside the store is gone");
-            self.spill = None;
-            self.take_spill().await;
-            appended = self.append_all().await;
+            self.find_spill(error).await;
+            written = self.write_beside().await;
         }
-        if let Err(error) = &appended
+        if let Err(error) = &written
             && !self.spill_fails
         {
             tracing::warn!(%error, "entries cannot be kept beside the store");
         }
-        self.spill_fails = appended.is_err();
-        appended.unwrap_or_default()
+        self.spill_fails = written.is_err();
     }
 
-    async fn append_all(&mut self) -> io::Result<usize> {
-        let Some(mut spill) = self.spill.take() else { return Ok(0) };
-        let rows = self.queue.iter().map(|entry| Record::Entry(entry.row.clone()));
-        let records: Vec<Record> = rows.collect();
-        let appending = tokio::task::spawn_blocking(move || (spill.append(&records), spill));
-        let Ok((appended, spill)) = appending.await else { return Ok(0) };
-        self.spill = Some(spill);
-        appended
+    async fn write_beside(&mut self) -> io::Result<()> {
+        let Some(spill) = &self.spill else { return Ok(()) };
+        let first = self.safe();
+        let frames = spill.frames(self.queue.iter().skip(first).map(|queued| &queued.row));
+        let is_read = !spill.has_unread();
+        if frames.ends.is_empty() {
+            return Ok(());
+        }
+        let writing = self.with_spill(move |spill| spill.write(&frames).map(|()| frames.ends));
+        let ends = writing.await.unwrap_or_else(|| Ok(Vec::new()))?;
+        let some = ends.len();
+        // Whoever has a receipt finds it told.
+        self.tell_state();
+        for (queued, end) in self.queue.iter_mut().skip(first).zip(ends) {
+            queued.beside = Some(end);
+            queued.told.take().into_iter().for_each(give_receipt);
+        }
+        if is_read && !self.is_stuck() && self.queue.len() <= MOST_KEPT {
+            self.spill.iter_mut().for_each(Spill::skip);
+        } else {
+            self.queue.drain(first..first + some);
+        }
+        Ok(())
     }
 
-    /// Reads what is to be stored of the spill: entries, or that a run is over.
-    pub(super) async fn spilled_job(&mut self) -> Option<Job> {
-        let mut spill = self.spill.take_if(|spill| spill.has_unread())?;
-        let reading = tokio::task::spawn_blocking(move || (spill.next(MOST_AT_ONCE), spill));
-        let (records, spill) = reading.await.ok()?;
-        self.spill = Some(spill);
-        let records = records.inspect_err(|error| {
-            tracing::warn!(%error, "what is kept beside the store cannot be read");
-        });
-        let (mut rows, mut over) = (Vec::new(), Vec::new());
-        for record in records.unwrap_or_default() {
-            match record {
-                Record::Entry(row) => rows.push(row),
-                // Runs that are over came before this one: theirs are read by then.
-                Record::Over(run) => over.push(run),
+    /// Reads what is to be stored of the spill: entries, or that a run is over; and up to where that is.
+    pub(super) async fn spilled_job(&mut self) -> Option<(Job, u64)> {
+        self.spill.as_ref().filter(|spill| spill.has_unread())?;
+        let read = self.with_spill(|spill| spill.next(MOST_AT_ONCE)).await?;
+        match read {
+            Ok((records, end)) => Some((Job::of(records), end)),
+            Err(source) => {
+                // It is tried again, as with the store itself.
+                self.failed(&StoreError::File { path: self.spill_place.0.clone(), source });
+                None
             }
         }
-        Some(Job::new(rows.into_iter(), over))
     }
 }
 
-pub(super) fn give_receipts(entries: Vec<Queued>) {
-    for told in entries.into_iter().filter_map(|entry| entry.told) {
-        // Whoever hung up does not wait.
-        let _told = told.send(());
-    }
+pub(super) fn give_receipts(entries: impl IntoIterator<Item = Queued>) {
+    entries.into_iter().filter_map(|entry| entry.told).for_each(give_receipt);
 }
+
+fn give_receipt(told: oneshot::Sender<()>) {
+    // Whoever hung up does not wait.
+    let _told = told.send(());
+}
+
+/// A disk that takes longer keeps no thread that serves requests.
+const QUICK: Duration = Duration::from_millis(1);

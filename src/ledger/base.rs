@@ -23,7 +23,7 @@ pub(super) struct Base {
     /// The facets that are written already; at most [`MOST_FACETS`].
     facets: HashSet<i64>,
     /// The statements that write so many entries at once.
-    entries: Vec<Arc<str>>,
+    entries: [(usize, Arc<str>); AT_ONCE.len()],
     facet: Arc<str>,
     /// The statements that add so many rows of sums at once.
     rolled: Vec<Arc<str>>,
@@ -33,7 +33,7 @@ impl Base {
     /// Prepares to write into `store`; connects with the first statement.
     pub(super) fn new(store: Store, durability: Durability) -> Self {
         let mark = store.mark();
-        let entries = (1..=AT_ONCE).map(|rows| upsert_of(rows, mark).into()).collect();
+        let entries = AT_ONCE.map(|rows| (rows, upsert_of(rows, mark).into()));
         let facet = insert("facets", &FACET, 1, mark) + " ON CONFLICT (id) DO NOTHING";
         let rolled = (1..=ROLLED_AT_ONCE)
             .map(|rows| (insert("rollups", &ROLLUP, rows, mark) + &adding()).into())
@@ -105,7 +105,7 @@ impl Base {
     }
 
     async fn write_once(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        if !self.try_write(rows, AT_ONCE).await? {
+        if !self.try_write(rows, MOST_AT_ONCE).await? {
             // Some were booked before, as after a crash, and which ones is not known: one by one it is.
             self.execute("ROLLBACK".into_sql_str(), Vec::new()).await?;
             self.try_write(rows, 1).await?;
@@ -121,7 +121,9 @@ impl Base {
         // In one order everywhere, so that no two instances wait for each other.
         fresh.sort_unstable_by_key(|row| row.facet_id());
         let books = rows.iter().any(Row::is_booked);
-        let alone = fresh.is_empty() && rows.len() <= at_once && !books;
+        let is_one =
+            rows.len() <= at_once && self.entries.iter().any(|(some, _)| *some == rows.len());
+        let alone = fresh.is_empty() && is_one && !books;
         if !alone {
             self.execute("BEGIN".into_sql_str(), Vec::new()).await?;
         }
@@ -132,8 +134,14 @@ impl Base {
             }
         }
         let mut rollup = Rollup::default();
-        for some in rows.chunks(at_once) {
-            let Some(sql) = self.entries.get(some.len() - 1) else { continue };
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let most = rest.len().min(at_once);
+            let Some((some, sql)) = self.entries.iter().find(|(some, _)| *some <= most) else {
+                break;
+            };
+            let (some, behind) = rest.split_at(*some);
+            rest = behind;
             let values = some.iter().flat_map(|row| row.entry.iter().cloned()).collect();
             let written = self.execute(shared(sql), values).await?;
             if usize::try_from(written).is_ok_and(|written| written == some.len()) {
@@ -231,7 +239,8 @@ fn insert(table: &str, columns: &[(&str, Kind)], rows: usize, mark: Mark) -> Str
 
 /// How long a server that does not answer is waited for before it is connected anew.
 const GIVING_UP: Duration = Duration::from_secs(10);
-/// So many entries are written by one statement.
-const AT_ONCE: usize = 16;
+/// So many entries are written by one statement, the most that have come together.
+const AT_ONCE: [usize; 4] = [MOST_AT_ONCE, 16, 4, 1];
+const MOST_AT_ONCE: usize = 64;
 /// So many facets are known to be written; with more, they are written again.
 const MOST_FACETS: usize = 65_536;

@@ -2,16 +2,18 @@
 //!
 //! # What this module owns
 //!
-//! The order of things. What is closed is written at once, with all that came meanwhile in one go; what is
-//! only opened waits a moment for its end or for others. The store is written by a task of its own, so that
-//! a store that hangs keeps nobody: what is not stored after [`PATIENCE`] goes to the [`Spill`] and counts as
-//! stored. When the store is back it gets what was spilled.
+//! The order of things. What is closed goes to the store with all that came meanwhile, in one go; what is only opened
+//! waits a moment for its end or for others. What the store does not have in time ([`Pace`]) is written into the
+//! [`Spill`] beside it, and counts as stored: where the store is a file, that is at once, for a few bytes at the end of
+//! another file cost far less than a transaction; the store then gets many entries in one. The store is written by a
+//! task of its own, so that one that hangs keeps nobody.
 //!
 //! # Invariants
 //!
-//! 1. A receipt is given when the entry is in the store or in the spill, or, if so configured, when there is
+//! 1. A receipt is given when the entry is in the store or beside it, or, if so configured, when there is
 //!    room in neither and it is counted as unbooked.
 //! 2. Writing an entry twice is writing it once: a run and a number name it.
+//! 3. Of what lies beside the store, what is in memory too is the older part, and goes to the store first.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -30,11 +32,12 @@ use super::desk::{Kept, Ledger, Note, Shared};
 use super::entry::Opening;
 use super::fault::StoreError;
 use super::job::Job;
+use super::pace::{PATIENCE, Pace};
 use super::pen::Pen;
 use super::row::Row;
 use super::spill::Spill;
 use super::store::Store;
-use super::trouble::{HANGING, Trouble};
+use super::trouble::Trouble;
 use crate::clock::WallClock;
 use crate::config::{Durability, WhenFull};
 
@@ -68,6 +71,7 @@ impl Clerk {
         let run = i64::from_ne_bytes(rand::random::<[u8; 8]>()) & i64::MAX;
         ledger.begin(Kept { run, durability, when_full });
         let (over, is_over) = watch::channel(false);
+        let pace = Pace::of(&store, durability);
         let work = Work {
             shared: Arc::clone(&ledger.shared),
             kept: Kept { run, durability, when_full },
@@ -77,9 +81,12 @@ impl Clerk {
             opened: HashMap::new(),
             opened_at: None,
             queue: VecDeque::new(),
+            pace,
+            began: None,
             trouble: None,
             spill: None,
             spill_fails: false,
+            spill_is_slow: false,
             spill_place: (spill_dir, spill_bytes),
             is_spills_turn: true,
             noted: [0; 2],
@@ -105,14 +112,16 @@ pub(super) struct Queued {
     /// Who waits for it; `None` where nobody does.
     pub(super) told: Option<oneshot::Sender<()>>,
     pub(super) since: Instant,
+    /// Where it ends beside the store, if it lies there.
+    pub(super) beside: Option<u64>,
 }
 
 /// What the store is doing.
 pub(super) struct Busy {
     pub(super) storing: Storing,
     pub(super) what: Doing,
-    /// Since when the first of it waits.
-    pub(super) since: Instant,
+    /// Since when the first of it waits that does not lie beside the store.
+    pub(super) since: Option<Instant>,
     pub(super) began: Instant,
 }
 
@@ -121,10 +130,10 @@ type Storing = Pin<Box<dyn Future<Output = (Base, Result<(), StoreError>)> + Sen
 
 #[derive(Debug)]
 pub(super) enum Doing {
-    /// Entries; those that were spilled meanwhile are gone from here.
+    /// Entries; those that were written beside the store meanwhile are gone from here.
     Entries(Vec<Queued>),
-    /// What was read of the spill.
-    Spilled,
+    /// What was read beside the store, up to a place.
+    Spilled(u64),
 }
 
 pub(super) struct Work {
@@ -137,11 +146,17 @@ pub(super) struct Work {
     /// What was sent and is neither closed nor written.
     pub(super) opened: HashMap<i64, Arc<Opening>>,
     pub(super) opened_at: Option<Instant>,
+    /// What waits for the store; what lies beside it, too, stands in front.
     pub(super) queue: VecDeque<Queued>,
+    pub(super) pace: Pace,
+    /// When the store was given something.
+    pub(super) began: Option<Instant>,
     pub(super) trouble: Option<Trouble>,
     pub(super) spill: Option<Spill>,
     /// Whether the last entries could not be written there: then it has no room.
     pub(super) spill_fails: bool,
+    /// Whether the disk made the last of them wait: then no thread of the requests' does.
+    pub(super) spill_is_slow: bool,
     /// Its folder, and how large it is made.
     pub(super) spill_place: (PathBuf, u64),
     /// Whether what was spilled goes to the store before what came since.
@@ -189,7 +204,7 @@ impl Work {
                     self.opened.remove(&seq);
                     let at = (self.kept.run, seq);
                     let row = self.pen.row(at, &opening, Some(&closing), clock);
-                    self.queue.push_back(Queued { row, told, since: now });
+                    self.queue.push_back(Queued { row, told, since: now, beside: None });
                 }
             }
         }
@@ -198,76 +213,50 @@ impl Work {
         }
     }
 
-    /// Returns when something is to be done though nothing happens.
-    fn next_look(&self) -> Instant {
-        let now = Instant::now();
-        let due = self.due(now);
-        let due = match (&self.busy, &self.trouble) {
-            (Some(_), _) => None,
-            (None, Some(trouble)) => due.map(|due| due.max(trouble.again)),
-            (None, None) => due,
-        };
-        let storing = self.busy.as_ref().filter(|busy| busy.what.is_waited_for());
-        let waits = storing.map(|busy| busy.since).or(self.queue.front().map(|first| first.since));
-        let late = waits.map(|since| since + PATIENCE);
-        let hangs = self.busy.as_ref().map(|busy| busy.began + HANGING);
-        let opened = self.opened_at.filter(|_| self.is_stuck()).map(|at| at + TOGETHER);
-        // What could not be done in time is tried again when something happens.
-        let ahead = [late, hangs, opened].map(|at| at.filter(|at| *at > now));
-        let looks = ahead.into_iter().chain([due]).flatten();
-        looks.min().unwrap_or(now + Duration::from_secs(60))
-    }
-
-    /// Returns when the store is to have what waits; `None` where nothing does.
-    fn due(&self, now: Instant) -> Option<Instant> {
-        let gathering = match self.kept.durability {
-            Durability::Strict | Durability::Fsync => Duration::ZERO,
-            Durability::Relaxed => GATHERING,
-        };
-        let closed = self.queue.front().map(|first| first.since + gathering);
-        let opened = self.opened_at.map(|since| since + gathering.max(TOGETHER));
-        let spilled = self.spill.as_ref().filter(|spill| spill.has_unread());
-        let unnoted = self.unnoted() > 0;
-        [closed, opened, (spilled.is_some() || unnoted).then_some(now)].into_iter().flatten().min()
-    }
-
     /// Gives the store what it is to write next, if that is due.
     async fn give_work(&mut self, now: Instant) {
         let is_resting = self.trouble.as_ref().is_some_and(|trouble| trouble.again > now);
         if self.busy.is_none() && !is_resting && self.due(now).is_some_and(|due| due <= now) {
-            self.give_next(now).await;
+            self.give_next().await;
         }
     }
 
     /// Gives the store, which is idle, what it is to write next.
-    async fn give_next(&mut self, now: Instant) {
-        if (self.is_spills_turn || self.queue.is_empty())
-            && let Some(job) = self.spilled_job().await
+    async fn give_next(&mut self) {
+        let may_read = self.safe() == 0;
+        if may_read
+            && (self.is_spills_turn || self.queue.is_empty())
+            && let Some((job, end)) = self.spilled_job().await
         {
             self.is_spills_turn = false;
-            return self.store(job, Doing::Spilled, now);
+            return self.store(job, Doing::Spilled(end), None);
         }
         self.is_spills_turn = true;
-        self.queue_opened();
+        if !self.spills_opened() {
+            self.queue_opened();
+        }
         let some = self.queue.len().min(MOST_AT_ONCE);
         let entries: Vec<Queued> = self.queue.drain(..some).collect();
         if entries.is_empty() && self.unnoted() == 0 {
             return;
         }
-        let since = entries.first().map_or(now, |first| first.since);
+        let waits = entries.iter().find(|queued| queued.beside.is_none());
+        let since = waits.map(|first| first.since);
         let rows = entries.iter().map(|queued| queued.row.clone());
         self.store(Job::new(rows, Vec::new()), Doing::Entries(entries), since);
     }
 
-    fn store(&mut self, mut job: Job, what: Doing, since: Instant) {
+    fn store(&mut self, mut job: Job, what: Doing, since: Option<Instant>) {
         let Some(mut base) = self.base.take() else { return };
+        let began = Instant::now();
+        self.began = Some(began);
         job.unbooked = self.unnoted();
         self.noted[1] = self.noted[0] + job.unbooked;
         let storing = Box::pin(async move {
             let done = job.write_into(&mut base).await;
             (base, done)
         });
-        self.busy = Some(Busy { storing, what, since, began: Instant::now() });
+        self.busy = Some(Busy { storing, what, since, began });
     }
 
     /// Lets what is open be written as well.
@@ -276,7 +265,7 @@ impl Work {
         let since = self.opened_at.take().unwrap_or_else(Instant::now);
         for (seq, opening) in self.opened.drain() {
             let row = self.pen.row((self.kept.run, seq), &opening, None, clock);
-            self.queue.push_back(Queued { row, told: None, since });
+            self.queue.push_back(Queued { row, told: None, since, beside: None });
         }
     }
 
@@ -287,25 +276,28 @@ impl Work {
         match (done, busy.what) {
             (Ok(()), Doing::Entries(entries)) => {
                 self.recovered();
+                let end = entries.iter().rev().find_map(|queued| queued.beside);
                 give_receipts(entries);
+                if let Some(end) = end {
+                    self.clear_spill(end).await;
+                }
             }
-            (Ok(()), Doing::Spilled) => {
+            (Ok(()), Doing::Spilled(end)) => {
                 self.recovered();
-                self.clear_spill().await;
+                self.clear_spill(end).await;
             }
             (Err(error), what) => {
                 if let Doing::Entries(entries) = what {
                     entries.into_iter().rev().for_each(|entry| self.queue.push_front(entry));
-                } else if let Some(spill) = &mut self.spill {
-                    spill.rewind();
                 }
+                self.leave_beside();
                 self.failed(&error);
             }
         }
     }
 
     /// Returns how many answers are booked nowhere without a note of it.
-    fn unnoted(&self) -> u64 {
+    pub(super) fn unnoted(&self) -> u64 {
         self.shared.unbooked.load(Ordering::Relaxed).saturating_sub(self.noted[0])
     }
 
@@ -315,7 +307,7 @@ impl Work {
         let until = Instant::now() + PATIENCE;
         while self.trouble.is_none() && (!self.queue.is_empty() || self.busy.is_some()) {
             if self.busy.is_none() {
-                self.give_next(Instant::now()).await;
+                self.give_next().await;
             }
             match timeout_at(until, stored(&mut self.busy)).await {
                 Ok((base, done)) => self.answered(base, done).await,
@@ -323,15 +315,15 @@ impl Work {
             }
         }
         if let Some(Busy { what: Doing::Entries(entries), .. }) = self.busy.take() {
-            self.queue.extend(entries);
+            entries.into_iter().rev().for_each(|entry| self.queue.push_front(entry));
         }
         if let Some(base) = &mut self.base {
             base.close().await;
         }
-        if !self.queue.is_empty() {
-            let kept = self.spill_all().await;
-            give_receipts(self.queue.drain(..kept).collect());
-            let lost = self.queue.len();
+        if self.safe() < self.queue.len() {
+            self.leave_beside();
+            self.spill_all().await;
+            let lost = self.queue.len() - self.safe();
             if lost > 0 {
                 tracing::warn!(lost, "entries are booked nowhere");
             }
@@ -339,14 +331,16 @@ impl Work {
     }
 
     pub(super) fn tell_state(&self) {
-        let waiting = self.queue.len()
+        let waiting = self.queue.len() - self.safe()
             + match &self.busy {
-                Some(Busy { what: Doing::Entries(entries), .. }) => entries.len(),
+                Some(Busy { what: Doing::Entries(entries), since: Some(_), .. }) => entries.len(),
                 _ => 0,
             };
         self.shared.waiting.store(waiting, Ordering::Relaxed);
         let (room, held) = self.spill.as_ref().map_or((0, 0), |it| (it.left(), it.held()));
         let room = if self.spill_fails { 0 } else { room };
+        // At most half a second's work of it lies there as long as it is well.
+        self.shared.is_far_behind.store(held > room, Ordering::Relaxed);
         self.shared.room.store(room, Ordering::Relaxed);
         self.shared.spilled.store(held, Ordering::Relaxed);
     }
@@ -360,20 +354,9 @@ async fn stored(busy: &mut Option<Busy>) -> (Base, Result<(), StoreError>) {
     }
 }
 
-impl Doing {
-    /// Tells whether somebody may wait for it.
-    fn is_waited_for(&self) -> bool {
-        matches!(self, Self::Entries(entries) if !entries.is_empty())
-    }
-}
-
-/// How long the store is waited for before an entry goes beside it.
-pub(super) const PATIENCE: Duration = Duration::from_millis(250);
-/// How long what was sent waits for its end, or for others, before it is written.
-pub(super) const TOGETHER: Duration = Duration::from_millis(10);
-/// How long entries are gathered where nobody waits for them.
-const GATHERING: Duration = Duration::from_millis(100);
 /// The most entries that are written in one go.
-pub(super) const MOST_AT_ONCE: usize = 256;
+pub(super) const MOST_AT_ONCE: usize = 1_024;
+/// So many entries that lie beside the store are kept in memory, too.
+pub(super) const MOST_KEPT: usize = 8_192;
 /// How long the last word may take.
 const LAST_WORD: Duration = Duration::from_secs(2);

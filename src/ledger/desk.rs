@@ -31,6 +31,8 @@ pub(super) struct Shared {
     open: AtomicUsize,
     /// Whether the store takes nothing for now.
     pub(super) is_stuck: AtomicBool,
+    /// Whether so much lies beside the store that it cannot be keeping up.
+    pub(super) is_far_behind: AtomicBool,
     /// How many bytes of records still have room beside the store.
     pub(super) room: AtomicU64,
     /// How many entries wait in memory, and for how many bytes of them the store is waited for.
@@ -79,9 +81,9 @@ impl Ledger {
     /// Tells whether what is sent now can be booked; else, if so configured, nothing may be sent.
     pub fn may_open(&self) -> bool {
         let refuses = |kept: &Kept| kept.when_full == WhenFull::Refuse;
-        if !self.shared.is_stuck.load(Ordering::Relaxed)
-            || !self.shared.kept.get().is_some_and(refuses)
-        {
+        let is_behind = self.shared.is_stuck.load(Ordering::Relaxed)
+            || self.shared.is_far_behind.load(Ordering::Relaxed);
+        if !is_behind || !self.shared.kept.get().is_some_and(refuses) {
             return true;
         }
         let owed = self.shared.open.load(Ordering::Relaxed)

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::base::Base;
 use super::fault::StoreError;
 use super::row::Row;
+use super::spill::Record;
 use crate::clock::WallClock;
 
 /// What the store is to do, in one go.
@@ -33,6 +34,19 @@ impl Job {
             }
         }
         Self { rows: whole.into_values().collect(), over, unbooked: 0 }
+    }
+
+    /// What was read beside the store is to be done.
+    pub(super) fn of(records: Vec<Record>) -> Self {
+        let (mut rows, mut over) = (Vec::new(), Vec::new());
+        for record in records {
+            match record {
+                Record::Entry(row) => rows.push(row),
+                // Runs that are over came before this one: theirs are read by then.
+                Record::Over(run) => over.push(run),
+            }
+        }
+        Self::new(rows.into_iter(), over)
     }
 
     /// Lets `base` do it.

@@ -87,16 +87,19 @@ impl Own {
 
 impl Link<'_> {
     /// Returns how many rows were changed.
+    // Boxed: the driver's futures are large, and would be part of every one that may come to ask something.
     pub(super) async fn execute(&mut self, statement: Statement) -> Result<u64, sqlx::Error> {
         let Statement { sql, values } = statement;
         match self {
             Self::Sqlite(connection) => {
                 let query = values.into_iter().fold(sqlx::query(sql), bind_sqlite);
-                query.execute(&mut **connection).await.map(|done| done.rows_affected())
+                let done = Box::pin(query.execute(&mut **connection)).await?;
+                Ok(done.rows_affected())
             }
             Self::Postgres(connection) => {
                 let query = values.into_iter().fold(sqlx::query(sql), bind_postgres);
-                query.execute(&mut **connection).await.map(|done| done.rows_affected())
+                let done = Box::pin(query.execute(&mut **connection)).await?;
+                Ok(done.rows_affected())
             }
         }
     }
@@ -107,12 +110,12 @@ impl Link<'_> {
         match self {
             Self::Sqlite(connection) => {
                 let query = values.into_iter().fold(sqlx::query(sql), bind_sqlite);
-                let rows = query.fetch_all(&mut **connection).await?;
+                let rows = Box::pin(query.fetch_all(&mut **connection)).await?;
                 rows.iter().map(read_sqlite).collect()
             }
             Self::Postgres(connection) => {
                 let query = values.into_iter().fold(sqlx::query(sql), bind_postgres);
-                let rows = query.fetch_all(&mut **connection).await?;
+                let rows = Box::pin(query.fetch_all(&mut **connection)).await?;
                 rows.iter().map(read_postgres).collect()
             }
         }

@@ -1,40 +1,38 @@
-//! A file of fixed size for entries that cannot be stored at once.
+//! A file of fixed size beside the store: entries are there at once, and go to the store in bulk.
 //!
 //! # What this module owns
 //!
 //! One of [`SLOTS`] files `sluicegate-N.spill` in a folder: the first that no other instance holds. Its room
-//! is taken when it is made, so that a full disk finds it there. A record is its length, the generation of
-//! the file, a checksum and a text in JSON.
+//! is taken when it is made, so that a full disk finds it there. Behind its head it is a ring of bytes; places in it are
+//! counted on and on, lap after lap. A record is its length, its place, a checksum of both and of its text, and a text
+//! in JSON, which may go on at the beginning of the ring.
 //!
 //! # Invariants
 //!
-//! 1. What was appended is read again in order, also after a crash, until it is [cleared](Spill::clear).
+//! 1. What was written is read again in order, also after a crash, until it is [stored](Spill::stored_to).
 //! 2. A record that was not written whole ends the file: none is read behind it.
 //! 3. A file of another form is left as it is.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use xxhash_rust::xxh3::xxh3_64;
 
+use super::ring::{Head, Ring, checksum, le_number};
 use super::row::{ENTRY, FACET, Kind, Row, Value};
-use super::sqlite::{Identity, identity, make_folder};
+use super::sqlite::make_folder;
 
 /// The file, held by this instance alone.
 #[derive(Debug)]
 pub(super) struct Spill {
-    file: File,
-    path: PathBuf,
-    /// Which file it is.
-    identity: Identity,
-    size: u64,
-    generation: u32,
-    /// Where the next record is written, and where the next is read.
-    tail: u64,
+    ring: Ring,
+    /// Whose it is.
+    run: i64,
+    /// Where what the store has not begins, where the next record is read, and where the next is written.
+    start: u64,
     read: u64,
+    tail: u64,
     /// Whether a record has to survive the machine.
     is_synced: bool,
 }
@@ -48,6 +46,14 @@ pub(super) enum Record {
     Over(i64),
 }
 
+/// Records as they are written.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    bytes: Vec<u8>,
+    /// Where each of them ends.
+    pub(super) ends: Vec<u64>,
+}
+
 impl Spill {
     /// Takes the first file in `folder` that nobody holds for `run`, and makes it if it is missing, `size`
     /// bytes long. What it holds of earlier runs, and that the last one is over, is read first. Returns it with
@@ -59,49 +65,68 @@ impl Spill {
     pub(super) fn take(folder: &Path, run: i64, size: u64) -> io::Result<(Self, usize)> {
         make_folder(folder)?;
         for slot in 0..SLOTS {
-            let path = folder.join(format!("sluicegate-{slot}.spill"));
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let file = options.open(&path)?;
-            match file.try_lock() {
-                Ok(()) => return Self::open(file, path, run, size).map(|spill| (spill, slot)),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(error),
+            if let Some((ring, head)) = Ring::take(&folder.join(name(slot)), Some(size))? {
+                return Self::open(ring, head, run).map(|spill| (spill, slot));
             }
         }
         Err(io::Error::other(format!("{SLOTS} instances keep their ledger here")))
     }
 
-    fn open(file: File, path: PathBuf, run: i64, size: u64) -> io::Result<Self> {
-        let (tail, read) = (HEAD, HEAD);
-        let identity = identity(&path);
-        let mut spill =
-            Self { file, path, identity, size, generation: 1, tail, read, is_synced: false };
-        let mut head = Vec::new();
-        (&spill.file).take(HEAD).read_to_end(&mut head)?;
-        let last = match Head::parse(&head) {
-            Some(head) => {
-                spill.size = head.size;
-                spill.generation = head.generation;
-                spill.find_tail()?;
-                Some(head.run)
+    /// Takes every file in `folder` that is there and that nobody holds, for `run`.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the system said.
+    pub(super) fn take_left(folder: &Path, run: i64) -> io::Result<Vec<Self>> {
+        let mut left = Vec::new();
+        for slot in 0..SLOTS {
+            match Ring::take(&folder.join(name(slot)), None) {
+                Ok(Some((ring, head))) => left.push(Self::open(ring, head, run)?),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
-            // Nothing was ever written, or the making of it was cut short.
-            None if head.iter().all(|byte| *byte == 0) => {
-                spill.fill()?;
-                None
-            }
-            None => {
-                let what = format!("{} is no file of this version's", spill.path.display());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-            }
-        };
-        if let Some(last) = last {
-            spill.append_within(&[Record::Over(last)], spill.size.saturating_sub(spill.tail))?;
         }
-        spill.write_head(run)?;
+        Ok(left)
+    }
+
+    /// Returns what lies in the files of `folder` that their instances have not stored yet, or had not when they ended:
+    /// they are only read, by whoever holds them.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the system said; no error where there is no such file.
+    #[cfg(test)]
+    pub(super) fn look(folder: &Path) -> io::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for slot in 0..SLOTS {
+            let Some((ring, Head { start, run, .. })) = Ring::look(&folder.join(name(slot)))?
+            else {
+                continue;
+            };
+            let mut spill = Self { ring, run, start, read: start, tail: start, is_synced: false };
+            spill.find_tail()?;
+            let (records, _) = spill.next(usize::MAX)?;
+            rows.extend(records.into_iter().filter_map(|record| match record {
+                Record::Entry(row) => Some(row),
+                Record::Over(_) => None,
+            }));
+        }
+        Ok(rows)
+    }
+
+    fn open(ring: Ring, head: Option<Head>, run: i64) -> io::Result<Self> {
+        let start = head.map_or(0, |head| head.start);
+        let mut spill = Self { ring, run, start, read: start, tail: start, is_synced: false };
+        if let Some(Head { run: last, .. }) = head {
+            spill.find_tail()?;
+            let mut frames = Frames::default();
+            spill.frame(&Record::Over(last).to_json(), &mut frames);
+            if spill.held() + frames.bytes.len() as u64 <= spill.ring.room() {
+                spill.write(&frames)?;
+            }
+        }
+        spill.write_head()?;
         Ok(spill)
     }
 
@@ -111,62 +136,71 @@ impl Spill {
         self
     }
 
-    /// Returns how many bytes of entries have room.
-    pub(super) fn left(&self) -> u64 {
-        self.size.saturating_sub(self.tail + SPARE)
+    /// Returns where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.ring.path()
     }
 
-    /// Returns how many bytes of records are in it.
-    pub(super) fn held(&self) -> u64 {
-        self.tail - HEAD
+    /// Tells whether writing waits for the disk.
+    pub(super) const fn is_synced(&self) -> bool {
+        self.is_synced
+    }
+
+    /// Returns how many bytes of entries have room.
+    pub(super) fn left(&self) -> u64 {
+        self.ring.room().saturating_sub(self.held() + SPARE)
+    }
+
+    /// Returns how many bytes of records are in it that the store has not.
+    pub(super) const fn held(&self) -> u64 {
+        self.tail - self.start
     }
 
     /// Tells whether there are records that were not read.
-    pub(super) fn has_unread(&self) -> bool {
+    pub(super) const fn has_unread(&self) -> bool {
         self.read < self.tail
     }
 
-    /// Appends as many of `records` as have room, and returns how many that are.
+    /// Writes down as many of `rows` as have room.
+    pub(super) fn frames<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> Frames {
+        let (mut frames, left) = (Frames::default(), self.left());
+        for row in rows {
+            let before = frames.bytes.len();
+            self.frame(&json_of(row), &mut frames);
+            if frames.bytes.len() as u64 > left {
+                frames.bytes.truncate(before);
+                frames.ends.pop();
+                break;
+            }
+        }
+        frames
+    }
+
+    /// Writes `frames`, which were made since the last were written, behind all that is there.
     ///
     /// # Errors
     ///
-    /// Returns what the system said; nothing counts as appended then.
-    pub(super) fn append(&mut self, records: &[Record]) -> io::Result<usize> {
-        self.append_within(records, self.left())
+    /// Returns what the system said; nothing counts as written then.
+    pub(super) fn write(&mut self, frames: &Frames) -> io::Result<()> {
+        self.ring.write_at(self.tail, &frames.bytes)?;
+        if self.is_synced {
+            self.ring.sync()?;
+        }
+        self.tail += frames.bytes.len() as u64;
+        Ok(())
     }
 
-    fn append_within(&mut self, records: &[Record], left: u64) -> io::Result<usize> {
-        let mut bytes = Vec::new();
-        let mut taken = 0;
-        for record in records {
-            let text = record.to_json();
-            let length = text.len() as u64 + RECORD_HEAD;
-            if bytes.len() as u64 + length > left {
-                break;
-            }
-            self.frame(&text, &mut bytes);
-            taken += 1;
-        }
-        if taken > 0 {
-            if identity(&self.path) != self.identity {
-                return Err(io::Error::new(io::ErrorKind::NotFound, "its file was deleted"));
-            }
-            self.file.seek(SeekFrom::Start(self.tail))?;
-            self.file.write_all(&bytes)?;
-            if self.is_synced {
-                self.file.sync_data()?;
-            }
-            self.tail += bytes.len() as u64;
-        }
-        Ok(taken)
+    /// Counts all that is there as read: whoever wrote it has it still.
+    pub(super) const fn skip(&mut self) {
+        self.read = self.tail;
     }
 
-    /// Returns the next records, at most `most` of them.
+    /// Returns the next records, at most `most` of them, and where the last of them ends.
     ///
     /// # Errors
     ///
     /// Returns what the system said; the same are next then.
-    pub(super) fn next(&mut self, most: usize) -> io::Result<Vec<Record>> {
+    pub(super) fn next(&mut self, most: usize) -> io::Result<(Vec<Record>, u64)> {
         let mut records = Vec::new();
         let mut at = self.read;
         while at < self.tail && records.len() < most {
@@ -179,38 +213,33 @@ impl Spill {
             at = self.tail;
         }
         self.read = at;
-        Ok(records)
+        Ok((records, at))
     }
 
-    /// Reads from the beginning again: what was read was not stored.
-    pub(super) fn rewind(&mut self) {
-        self.read = HEAD;
+    /// Reads again from where what the store has not begins.
+    pub(super) const fn rewind(&mut self) {
+        self.read = self.start;
     }
 
-    /// Forgets all records: they were read, and the store has them.
+    /// Forgets all records until `end`: the store has them.
     ///
     /// # Errors
     ///
-    /// Returns what the system said; they are still there then.
-    pub(super) fn clear(&mut self, run: i64) -> io::Result<()> {
-        self.generation = self.generation.wrapping_add(1);
-        self.write_head(run)?;
-        (self.tail, self.read) = (HEAD, HEAD);
-        Ok(())
-    }
-
-    /// Takes the room on the disk.
-    fn fill(&mut self) -> io::Result<()> {
-        let zeros = vec![0; 1 << 20];
-        self.file.seek(SeekFrom::Start(0))?;
-        let mut left = self.size;
-        while left > 0 {
-            let some = left.min(zeros.len() as u64);
-            let some = usize::try_from(some).unwrap_or(zeros.len());
-            self.file.write_all(zeros.get(..some).unwrap_or(&zeros))?;
-            left -= some as u64;
+    /// Returns what the system said, or that the file was deleted; they are still there then.
+    pub(super) fn stored_to(&mut self, end: u64) -> io::Result<()> {
+        self.ring.still_there()?;
+        let before = self.start;
+        self.start = end;
+        if self.start == self.tail {
+            // An empty one begins at its beginning: little of it is touched where little is written.
+            let lap = self.start.div_ceil(self.ring.room()) * self.ring.room();
+            (self.start, self.read, self.tail) = (lap, lap, lap);
         }
-        self.file.sync_data()
+        self.write_head().inspect_err(|_| {
+            if self.held() > 0 {
+                self.start = before;
+            }
+        })
     }
 
     fn find_tail(&mut self) -> io::Result<()> {
@@ -222,84 +251,52 @@ impl Spill {
 
     /// Returns the text of the record at `at` and where it ends; `None` where there is none.
     fn record_at(&mut self, at: u64) -> io::Result<Option<Found>> {
-        if at + RECORD_HEAD > self.size {
+        let free = self.ring.room().saturating_sub(at - self.start);
+        if free < RECORD_HEAD {
             return Ok(None);
         }
         let mut head = [0; 16];
-        self.file.seek(SeekFrom::Start(at))?;
-        self.file.read_exact(&mut head)?;
+        self.ring.read_at(at, &mut head)?;
         let number = |range| le_number(&head, range);
-        let (length, generation, sum) = (number(0..4), number(4..8), number(8..16));
-        let end = at + RECORD_HEAD + length;
-        if length == 0 || generation != u64::from(self.generation) || end > self.size {
+        let (length, place, sum) = (number(0..4), number(4..8), number(8..16));
+        if length == 0 || place != at & LOW || RECORD_HEAD + length > free {
             return Ok(None);
         }
         let mut text = vec![0; usize::try_from(length).unwrap_or_default()];
-        self.file.read_exact(&mut text)?;
-        Ok((checksum(self.generation, &text) == sum).then_some((text, end)))
+        self.ring.read_at(at + RECORD_HEAD, &mut text)?;
+        Ok((checksum(at, &text) == sum).then_some((text, at + RECORD_HEAD + length)))
     }
 
-    fn frame(&self, text: &[u8], into: &mut Vec<u8>) {
+    fn write_head(&mut self) -> io::Result<()> {
+        self.ring.write_head(self.run, self.start)
+    }
+
+    /// Adds a record that will be written behind those of `into`.
+    fn frame(&self, text: &[u8], into: &mut Frames) {
+        let at = self.tail + into.bytes.len() as u64;
         let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        into.extend_from_slice(&length.to_le_bytes());
-        into.extend_from_slice(&self.generation.to_le_bytes());
-        into.extend_from_slice(&checksum(self.generation, text).to_le_bytes());
-        into.extend_from_slice(text);
+        into.bytes.extend_from_slice(&length.to_le_bytes());
+        let place = u32::try_from(at & LOW).unwrap_or_default();
+        into.bytes.extend_from_slice(&place.to_le_bytes());
+        into.bytes.extend_from_slice(&checksum(at, text).to_le_bytes());
+        into.bytes.extend_from_slice(text);
+        into.ends.push(self.tail + into.bytes.len() as u64);
     }
+}
 
-    fn write_head(&mut self, run: i64) -> io::Result<()> {
-        let head = Head { size: self.size, generation: self.generation, run };
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(&head.bytes())?;
-        if self.is_synced { self.file.sync_data() } else { Ok(()) }
-    }
+fn name(slot: usize) -> String {
+    format!("sluicegate-{slot}.spill")
 }
 
 /// The text of a record, and where it ends.
 type Found = (Vec<u8>, u64);
 
-/// What stands in front of the records.
-#[derive(Debug, PartialEq, Eq)]
-struct Head {
-    size: u64,
-    generation: u32,
-    /// Whose the file is.
-    run: i64,
-}
-
-impl Head {
-    fn bytes(&self) -> Vec<u8> {
-        self.bytes_after(MAGIC)
-    }
-
-    fn bytes_after(&self, magic: &[u8; 16]) -> Vec<u8> {
-        let mut bytes = magic.to_vec();
-        bytes.extend_from_slice(&self.size.to_le_bytes());
-        bytes.extend_from_slice(&self.run.to_le_bytes());
-        bytes.extend_from_slice(&self.generation.to_le_bytes());
-        let sum = checksum(self.generation, &bytes);
-        bytes.extend_from_slice(&sum.to_le_bytes());
-        bytes
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let size = le_number(bytes, 16..24);
-        let run = i64::try_from(le_number(bytes, 24..32)).ok()?;
-        let generation = u32::try_from(le_number(bytes, 32..36)).ok()?;
-        let head = Self { size, generation, run };
-        let begins = |magic| bytes.starts_with(&head.bytes_after(magic));
-        [MAGIC, FIRST_MAGIC].into_iter().any(begins).then_some(head)
-    }
-}
-
 impl Record {
     fn to_json(&self) -> Vec<u8> {
-        let list = |values: &[Value]| Json::Array(values.iter().map(to_json).collect());
-        let json = match self {
-            Self::Entry(row) => Json::Array(vec![list(&row.facet), list(&row.entry)]),
-            Self::Over(run) => Json::from(*run),
-        };
-        json.to_string().into_bytes()
+        match self {
+            Self::Entry(row) => json_of(row),
+            Self::Over(run) => run.to_string().into_bytes(),
+        }
     }
 
     fn from_json(text: &[u8]) -> Option<Self> {
@@ -308,7 +305,8 @@ impl Record {
                 let part = |at: usize| parts.get(at)?.as_array();
                 let facet = from_json(part(0)?, &FACET)?;
                 let mut entry = part(1)?.clone();
-                if entry.len() >= FIRST_COLUMNS && entry.len() < ENTRY.len() {
+                // New columns come last: what an earlier version left has fewer.
+                if entry.len() < ENTRY.len() {
                     entry.resize(ENTRY.len(), Json::Null);
                 }
                 let entry = from_json(&entry, &ENTRY)?;
@@ -319,11 +317,33 @@ impl Record {
     }
 }
 
-fn to_json(value: &Value) -> Json {
-    match value {
-        Value::Number(number) => number.map_or(Json::Null, Json::from),
-        Value::Text(text) => text.as_deref().map_or(Json::Null, Json::from),
+/// Writes the two lists of a row. Most of it is zeros and nulls.
+fn json_of(row: &Row) -> Vec<u8> {
+    let mut text = Vec::with_capacity(768);
+    for (values, begin) in [(&row.facet, b"[["), (&row.entry, b",[")] {
+        text.extend_from_slice(begin);
+        for (at, value) in values.iter().enumerate() {
+            if at > 0 {
+                text.push(b',');
+            }
+            // Numbers and texts can always be written.
+            let _written = match value {
+                Value::Number(Some(0)) => {
+                    text.push(b'0');
+                    Ok(())
+                }
+                Value::Number(Some(number)) => serde_json::to_writer(&mut text, number),
+                Value::Text(Some(words)) => serde_json::to_writer(&mut text, &**words),
+                Value::Number(None) | Value::Text(None) => {
+                    text.extend_from_slice(b"null");
+                    Ok(())
+                }
+            };
+        }
+        text.push(b']');
     }
+    text.push(b']');
+    text
 }
 
 fn from_json(values: &[Json], columns: &[(&str, Kind)]) -> Option<Vec<Value>> {
@@ -334,24 +354,10 @@ fn from_json(values: &[Json], columns: &[(&str, Kind)]) -> Option<Vec<Value>> {
     (values.len() == columns.len()).then(|| values.iter().zip(columns).map(value).collect())
 }
 
-fn checksum(generation: u32, text: &[u8]) -> u64 {
-    xxh3_64(text) ^ u64::from(generation).rotate_left(32)
-}
-
-/// Reads a number whose lowest byte comes first; zero where there are too few bytes.
-fn le_number(bytes: &[u8], range: std::ops::Range<usize>) -> u64 {
-    let bytes = bytes.get(range).unwrap_or_default();
-    bytes.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte))
-}
-
-/// How a file of this form begins; the last byte is the version of the form. An older program would forget entries
-/// that have more columns than it knows: it is to leave the file alone.
-const MAGIC: &[u8; 16] = b"sluicegate spil\x02";
-/// How a file begins whose entries have only the first [`FIRST_COLUMNS`] columns.
-const FIRST_MAGIC: &[u8; 16] = b"sluicegate spil\x01";
-const FIRST_COLUMNS: usize = 35;
-const HEAD: u64 = 64;
+/// Length, place and checksum.
 const RECORD_HEAD: u64 = 16;
+/// What is written of a place.
+const LOW: u64 = 0xffff_ffff;
 /// Room that entries leave to the ends of some hundred runs.
 const SPARE: u64 = 16 * 1024;
 /// So many instances may share a folder.

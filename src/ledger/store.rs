@@ -204,6 +204,11 @@ impl Store {
         self.with(limit, async |mut link: Link<'_>| link.execute_all(statements).await).await
     }
 
+    /// Tells whether it is a file of this machine's.
+    pub(super) const fn is_file(&self) -> bool {
+        matches!(self.kind, Kind::Sqlite { .. })
+    }
+
     /// Returns whether there was nothing in the file when it was placed.
     pub fn is_new(&self) -> bool {
         self.is_new
@@ -273,8 +278,8 @@ impl Store {
 
     async fn lend(&self) -> Result<Lent, StoreError> {
         let lent = match &self.kind {
-            Kind::Sqlite { pool, .. } => pool.acquire().await.map(Lent::Sqlite),
-            Kind::Postgres { pool, .. } => pool.acquire().await.map(Lent::Postgres),
+            Kind::Sqlite { pool, .. } => Box::pin(pool.acquire()).await.map(Lent::Sqlite),
+            Kind::Postgres { pool, .. } => Box::pin(pool.acquire()).await.map(Lent::Postgres),
         };
         lent.map_err(|source| self.failed(source))
     }

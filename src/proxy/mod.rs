@@ -219,7 +219,7 @@ impl Proxy {
             Err(failure) => return vigil.fail(&failure),
         };
         if let Some(listing) = vigil.visit.listing {
-            return self.list(vigil, listing).await;
+            return Box::pin(self.list(vigil, listing)).await;
         }
         let Some((pace, endpoint)) = vigil.visit.keep_alive else {
             return serve(vigil, errand, None).await;

@@ -18,6 +18,7 @@ use crate::clock::WallClock;
 use crate::config::{DataDir, LedgerSettings};
 use crate::ledger::{
     Clerk, KeptApps, Ledger, Lesson, Pins, Place, SPILL_BYTES, Sent, Store, StoreError, Terms,
+    catch_up,
 };
 use crate::limit::{Absence, LastEnd};
 use crate::settle::Purse;
@@ -102,6 +103,7 @@ impl Past {
         // Making a database takes ten times longer than reading one: later.
         if !store.is_new() {
             store.update().await?;
+            catch_up(&store, &spill_dir, settings.durability).await;
             apps = store.apps().await?;
             let now = date();
             for upstream in upstreams {

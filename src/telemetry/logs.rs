@@ -147,6 +147,11 @@ struct Fields {
     line: Vec<u8>,
 }
 
+/// Tells whether a character of a quoted text is written otherwise.
+const fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\')
+}
+
 // Writing to memory cannot fail, nor can writing plain texts as JSON.
 impl Fields {
     fn begin(format: LogFormat, time: SystemTime) -> Self {
@@ -169,25 +174,43 @@ impl Fields {
         }
         match self.format {
             LogFormat::Text => {
-                let _written = write!(self.line, " {name}={text:?}");
+                self.name(name);
+                if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !is_escaped(byte)) {
+                    self.line.push(b'"');
+                    self.line.extend_from_slice(text.as_bytes());
+                    self.line.push(b'"');
+                } else {
+                    let _written = write!(self.line, "{text:?}");
+                }
             }
             LogFormat::Json => {
-                let _written = write!(self.line, r#","{name}":"#);
+                self.name(name);
                 let _written = serde_json::to_writer(&mut self.line, text);
             }
         }
     }
 
     fn number(&mut self, name: &str, number: u64) {
-        self.written(name, &number);
+        self.name(name);
+        // Writes digits without the machinery of `format!`.
+        let _written = serde_json::to_writer(&mut self.line, &number);
+    }
+
+    /// Writes the name of what comes next. It is one of ours.
+    fn name(&mut self, name: &str) {
+        let (before, behind): (&[u8], &[u8]) = match self.format {
+            LogFormat::Text => (b" ", b"="),
+            LogFormat::Json => (b",\"", b"\":"),
+        };
+        self.line.extend_from_slice(before);
+        self.line.extend_from_slice(name.as_bytes());
+        self.line.extend_from_slice(behind);
     }
 
     /// Writes what is a number as it is written.
-    fn written(&mut self, name: &str, number: &dyn std::fmt::Display) {
-        let _written = match self.format {
-            LogFormat::Text => write!(self.line, " {name}={number}"),
-            LogFormat::Json => write!(self.line, r#","{name}":{number}"#),
-        };
+    fn written(&mut self, name: &str, number: &str) {
+        self.name(name);
+        self.line.extend_from_slice(number.as_bytes());
     }
 
     fn end(mut self) -> Vec<u8> {

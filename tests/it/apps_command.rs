@@ -225,7 +225,8 @@ async fn the_budget_of_an_app_holds_at_once() {
     house.running.stop().await;
 }
 
-#[tokio::test]
+// The command waits for the program's transactions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_knows_the_apps_and_a_command_may_come_before_the_program() {
     let folder = home();
     let run = |words: &[&str]| {

@@ -41,6 +41,11 @@ pub(crate) async fn until(admin: &App, is_so: impl Fn(&Value) -> bool) {
     assert!(came.is_ok(), "{}", state(admin).await);
 }
 
+/// Waits until all that was booked is in the store.
+pub(crate) async fn until_stored(admin: &App) {
+    until(admin, |state| state["waiting"] == 0 && state["spilled_bytes"] == 0).await;
+}
+
 #[tokio::test]
 async fn when_the_answer_is_there_each_try_is_booked() {
     let told = vec![("x-request-id", "req_1")];
@@ -57,6 +62,8 @@ async fn when_the_answer_is_there_each_try_is_booked() {
     let answer = app.post(CHAT, HELLO).await;
     assert_eq!(answer.status(), 200, "{}", answer.text());
     let id = answer.header("x-sluicegate-request-id").expect("an id").to_owned();
+    let admin = App::new(proxy.admin(), "");
+    until_stored(&admin).await;
     let tries = "SELECT request, attempt, ending, status, provider_id, input, output, est_input, est_output, \
                  booked_ms - sent_ms, cost_pico, app, account, account_key, endpoint, model \
                  FROM entries JOIN facets ON facets.id = entries.facet ORDER BY seq";
@@ -79,10 +86,12 @@ async fn when_the_answer_is_there_each_try_is_booked() {
     assert!(answer.text().ends_with(DONE), "{}", answer.text());
     let sums = "SELECT COUNT(*), CAST(SUM(input) AS BIGINT), CAST(SUM(output) AS BIGINT) \
                 FROM entries WHERE ending = 'complete'";
+    until_stored(&admin).await;
     assert_eq!(books.rows(sums).await[0], [2, 16, 6]);
     assert_eq!(app.get("/v1/models").await.status(), 200);
+    until_stored(&admin).await;
     assert_eq!(books.rows(sums).await[0][0], 3, "it took a request, too");
-    assert_eq!(state(&App::new(proxy.admin(), "")).await["open"], 0);
+    assert_eq!(state(&admin).await["open"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

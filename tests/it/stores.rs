@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::books::Books;
 use crate::cli::{Serving, code, expect, home, sluicegate, text};
 use crate::house::{Answer, App, one_account, proxy};
-use crate::ledger::{SOON, until};
+use crate::ledger::{SOON, until, until_stored};
 use crate::path::{CHAT, HELLO, SAID};
 use crate::recorder::{Recorder, Reply};
 
@@ -34,6 +34,7 @@ async fn a_folder_that_is_deleted_is_made_anew_and_what_comes_after_is_booked() 
     let proxy = proxy(&(books.settings() + &account)).await;
     let (app, admin) = (App::new(proxy.listen(), "notebook"), App::new(proxy.admin(), ""));
     assert_eq!(app.post(CHAT, HELLO).await.status(), 200);
+    until_stored(&admin).await;
     std::fs::remove_dir_all(books.path()).expect("it is ours");
     let mut after = Vec::new();
     for _ in 0..5 {

@@ -6,9 +6,12 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::home::Home;
+use crate::clock::WallClock;
 use crate::config::{Durability, WhenFull};
 use crate::count::{Demand, Method};
-use crate::ledger::{Clerk, Closing, Fate, Ledger, Opened, Opening, SPILL_BYTES, Terms};
+use crate::ledger::pen::Pen;
+use crate::ledger::spill::Spill;
+use crate::ledger::{Clerk, Closing, Fate, Ledger, Opened, Opening, SPILL_BYTES, Terms, catch_up};
 use crate::units::{AppName, Choice, Party, PicoUsd, Requests, Served, Tokens, Usage};
 
 /// Far longer than anything takes that goes right.
@@ -102,7 +105,7 @@ async fn until<T>(home: &Home, is_so: impl Fn(&[Line]) -> Option<T>) -> T {
 }
 
 #[tokio::test]
-async fn with_the_receipt_the_entry_is_in_the_store() {
+async fn with_the_receipt_the_entry_is_in_the_store_or_beside_it() {
     let home = Home::new().await;
     let (ledger, store) = (Ledger::default(), home.open().await);
     let clerk = Clerk::keep(&ledger, store, terms(home.path()));
@@ -110,17 +113,47 @@ async fn with_the_receipt_the_entry_is_in_the_store() {
         (0..40).map(|n| ledger.open(opening(&format!("sg_{n:02}")))).collect();
     for (n, attempt) in (0..).zip(attempts) {
         attempt.close(closing(n)).await;
+        let request = format!("sg_{n:02}");
+        // In this order: it goes from here to there.
+        let beside = Spill::look(home.path()).expect("readable");
+        let is_beside =
+            beside.iter().any(|row| row.is_booked() && row.entry[2].as_text() == Some(&request));
         let all = entries(&home).await;
-        assert!(
-            all.contains(&complete(&format!("sg_{n:02}"), i64::try_from(n).expect("small"))),
-            "{n}: {all:?}"
-        );
+        let whole = complete(&request, i64::try_from(n).expect("small"));
+        assert!(is_beside || all.contains(&whole), "{n}: {all:?}");
     }
     assert_eq!(ledger.state().expect("kept").open, 0);
     clerk.finish().await;
     let all = entries(&home).await;
     let whole: Vec<_> = (0..40).map(|n| complete(&format!("sg_{n:02}"), n)).collect();
     assert_eq!(all, whole);
+    assert_eq!(Spill::look(home.path()).expect("readable"), []);
+}
+
+#[tokio::test]
+async fn what_a_kill_left_beside_the_store_is_booked_before_anybody_asks() {
+    let home = Home::new().await;
+    let store = home.open().await;
+    {
+        // Two instances that were killed before the store had anything.
+        let row = |run, request: &str, closing: Option<&Closing>| {
+            Pen::default().row((run, 1), &opening(request), closing, WallClock::from_system())
+        };
+        let of_first = vec![row(1, "sg_a", Some(&closing(3)))];
+        let of_second = vec![row(2, "sg_b", Some(&closing(4))), row(3, "sg_c", None)];
+        let mut held = Vec::new();
+        for (run, rows) in [(1, of_first), (2, of_second)] {
+            let mut spill = Spill::take(home.path(), run, SPILL_BYTES).expect("a file").0;
+            let frames = spill.frames(rows.iter());
+            spill.write(&frames).expect("written");
+            held.push(spill);
+        }
+    }
+    catch_up(&store, home.path(), Durability::Strict).await;
+    let open = ("sg_c".to_owned(), None, 0, None);
+    assert_eq!(entries(&home).await, [complete("sg_a", 3), complete("sg_b", 4), open]);
+    catch_up(&store, home.path(), Durability::Strict).await;
+    assert_eq!(entries(&home).await.len(), 3, "once");
 }
 
 #[tokio::test]
@@ -152,7 +185,8 @@ async fn another_instance_keeps_its_own_open_entries() {
     let other = Clerk::keep(&second, store, terms(home.path()));
     second.open(opening("sg_b")).close(closing(5)).await;
     under_way.close(closing(4)).await;
-    assert_eq!(entries(&home).await, [complete("sg_a", 4), complete("sg_b", 5)]);
+    let both = [complete("sg_a", 4), complete("sg_b", 5)];
+    until(&home, |all| (all == both).then_some(())).await;
     one.finish().await;
     other.finish().await;
 }
@@ -164,6 +198,7 @@ async fn while_the_store_is_locked_entries_lie_beside_it_and_go_there_after() {
     let ledger = Ledger::default();
     let clerk = Clerk::keep(&ledger, store, terms(home.path()));
     ledger.open(opening("sg_00")).close(closing(0)).await;
+    until(&home, |all| (all.len() == 1).then_some(())).await;
     let thief = home.lock().await;
     let before_lock = ledger.open(opening("sg_01"));
     timeout(SOON, before_lock.close(closing(1))).await.expect("it counts as stored");
@@ -173,9 +208,18 @@ async fn while_the_store_is_locked_entries_lie_beside_it_and_go_there_after() {
     }
     assert!(ledger.may_open(), "there is room beside it");
     assert_eq!(entries(&home).await.len(), 1);
-    let state = ledger.state().expect("kept");
-    assert!(state.trouble.is_some_and(|words| words.contains("locked")));
-    assert!(state.spilled_bytes > 0);
+    let telling = async {
+        loop {
+            let state = ledger.state().expect("kept");
+            assert!(state.spilled_bytes > 0);
+            match state.trouble {
+                Some(words) => return words,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let trouble = timeout(SOON, telling).await.expect("it is told");
+    assert!(trouble.contains("locked"), "{trouble}");
     thief.leave().await;
     let whole: Vec<_> = (0..10).map(|n| complete(&format!("sg_{n:02}"), n)).collect();
     until(&home, |all| (all == whole).then_some(())).await;

@@ -11,7 +11,7 @@ use crate::ledger::spill::{Record, Spill};
 
 const SIZE: u64 = 256 * 1024;
 
-fn record(seq: i64) -> Record {
+fn row(seq: i64) -> Row {
     let value = |(at, (name, kind)): (usize, &(&str, Kind))| match (at % 3, kind) {
         (2, Kind::Text) => Value::Text(None),
         (_, Kind::Text) => Value::Text(Some(format!("{name} \"ü\n{seq}").into())),
@@ -19,11 +19,28 @@ fn record(seq: i64) -> Record {
         (_, Kind::Number) => Value::Number(Some(seq * 1_000_000_007)),
     };
     let values = |columns: &[(&str, Kind)]| columns.iter().enumerate().map(value).collect();
-    Record::Entry(Row { facet: values(&FACET), entry: values(&ENTRY) })
+    Row { facet: values(&FACET), entry: values(&ENTRY) }
+}
+
+fn rows(seqs: std::ops::Range<i64>) -> Vec<Row> {
+    seqs.map(row).collect()
 }
 
 fn records(seqs: std::ops::Range<i64>) -> Vec<Record> {
-    seqs.map(record).collect()
+    seqs.map(|seq| Record::Entry(row(seq))).collect()
+}
+
+/// Appends what has room, and returns how many that are.
+fn append(spill: &mut Spill, rows: &[Row]) -> usize {
+    let frames = spill.frames(rows.iter());
+    spill.write(&frames).expect("written");
+    frames.ends.len()
+}
+
+/// Tells that all that is there is stored.
+fn store(spill: &mut Spill) {
+    let end = all_to(spill).1;
+    spill.stored_to(end).expect("written");
 }
 
 fn take(folder: &Path, run: i64) -> Spill {
@@ -31,11 +48,17 @@ fn take(folder: &Path, run: i64) -> Spill {
 }
 
 fn all(spill: &mut Spill) -> Vec<Record> {
-    let mut all = Vec::new();
+    all_to(spill).0
+}
+
+fn all_to(spill: &mut Spill) -> (Vec<Record>, u64) {
+    let (mut all, mut last) = (Vec::new(), 0);
     while spill.has_unread() {
-        all.extend(spill.next(7).expect("readable"));
+        let (some, end) = spill.next(7).expect("readable");
+        all.extend(some);
+        last = end;
     }
-    all
+    (all, last)
 }
 
 #[test]
@@ -43,9 +66,9 @@ fn what_is_spilled_comes_back_in_order_also_after_a_crash() {
     let home = TempDir::new().expect("a folder");
     let mut spill = take(home.path(), 1);
     assert!(!spill.has_unread());
-    assert_eq!(spill.append(&records(0..20)).expect("room"), 20);
+    assert_eq!(append(&mut spill, &rows(0..20)), 20);
     assert_eq!(all(&mut spill), records(0..20));
-    spill.append(&records(20..25)).expect("room");
+    append(&mut spill, &rows(20..25));
     drop(spill);
     let mut spill = take(home.path(), 2);
     let mut expected = records(0..25);
@@ -55,8 +78,9 @@ fn what_is_spilled_comes_back_in_order_also_after_a_crash() {
     let mut spill = take(home.path(), 3);
     expected.push(Record::Over(2));
     assert_eq!(all(&mut spill), expected);
-    spill.clear(3).expect("written");
-    assert!(!spill.has_unread());
+    spill.rewind();
+    store(&mut spill);
+    assert!(!spill.has_unread() && spill.held() == 0);
     drop(spill);
     assert_eq!(all(&mut take(home.path(), 4)), [Record::Over(3)]);
 }
@@ -65,36 +89,24 @@ fn what_is_spilled_comes_back_in_order_also_after_a_crash() {
 fn what_an_earlier_version_left_has_fewer_columns_and_is_read() {
     let home = TempDir::new().expect("a folder");
     let mut spill = take(home.path(), 1);
-    let Record::Entry(whole) = record(0) else { unreachable!() };
-    let short = Row { entry: whole.entry[..35].into(), ..whole.clone() };
-    spill.append(&[Record::Entry(short)]).expect("room");
+    let mut earlier = row(0);
+    earlier.entry = earlier.entry[..ENTRY.len() - 1].into();
+    append(&mut spill, &[earlier, row(1)]);
     drop(spill);
-    let path = home.path().join("sluicegate-0.spill");
-    let mut bytes = std::fs::read(&path).expect("readable");
-    bytes[15] = 1;
-    let sum = xxh3_64(&bytes[..36]) ^ 1_u64.rotate_left(32);
-    bytes[36..44].copy_from_slice(&sum.to_le_bytes());
-    std::fs::write(&path, bytes).expect("written");
-
-    let mut spill = take(home.path(), 2);
-    let mut entry = whole.entry.to_vec();
-    entry[35] = Value::Text(None);
-    let padded = Record::Entry(Row { entry: entry.into(), ..whole });
-    let read = all(&mut spill);
-    assert_eq!(read, [padded, Record::Over(1)]);
-    drop(spill);
-    let head = std::fs::read(&path).expect("readable");
-    assert_eq!(head[15], 2, "an older program would forget the last column, and with it the entry");
-    assert_eq!(all(&mut take(home.path(), 3)).len(), 3, "what it had is still there");
+    let read = all(&mut take(home.path(), 2));
+    let Some(Record::Entry(found)) = read.first() else { panic!("{read:?}") };
+    assert_eq!(found.entry[..ENTRY.len() - 1], row(0).entry[..ENTRY.len() - 1]);
+    assert_eq!(found.entry[ENTRY.len() - 1].as_text(), None);
+    assert_eq!(read[1..], [Record::Entry(row(1)), Record::Over(1)]);
 }
 
 #[test]
 fn what_was_not_written_whole_ends_the_file() {
     let home = TempDir::new().expect("a folder");
     let mut spill = take(home.path(), 1);
-    spill.append(&records(0..3)).expect("room");
+    append(&mut spill, &rows(0..3));
     let third = spill.held();
-    spill.append(&records(3..5)).expect("room");
+    append(&mut spill, &rows(3..5));
     drop(spill);
     let path = home.path().join("sluicegate-0.spill");
     let mut file = std::fs::OpenOptions::new().write(true).open(path).expect("it is there");
@@ -112,14 +124,14 @@ fn a_full_file_takes_what_has_room_and_always_the_end_of_a_run() {
     let mut spill = take(home.path(), 1);
     let mut taken = 0;
     loop {
-        let some = spill.append(&records(taken..taken + 10)).expect("written");
+        let some = append(&mut spill, &rows(taken..taken + 10));
         taken += i64::try_from(some).expect("few");
         if some < 10 {
             break;
         }
     }
     assert!(taken > 100, "{taken}");
-    assert_eq!(spill.append(&records(taken..taken + 1)).expect("written"), 0);
+    assert_eq!(append(&mut spill, &rows(taken..taken + 1)), 0);
     let size = home.path().join("sluicegate-0.spill").metadata().expect("it is there").len();
     assert_eq!(size, SIZE, "it never grows");
     drop(spill);
@@ -130,16 +142,67 @@ fn a_full_file_takes_what_has_room_and_always_the_end_of_a_run() {
 }
 
 #[test]
+fn it_goes_round_and_round_and_a_crash_at_any_place_keeps_what_is_not_stored() {
+    let home = TempDir::new().expect("a folder");
+    let mut spill = take(home.path(), 1);
+    let (mut next, mut stored) = (0, 0);
+    // Some laps, with something that is not stored at each end.
+    for round in 0..400_i64 {
+        let some = append(&mut spill, &rows(next..next + 1 + round % 9));
+        next += i64::try_from(some).expect("few");
+        assert_eq!(some, usize::try_from(1 + round % 9).expect("few"), "there is room");
+        let keep = round % 4;
+        while next - stored > keep {
+            let most = usize::try_from((next - stored - keep).min(7)).expect("few");
+            let (read, end) = spill.next(most).expect("readable");
+            let count = i64::try_from(read.len()).expect("few");
+            assert_eq!(read, records(stored..stored + count));
+            spill.stored_to(end).expect("written");
+            stored += count;
+        }
+        if round % 50 == 7 {
+            drop(spill);
+            spill = take(home.path(), round);
+            let mut expected = records(stored..next);
+            let (found, end) = all_to(&mut spill);
+            let over = found.last().cloned().expect("it tells that a run is over");
+            assert!(matches!(over, Record::Over(_)), "{over:?}");
+            expected.push(over);
+            assert_eq!(found, expected, "{round}");
+            spill.stored_to(end).expect("written");
+            stored = next;
+        }
+    }
+    let size = home.path().join("sluicegate-0.spill").metadata().expect("it is there").len();
+    assert_eq!(size, SIZE, "it never grows");
+}
+
+#[test]
+fn what_nobody_holds_is_taken_whole() {
+    let home = TempDir::new().expect("a folder");
+    let (mut first, mut second, third) =
+        (take(home.path(), 1), take(home.path(), 2), take(home.path(), 3));
+    append(&mut first, &rows(0..1));
+    append(&mut second, &rows(1..3));
+    drop((first, second));
+    let mut left = Spill::take_left(home.path(), 9).expect("readable");
+    assert_eq!(left.len(), 2, "the third is held");
+    assert_eq!(all(&mut left[0]), [Record::Entry(row(0)), Record::Over(1)]);
+    assert_eq!(all(&mut left[1])[..2], records(1..3));
+    drop((left, third));
+}
+
+#[test]
 fn each_instance_has_a_file_of_its_own() {
     let home = TempDir::new().expect("a folder");
     let first = take(home.path(), 1);
     let mut second = take(home.path(), 2);
-    second.append(&records(0..1)).expect("room");
+    append(&mut second, &rows(0..1));
     drop(first);
     let mut third = take(home.path(), 3);
     assert_eq!(all(&mut third), [Record::Over(1)]);
     drop(second);
-    assert_eq!(all(&mut take(home.path(), 4)), [record(0), Record::Over(2)]);
+    assert_eq!(all(&mut take(home.path(), 4)), [Record::Entry(row(0)), Record::Over(2)]);
 }
 
 #[test]
