@@ -86,6 +86,7 @@ async fn on_a_full_disk_requests_are_refused_and_what_was_sent_is_booked_when_th
     served.push(id(&timeout(SOON, held).await.expect("it is booked").expect("no panic")));
     until(&admin, |state| state["stores"] == true && state["refuses"] == false).await;
     served.push(id(&app.post(CHAT, HELLO).await));
+    until_stored(&admin).await;
     assert_eq!(complete(&books).await, served, "each once, and in order");
     program.kill();
 }
