@@ -4,7 +4,6 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use tempfile::TempDir;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ledger::row::{ENTRY, FACET, Kind, Row, Value};
 use crate::ledger::spill::{Record, Spill};
