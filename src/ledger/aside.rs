@@ -44,7 +44,7 @@ impl Work {
         let cleared = self.with_spill(move |spill| spill.stored_to(end)).await;
         match cleared {
             Some(Err(error)) if error.kind() == ErrorKind::NotFound => {
-                self.find_spill(&error).await
+                self.find_spill(&error).await;
             }
             Some(Err(error)) => {
                 tracing::warn!(%error, "what was kept beside the store is stored, and stays there");

@@ -23,11 +23,14 @@ pub(super) struct Base {
     /// The facets that are written already; at most [`MOST_FACETS`].
     facets: HashSet<i64>,
     /// The statements that write so many entries at once.
-    entries: [(usize, Arc<str>); AT_ONCE.len()],
+    entries: [Written; AT_ONCE.len()],
     facet: Arc<str>,
     /// The statements that add so many rows of sums at once.
     rolled: Vec<Arc<str>>,
 }
+
+/// How many entries a statement writes, and the statement.
+type Written = (usize, Arc<str>);
 
 impl Base {
     /// Prepares to write into `store`; connects with the first statement.

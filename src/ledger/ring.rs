@@ -28,6 +28,13 @@ pub(super) struct Head {
     pub(super) start: u64,
 }
 
+/// The file, and its head where it has one.
+pub(super) type Taken = (Ring, Option<Head>);
+
+/// The file as somebody sees it who does not hold it.
+#[cfg(test)]
+pub(super) type Seen = (Ring, Head);
+
 impl Ring {
     /// Takes the file, and what its head says: nothing, where it is new. One that is missing, or empty, is made if
     /// `size`, in bytes, is given; `None` where another instance has it, and where there is nothing in it.
@@ -35,7 +42,7 @@ impl Ring {
     /// # Errors
     ///
     /// Returns what the system said, or that it is a file of another form.
-    pub(super) fn take(path: &Path, size: Option<u64>) -> io::Result<Option<(Self, Option<Head>)>> {
+    pub(super) fn take(path: &Path, size: Option<u64>) -> io::Result<Option<Taken>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(size.is_some()).truncate(false);
         #[cfg(unix)]
@@ -77,7 +84,7 @@ impl Ring {
     ///
     /// Returns what the system said.
     #[cfg(test)]
-    pub(super) fn look(path: &Path) -> io::Result<Option<(Self, Head)>> {
+    pub(super) fn look(path: &Path) -> io::Result<Option<Seen>> {
         let mut file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,

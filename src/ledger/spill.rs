@@ -200,7 +200,7 @@ impl Spill {
     /// # Errors
     ///
     /// Returns what the system said; the same are next then.
-    pub(super) fn next(&mut self, most: usize) -> io::Result<(Vec<Record>, u64)> {
+    pub(super) fn next(&mut self, most: usize) -> io::Result<Read> {
         let mut records = Vec::new();
         let mut at = self.read;
         while at < self.tail && records.len() < most {
@@ -287,6 +287,9 @@ impl Spill {
 fn name(slot: usize) -> String {
     format!("sluicegate-{slot}.spill")
 }
+
+/// What was read, and where that ends.
+pub(super) type Read = (Vec<Record>, u64);
 
 /// The text of a record, and where it ends.
 type Found = (Vec<u8>, u64);
