@@ -61,8 +61,8 @@ fn go_or_wait(
     };
     let request = state.request(pool, (place, entry), &ask);
     let (sender, outcome) = oneshot::channel();
-    let Ask { model, demand, prefix, .. } = ask;
-    let ticket = Ticket { owner, model, demand, prefix, since: now, outcome: sender };
+    let Ask { key_of, model, demand, prefix, .. } = ask;
+    let ticket = Ticket { owner, key_of, model, demand, prefix, since: now, outcome: sender };
     state.join(request, ticket, now)?;
     let waiting = Waiting::new(Arc::clone(shared), (place, now), ask.deadline, outcome);
     Ok(waiting.at_once())

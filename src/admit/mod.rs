@@ -57,7 +57,7 @@ pub use self::waiting::{Entered, Waiting, Whereabouts};
 use crate::config::{LineSettings, UpstreamSettings};
 use crate::count::{Demand, Prefix};
 use crate::line::Place;
-use crate::units::{AccountName, ModelName, Party};
+use crate::units::{AccountName, AppName, ModelName, Party};
 use crate::upstream::{AccountId, ClientKey, Fleet, FleetError};
 
 /// Admits requests to one upstream. Cloning it shares the state.
@@ -73,6 +73,8 @@ pub struct Ask {
     pub own_key: Option<ClientKey>,
     /// The account that it is bound to: what it names lies there.
     pub account: Option<AccountName>,
+    /// The app by whose key it was let in.
+    pub key_of: Option<AppName>,
     /// On whose behalf: its share of the line.
     pub party: Party,
     /// When its caller said that it needs its turn; orders the requests of one app.

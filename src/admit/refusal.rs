@@ -91,6 +91,10 @@ pub enum Refusal {
         account: AccountName,
     },
 
+    /// The keys of its app were taken away.
+    #[error("the keys of its app were revoked while the request waited; it was not sent")]
+    Revoked,
+
     /// The program is stopping and takes nothing new.
     #[error("sluicegate is stopping and takes no new requests")]
     Stopping,
@@ -101,7 +105,10 @@ impl Refusal {
     pub const fn is_worth_retrying(&self) -> bool {
         !matches!(
             self,
-            Self::TooLarge { .. } | Self::OwnKey(AdoptError::TooLong) | Self::AccountGone { .. }
+            Self::TooLarge { .. }
+                | Self::OwnKey(AdoptError::TooLong)
+                | Self::AccountGone { .. }
+                | Self::Revoked
         )
     }
 
@@ -137,7 +144,7 @@ impl Refusal {
                 stay_away(*expected - early, *arrival)
             }
             Self::LineFull { expected, arrival, .. } => stay_away(*expected, *arrival),
-            Self::OwnKey(_) | Self::Stopping => AGAIN,
+            Self::OwnKey(_) | Self::Revoked | Self::Stopping => AGAIN,
         }
     }
 
@@ -152,6 +159,7 @@ impl Refusal {
             | Self::OwnKey(_)
             | Self::AccountDown { .. }
             | Self::AccountGone { .. }
+            | Self::Revoked
             | Self::Stopping => None,
         }
     }

@@ -4,15 +4,17 @@
 //! from now on for the lanes that a new request for its model would have, or is told that it never fits.
 //! What the configuration has no use for any more is retired: it goes with the last who needs it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use tokio::time::Instant;
 
 use super::Admission;
+use super::refusal::Refusal;
 use super::state::{LaneEntry, State, bounds};
 use crate::config::{LineMode, LineSettings, UpstreamSettings};
 use crate::limit::LaneSettings;
 use crate::line::{LaneId, Place, PoolId};
+use crate::units::AppName;
 use crate::upstream::FleetError;
 
 impl Admission {
@@ -28,9 +30,27 @@ impl Admission {
     ) -> Result<(), FleetError> {
         self.shared.with(|state| state.renew(upstream, line, Instant::now()))
     }
+
+    /// Tells those who wait and were let in by a key of one of these apps that it is theirs no more:
+    /// [`Refusal::Revoked`].
+    pub fn turn_away(&self, apps: &HashSet<AppName>) {
+        self.shared.with(|state| state.turn_away(apps, Instant::now()));
+    }
 }
 
 impl State {
+    fn turn_away(&mut self, apps: &HashSet<AppName>, now: Instant) {
+        for place in self.line.places() {
+            let key_of = self.line.ticket(place).and_then(|ticket| ticket.key_of.as_ref());
+            if key_of.is_some_and(|app| apps.contains(app))
+                && let Some(waiter) = self.line.leave(place)
+            {
+                self.dismiss(waiter, Err(Refusal::Revoked), now);
+            }
+        }
+        self.serve_all(now);
+    }
+
     fn renew(
         &mut self,
         upstream: &UpstreamSettings,

@@ -64,6 +64,8 @@ pub(super) struct Pool {
 pub(super) struct Ticket {
     /// The account that it is bound to; a client's own is held for it.
     pub(super) owner: Option<AccountId>,
+    /// The app by whose key it was let in.
+    pub(super) key_of: Option<AppName>,
     pub(super) model: ModelName,
     pub(super) demand: Demand,
     pub(super) prefix: Prefix,

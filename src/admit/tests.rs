@@ -84,6 +84,7 @@ fn ask(tokens: u64) -> Ask {
     Ask {
         own_key: None,
         account: None,
+        key_of: None,
         party: Party::usual("app".into()),
         wanted_by: None,
         likeness: None,

@@ -14,7 +14,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Where apps are configured, nobody gets in without the key of one, however close.
+//! 1. Where there are apps, or other machines can connect, nobody gets in without the key of an app, however close.
 //! 2. No key is held or named: of an app's key its SHA-256 is kept, and a name that may be a key is
 //!    replaced by 8 hexadecimal digits of its SHA-256.
 //! 3. Nothing that a client sends lifts its request above the class that its key, or the rule that
@@ -26,7 +26,7 @@ mod party;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -43,8 +43,12 @@ use crate::units::{AppName, KeyDigest};
 pub struct Gate {
     keys: HashMap<KeyDigest, Known>,
     apps: HashMap<AppName, Client>,
+    /// The apps that have a key.
+    open_to: HashSet<AppName>,
     rules: Vec<RuleSettings>,
     bearer: Bearer,
+    /// Whether only programs on this machine can connect.
+    is_local: bool,
 }
 
 /// Whose a key is.
@@ -88,6 +92,17 @@ pub enum AuthError {
     /// A client on another machine, where no apps are configured.
     #[error("sluicegate serves other machines only for apps with keys, and none is configured.")]
     NotHere,
+
+    /// Nobody has a key, where other machines can connect.
+    #[error(
+        "sluicegate listens to other machines here, so it serves only apps with keys, and there is none: \
+         `sluicegate apps add NAME` makes one."
+    )]
+    NoApps,
+
+    /// Its app's keys were taken away while the request waited.
+    #[error("The keys of this app were revoked while its request waited; it was not sent.")]
+    Revoked,
 }
 
 impl AuthError {
@@ -108,12 +123,20 @@ impl Gate {
             })
         });
         let apps = settings.apps.iter().map(|app| (app.name.clone(), Client::of_app(app)));
+        let keyed = settings.apps.iter().filter(|app| !app.keys.is_empty());
         Self {
             keys: keys.collect(),
             apps: apps.collect(),
+            open_to: keyed.map(|app| app.name.clone()).collect(),
             rules: settings.rules.clone(),
             bearer: if ours { Bearer::MayBeName } else { Bearer::IsKey },
+            is_local: settings.server.listen.ip().is_loopback(),
         }
+    }
+
+    /// Returns the apps that have a key.
+    pub const fn open_to(&self) -> &HashSet<AppName> {
+        &self.open_to
     }
 
     /// Tells who sent `headers` from `peer` at `now`, the time since 1970-01-01 UTC.
@@ -138,7 +161,12 @@ impl Gate {
         }
         if self.apps.is_empty() {
             let here = peer.to_canonical().is_loopback();
-            return if here { Ok(self.by_name(headers, key)) } else { Err(AuthError::NotHere) };
+            return match (self.is_local, here) {
+                (true, true) => Ok(self.by_name(headers, key)),
+                (true, false) => Err(AuthError::NotHere),
+                // Whoever forwards a connection to here would look like a program on this machine.
+                (false, _) => Err(AuthError::NoApps),
+            };
         }
         let sent = KeyDigest::of(key.ok_or(AuthError::NoKey)?);
         let known = self.keys.get(&sent).ok_or(AuthError::WrongKey)?;

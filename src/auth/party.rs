@@ -23,6 +23,8 @@ pub struct Client {
     labels: Arc<[Arc<str>]>,
     /// Whether it may say which account serves it.
     pub may_choose_account: bool,
+    /// Whether it was let in by a key, which may be revoked while its request waits.
+    pub has_key: bool,
     scope: Arc<Scope>,
 }
 
@@ -109,7 +111,8 @@ impl Client {
             expires: app.expires,
             told: AtomicU64::new(0),
         });
-        Self { app: app.name.clone(), class, max_class, weight, labels, may_choose_account, scope }
+        let (app, has_key) = (app.name.clone(), true);
+        Self { app, class, max_class, weight, labels, may_choose_account, has_key, scope }
     }
 
     /// Creates a client on this machine that needs no key: it may have any class
@@ -118,7 +121,8 @@ impl Client {
         let (class, max_class) = (Class::Standard, Class::Interactive);
         let (weight, labels) = (Party::USUAL_WEIGHT, Arc::default());
         let scope = Arc::default();
-        Self { app, class, max_class, weight, labels, may_choose_account: true, scope }
+        let (may_choose_account, has_key) = (true, false);
+        Self { app, class, max_class, weight, labels, may_choose_account, has_key, scope }
     }
 
     /// Tells whether it may ask for `path`, and for `model`, if the request names one.

@@ -66,7 +66,8 @@ enum AppsCommand {
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         overlap: Option<Duration>,
     },
-    /// Let an app in no more: its keys stop to work at once; what it has under way ends well.
+    /// Let an app in no more: its keys stop to work at once, and what waits in line is refused; what is under way ends
+    /// well.
     Revoke {
         /// The app.
         name: String,
@@ -246,12 +247,18 @@ impl Office {
             }
             self.store.forget_app(&name).await?;
             if self.kept.apps.len() == 1 && self.settings.apps.is_empty() {
-                eprintln!("there is no app any more: programs on this machine need no keys");
+                let told = match self.settings.server.listen.ip().is_loopback() {
+                    true => "programs on this machine need no keys",
+                    false => "nobody is let in, as other machines can connect",
+                };
+                eprintln!("there is no app any more: {told}");
             }
         } else {
             self.store.revoke_app(&self.find(name.as_str())?.name, self.now).await?;
         }
-        eprintln!("no key of `{name}` works any more; what it has under way ends well");
+        eprintln!(
+            "no key of `{name}` works any more; what waits is refused, what is under way ends well"
+        );
         tell::changed(&self.settings, &self.store.identity()).await;
         Ok(Exit::Done)
     }

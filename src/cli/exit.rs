@@ -109,7 +109,9 @@ impl CliError {
             Self::Config(_)
             | Self::Client(_)
             | Self::Simulate(_)
-            | Self::Serve(ServeError::Proxy(_) | ServeError::Store(_)) => Exit::Config,
+            | Self::Serve(ServeError::Open { .. } | ServeError::Proxy(_) | ServeError::Store(_)) => {
+                Exit::Config
+            }
             Self::Bind { .. } | Self::Serve(ServeError::Bind { .. }) => Exit::Bind,
             Self::Usage(error) => error.exit(),
             Self::Signals(_) | Self::Demo(_) | Self::Catalog(_) | Self::Apps(_) => Exit::Failed,

@@ -38,7 +38,12 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
     root.finish(check);
 
     let (server, line, upstreams) = (server?, line?, upstreams?);
-    check_addresses(&server, !apps.is_empty(), check);
+    // The store may have apps, and who starts looks there; where clients bring their own keys they do not count.
+    let may_be_kept =
+        !matches!(data_dir, DataDir::Nowhere) || ledger.as_ref().is_some_and(|it| it.url.is_some());
+    let are_ours = upstreams.iter().all(|upstream| !upstream.settings.accounts.is_empty());
+    let may_have_apps = !apps.is_empty() || may_be_kept && are_ours;
+    check_addresses(&server, may_have_apps, check);
     check_room(&server, &line, check);
     for upstream in &upstreams {
         check_target(&upstream.url, &server.listen, check);
@@ -234,8 +239,8 @@ fn check_addresses(server: &Server, apps: bool, check: &mut Check<'_>) {
         wrong(
             "server.listen",
             listen,
-            "other machines could spend your quota: give each program a key under `[[apps]]`, or \
-             listen on 127.0.0.1",
+            "other machines could spend your quota: give each program a key, by `[[apps]]` or by `sluicegate apps \
+             add` (the upstream needs a key of its own then), or listen on 127.0.0.1",
         );
     }
     if !admin.value.ip().is_loopback() {

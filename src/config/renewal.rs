@@ -46,8 +46,8 @@ pub enum RenewError {
     },
     /// The listener stays open to other machines, and nobody would be asked for a key.
     #[error(
-        "`apps` is empty, but sluicegate listens on {listen} until a restart, where other machines \
-         could spend your quota: restart it"
+        "there is no app left, but sluicegate listens on {listen} until a restart, where other machines could \
+         spend your quota: give each program a key, or restart it on 127.0.0.1"
     )]
     Open {
         /// Where it listens.
@@ -90,9 +90,6 @@ impl Settings {
         let pairs = || pairs().filter(|(one, other)| one.base_url == other.base_url);
         if pairs().any(|(one, other)| one.accounts.is_empty() != other.accounts.is_empty()) {
             return Err(RenewError::Keys);
-        }
-        if next.apps.is_empty() && !server.listen.ip().is_loopback() {
-            return Err(RenewError::Open { listen: server.listen });
         }
         let first = |settings: &Self| settings.upstreams.first().map(|first| first.name.clone());
         if let (Some(now), Some(then)) = (first(self), first(&next))

@@ -229,7 +229,7 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
         ("an upstream's name twice", format!("{upstream}{upstream}"), "/etc/config.toml:2: `upstreams.name` is \"openai\", but another one has the same: they must differ"),
         ("no upstream", "upstreams = []".into(), "/etc/config.toml:1: `upstreams` is an empty list, but there must be at least one, `[[upstreams]]`"),
         ("one port twice", "[server]\nadmin = \"127.0.0.1:8484\"".into(), "/etc/config.toml:2: `server.admin` is \"127.0.0.1:8484\", but must differ from `server.listen`"),
-        ("open to all", "[server]\nlisten = \"0.0.0.0:8484\"".into(), "/etc/config.toml:2: `server.listen` is \"0.0.0.0:8484\", but other machines could spend your quota: give each program a key under `[[apps]]`, or listen on 127.0.0.1"),
+        ("open to all", "[server]\nlisten = \"0.0.0.0:8484\"".into(), "/etc/config.toml:2: `server.listen` is \"0.0.0.0:8484\", but other machines could spend your quota: give each program a key, by `[[apps]]` or by `sluicegate apps add` (the upstream needs a key of its own then), or listen on 127.0.0.1"),
         ("an open admin", "[server]\nadmin = \"[::]:8485\"".into(), "/etc/config.toml:2: `server.admin` is \"[::]:8485\", but it shows everything and asks for no key: it must be on this machine, such as \"127.0.0.1:8485\""),
         ("apps without a key", "[[apps]]\nname = \"a\"\nkey = \"x\"".into(), "/etc/config.toml:1: `upstreams.accounts` is missing, but apps have keys of their own, so there is none to pass on: give the upstream a key"),
         ("a class that is none", format!("{app}class = \"urgent\"\n{keyed}"), "/etc/config.toml:4: `apps.class` is \"urgent\", but must be \"interactive\", \"standard\" or \"batch\""),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::errand::Errand;
 use super::visit::Visit;
 use super::{Failure, Proxy};
-use crate::auth::Client;
+use crate::auth::{AuthError, Client};
 use crate::units::Party;
 
 impl Proxy {
@@ -19,12 +19,27 @@ impl Proxy {
         let now = self.inner.clock.since_epoch(visit.arrived);
         let client = self.terms().gate.authenticate(&visit.head.headers, peer.ip(), now)?;
         visit.record.party = Party::usual(client.app.clone());
+        visit.key_of = client.has_key.then(|| client.app.clone());
         if let Some(left) = client.warning(now) {
             let hours = left.as_secs() / 3600;
             tracing::warn!(app = %client.app, hours, "the keys of an app expire soon");
         }
         client.permit(visit.head.uri.path(), None)?;
         Ok(client)
+    }
+
+    /// Tells whether who was let in would be let in now: keys may have been taken away while it waited.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Failure::Auth`] if not.
+    pub(super) fn let_in_still(&self, visit: &Visit) -> Result<(), Failure> {
+        match &visit.key_of {
+            Some(app) if !self.terms().gate.open_to().contains(app) => {
+                Err(AuthError::Revoked.into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -112,6 +112,9 @@ fn of_refusal(refusal: &Refusal) -> Shape {
             "service_unavailable_error",
             "account_unavailable",
         ),
+        Refusal::Revoked => {
+            shape(StatusCode::UNAUTHORIZED, "invalid_request_error", "invalid_api_key")
+        }
         Refusal::Stopping => {
             shape(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable_error", "stopping")
         }

@@ -1,5 +1,6 @@
 //! What requests are served by, as it was configured last.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use arc_swap::Guard;
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 use super::{Proxy, Site};
 use crate::auth::Gate;
 use crate::config::{Additions, RenewError, Renewed, Settings, UpstreamSettings};
+use crate::units::AppName;
 use crate::upstream::{Fleet, FleetError};
 
 /// What requests are served by.
@@ -57,6 +59,10 @@ impl Proxy {
         let added = self.inner.added.lock().unwrap_or_else(PoisonError::into_inner);
         let Renewed { settings, left } = self.terms().configured.renewed(next)?;
         let terms = Terms::new(settings, &added);
+        let listen = terms.settings.server.listen;
+        if terms.settings.apps.is_empty() && !listen.ip().is_loopback() {
+            return Err(RenewError::Open { listen }.into());
+        }
         // All of them, before anything changes.
         for upstream in &terms.settings.upstreams {
             Fleet::new(upstream)?;
@@ -71,7 +77,7 @@ impl Proxy {
     }
 
     /// Serves with other apps of the store from now on; a key that is not among theirs opens nothing any more.
-    /// Requests under way end as they began.
+    /// Requests under way end as they began; those of an app that has no key any more, and still wait, are refused.
     pub fn renew_apps(&self, next: Additions) {
         let mut added = self.inner.added.lock().unwrap_or_else(PoisonError::into_inner);
         let configured = self.terms().configured.clone();
@@ -92,11 +98,23 @@ impl Proxy {
         self.terms().settings.may_have_apps()
     }
 
+    /// Tells whether there are apps, of which somebody may have to have the key.
+    pub fn has_apps(&self) -> bool {
+        !self.terms().settings.apps.is_empty()
+    }
+
     fn go_by(&self, terms: Terms) {
         self.inner.metrics.renew(terms.settings.named_apps());
         self.inner.allotments.renew(terms.settings.app_limits(), Instant::now());
         self.inner.purse.renew(terms.settings.budgets.clone());
-        self.inner.terms.store(Arc::new(terms));
+        let before = self.inner.terms.swap(Arc::new(terms));
+        let now = self.terms();
+        let gone = before.gate.open_to().difference(now.gate.open_to()).cloned();
+        let gone: HashSet<AppName> = gone.collect();
+        if !gone.is_empty() {
+            // Those who wait for money are looked at when they go.
+            self.sites().for_each(|site| site.admission.turn_away(&gone));
+        }
     }
 
     /// Returns what requests are served by now. Not to be held over an await.

@@ -39,6 +39,8 @@ pub(super) struct Visit {
     pub(super) rename: Option<ModelName>,
     /// The account that it is bound to there: what it names lies in that one.
     pub(super) account: Option<AccountName>,
+    /// The app by whose key it was let in.
+    pub(super) key_of: Option<AppName>,
     /// Whether it is for a list of all accounts.
     pub(super) listing: Option<Listing>,
     pub(super) arrived: Instant,
@@ -103,6 +105,7 @@ impl Proxy {
             asked_as: None,
             rename: None,
             account: None,
+            key_of: None,
             listing: None,
             arrived,
             wishes,
@@ -159,6 +162,7 @@ impl Proxy {
         Ask {
             own_key: self.own_key(visit),
             account: visit.account.clone(),
+            key_of: visit.key_of.clone(),
             party: visit.record.party.clone(),
             wanted_by: visit.wishes.deadline,
             likeness: errand.likeness(&visit.head, self.inner.seed),

@@ -76,6 +76,15 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    /// Other machines could spend the quota, as nobody would need a key.
+    #[error(
+        "`server.listen` is {address}, where other machines can connect, but there is no app: give each program a \
+         key (`sluicegate apps add NAME`), or listen on 127.0.0.1"
+    )]
+    Open {
+        /// The address.
+        address: SocketAddr,
+    },
     /// The proxy cannot be made.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
@@ -117,6 +126,9 @@ pub async fn start(
         version = past.apps().version;
         apps::serve_with(&proxy, past.apps());
         past.recall_apps(proxy.purse(), proxy.allotments()).await?;
+    }
+    if !listen.ip().is_loopback() && !proxy.has_apps() {
+        return Err(ServeError::Open { address: listen });
     }
     let booking = (proxy.ledger(), &booking);
     let keeper = past.map(|past| past.keep_on(&named, proxy.pins(), booking));

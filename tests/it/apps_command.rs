@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sluicegate::cli::Exit;
-use sluicegate::server::Running;
+use sluicegate::server::{self, Running};
+use sluicegate::upstream::NetworkEnvironment;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::cli::{code, expect, home, sluicegate, text};
-use crate::house::{App, one_account, proxy};
+use crate::house::{App, one_account, proxy, settings};
 use crate::path::{CHAT, HELLO, SAID};
 use crate::recorder::{End, Recorder, Reply};
 
@@ -30,9 +31,14 @@ struct House {
 
 impl House {
     async fn new(recorder: &Recorder) -> Self {
+        Self::with(recorder, "").await
+    }
+
+    /// The same with `more` behind its account.
+    async fn with(recorder: &Recorder, more: &str) -> Self {
         let folder = Arc::new(home());
         let data = folder.path().join("data");
-        let account = one_account(&recorder.base_url(), "sk-1", "");
+        let account = one_account(&recorder.base_url(), "sk-1", more);
         let running = proxy(&format!("data_dir = \"{}\"\n{account}", data.display())).await;
         Self { running, folder }
     }
@@ -198,6 +204,84 @@ async fn what_is_under_way_ends_well_after_its_app_was_revoked() {
     let answer = timeout(SOON, stream).await.expect("its end").expect("an answer");
     assert_eq!(answer.status(), 200);
     assert!(answer.text().ends_with("data: [DONE]\n\n"), "{}", answer.text());
+    house.running.stop().await;
+}
+
+#[tokio::test]
+async fn who_waits_in_line_when_its_app_is_revoked_is_refused_at_once() {
+    let go_on = Arc::new(Notify::new());
+    let end = End::Later(Arc::clone(&go_on), &["data: [DONE]\n\n"]);
+    let recorder = Recorder::start(move |turn, _| match turn {
+        0 => Reply::Events(&["data: {\"choices\":[]}\n\n"], end.clone()),
+        _ => Reply::Json(200, SAID),
+    })
+    .await;
+    let one_slot = "[[upstreams.limits]]\nmodels = \"*\"\nconcurrency = 1\n";
+    let house = House::with(&recorder, one_slot).await;
+    let [brief, steady] = [house.done("add brief --yes").await, house.done("add steady").await];
+    let ask = |key: &str, body: String| {
+        let client = house.client(key);
+        tokio::spawn(async move { client.post(CHAT, &body).await })
+    };
+    let first = ask(&brief, HELLO.replace("\"max_tokens\"", "\"stream\":true,\"max_tokens\""));
+    recorder.asked(1).await;
+    let (waits, other) = (ask(&brief, HELLO.to_owned()), ask(&steady, HELLO.to_owned()));
+    let pages = App::new(house.running.admin(), "");
+    while pages.get("/line").await.json()["waiting"] != 2 {
+        tokio::task::yield_now().await;
+    }
+    house.done("revoke brief").await;
+    let refused = timeout(SOON, waits).await.expect("at once").expect("an answer");
+    assert_eq!(refused.status(), 401, "{}", refused.text());
+    assert_eq!(refused.json()["error"]["code"], "invalid_api_key");
+    assert!(!first.is_finished() && !other.is_finished());
+    go_on.notify_one();
+    for served in [first, other] {
+        assert_eq!(served.await.expect("an answer").status(), 200);
+    }
+    assert_eq!(recorder.seen().len(), 2, "it was not sent");
+    house.running.stop().await;
+}
+
+#[tokio::test]
+async fn beyond_this_machine_only_the_keys_of_apps_open_the_gate() {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
+    let folder = Arc::new(home());
+    let key = [("OPENAI_API_KEY", "sk-1")];
+    let open = ["--data-dir", "data", "--listen", "0.0.0.0:0", "--admin", "127.0.0.1:0"];
+    let run = |words: &[&str]| sluicegate(&[words, &open].concat(), &key, &folder);
+    assert_eq!(code(&run(&["check"])), expect(Exit::Done), "apps may be in the store");
+    let refused = run(&[]);
+    assert_eq!(code(&refused), expect(Exit::Config));
+    let told = text(&refused.stderr);
+    assert!(told.contains("but there is no app: give each program a key"), "{told}");
+    let nowhere = ["check", "--data-dir", "", "--listen", "0.0.0.0:0"];
+    let nowhere = sluicegate(&nowhere, &key, &folder);
+    assert_eq!(code(&nowhere), expect(Exit::Config), "nor can there be one: nothing is kept");
+
+    let add = ["apps", "add", "a", "--yes", "--data-dir", "data", "--admin", "127.0.0.1:1"];
+    let key = text(&sluicegate(&add, &key, &folder).stdout).trim().to_owned();
+    let data = folder.path().join("data");
+    let account = one_account(&recorder.base_url(), "sk-1", "");
+    let mut settings = settings(&format!("data_dir = \"{}\"\n{account}", data.display()));
+    settings.server.listen = "0.0.0.0:0".parse().expect("an address");
+    let environment = NetworkEnvironment::read(|_| None);
+    let running = server::start(settings, environment).await.expect("there is an app");
+    let listen = format!("127.0.0.1:{}", running.listen().port()).parse().expect("an address");
+    let answer = async |key: &str| App::new(listen, key.to_owned().leak()).post(CHAT, HELLO).await;
+    let house = House { running, folder: Arc::clone(&folder) };
+    assert_eq!(answer(&key).await.status(), 200);
+    assert_eq!(answer("notebook").await.status(), 401, "also from this machine");
+    house.done("revoke a --forget").await;
+    for key in [key.as_str(), "notebook"] {
+        let refused = answer(key).await;
+        assert_eq!(refused.status(), 401, "it does not open to the nameless");
+        assert!(
+            refused.text().contains("`sluicegate apps add NAME` makes one"),
+            "{}",
+            refused.text()
+        );
+    }
     house.running.stop().await;
 }
 

@@ -204,6 +204,7 @@ fn ask(job: &Job) -> Ask {
     Ask {
         own_key: None,
         account: None,
+        key_of: None,
         party: Party { class: job.class, weight: job.weight, ..Party::usual(job.app.clone()) },
         wanted_by: None,
         likeness: Some(job.number as u64),

@@ -234,6 +234,7 @@ pub(crate) fn ask(
     Ask {
         own_key: None,
         account: None,
+        key_of: None,
         party: party.clone(),
         wanted_by: None,
         likeness: None,
