@@ -270,6 +270,7 @@ fn ask(app: AppName) -> Ask {
     Ask {
         own_key: None,
         account: None,
+        key_of: None,
         party: Party::usual(app),
         wanted_by: None,
         likeness: None,

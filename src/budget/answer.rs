@@ -58,10 +58,11 @@ pub struct Ticket(pub(super) u64);
 
 /// What a request has reserved, of every budget that it belongs to.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "what is not released stays reserved until the period is over"]
+#[must_use = "what is not released stays reserved"]
 pub struct Hold {
     pub(super) payer: Payer,
     pub(super) planned: Planned,
+    pub(super) model: ModelName,
     pub(super) parts: Vec<Part>,
     pub(super) tint: Option<Tint>,
 }
@@ -90,8 +91,6 @@ pub struct BudgetId(pub(super) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) budget: BudgetId,
-    /// The period in which it was.
-    pub(super) since: Duration,
     pub(super) amount: PicoUsd,
 }
 

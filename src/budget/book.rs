@@ -108,10 +108,8 @@ impl Budgets {
         self.roll(now);
         for part in &hold.parts {
             let Some(budget) = self.get_mut(part.budget) else { continue };
-            if budget.span.begin == part.since {
-                let left = budget.reserved.pico().saturating_sub(part.amount.pico());
-                budget.reserved = PicoUsd::new(left);
-            }
+            let left = budget.reserved.pico().saturating_sub(part.amount.pico());
+            budget.reserved = PicoUsd::new(left);
         }
         let mut called = Vec::new();
         for part in hold.parts {
@@ -159,7 +157,7 @@ impl Budgets {
             let named = || Arc::clone(&budget.settings.name);
             let answer = match budget.judge(ask, turn) {
                 Verdict::Fits(amount) => {
-                    parts.push(Part { budget: budget.id, since: budget.span.begin, amount });
+                    parts.push(Part { budget: budget.id, amount });
                     let color = budget.color();
                     if color > tint.as_ref().map_or(Color::Green, |worst: &Tint| worst.color) {
                         tint = Some(Tint { budget: named(), color });
@@ -181,11 +179,11 @@ impl Budgets {
                 budget.reserved = budget.reserved + part.amount;
             }
         }
-        let (payer, planned) = (ask.payer.clone(), ask.planned);
-        Judged::Answered(Answer::Go(Hold { payer, planned, parts, tint }))
+        let (payer, planned, model) = (ask.payer.clone(), ask.planned, ask.model.clone());
+        Judged::Answered(Answer::Go(Hold { payer, planned, model, parts, tint }))
     }
 
-    /// Begins the next period of each budget whose present one is over.
+    /// Begins the next period of each budget whose present one is over. What is under way will be booked in it.
     pub(super) fn roll(&mut self, now: Duration) {
         for budget in &mut self.each {
             if budget.span.is_over(now) {
@@ -193,7 +191,6 @@ impl Budgets {
                 // Nothing was booked in it yet.
                 budget.is_recalled = true;
                 budget.booked = PicoUsd::ZERO;
-                budget.reserved = PicoUsd::ZERO;
                 budget.told = Color::Green;
             }
         }
@@ -220,7 +217,7 @@ pub(super) enum Judged {
 }
 
 /// What one budget says of it.
-enum Verdict {
+pub(super) enum Verdict {
     Fits(PicoUsd),
     Lacks,
     Paused,
@@ -241,7 +238,7 @@ impl Budget {
         self.settings.scope.holds(&payer.app, &payer.labels)
     }
 
-    fn judge(&self, ask: &Ask, turn: Turn) -> Verdict {
+    pub(super) fn judge(&self, ask: &Ask, turn: Turn) -> Verdict {
         let Some(planned) = self.settings.price(&ask.planned) else {
             return Verdict::Refused(Why::Unpriced(ask.model.clone()));
         };

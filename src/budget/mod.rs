@@ -23,6 +23,7 @@ mod book;
 mod period;
 mod renewal;
 mod settings;
+mod still;
 #[cfg(test)]
 mod tests;
 mod usual;

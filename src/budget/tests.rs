@@ -100,6 +100,48 @@ fn who_is_short_of_what_is_booked_is_refused_until_the_period_ends() {
 }
 
 #[test]
+fn what_is_under_way_when_a_period_ends_is_reserved_in_the_next_one() {
+    let mut budgets = Budgets::new(vec![daily()], NOW);
+    let hold = goes(&mut budgets, ask(700));
+    let tomorrow = NOW + DAY;
+    let Answer::Wait { ticket, .. } = budgets.ask(ask(400), tomorrow) else {
+        panic!("what is under way will be booked tomorrow, too")
+    };
+    assert!(budgets.spend(&hold, Some(PicoUsd::new(600)), tomorrow).is_empty());
+    let called = budgets.release(hold, tomorrow);
+    assert!(matches!(&called[..], [(first, Answer::Go(_))] if *first == ticket), "{called:?}");
+    assert_eq!(budgets.levels(tomorrow)[0].booked, PicoUsd::new(600));
+}
+
+#[test]
+fn what_was_granted_goes_on_until_a_budget_comes_to_its_mark_or_is_another_one() {
+    let mut budgets = Budgets::new(vec![daily()], NOW);
+    let [first, second] = [goes(&mut budgets, ask(500)), goes(&mut budgets, ask(400))];
+    assert!(budgets.still(Some(&first), &ask(500), NOW), "all is reserved, its own part too");
+    assert!(!budgets.still(None, &ask(500), NOW), "it has reserved nothing");
+    let dearer = Ask { model: ModelName::new("dearer"), ..ask(500) };
+    assert!(!budgets.still(Some(&first), &dearer, NOW), "it was granted another model");
+    budgets.spend(&second, Some(PicoUsd::new(501)), NOW);
+    assert!(!budgets.still(Some(&first), &ask(500), NOW), "short of what is booked");
+    assert!(budgets.still(Some(&first), &ask(500), NOW + DAY), "another day");
+
+    let batch = Ask { class: Class::Batch, ..ask(100) };
+    let pauses = Actions { pauses_batch: true, ..Actions::default() };
+    let settings = BudgetSettings { on_yellow: pauses, ..daily() };
+    let mut budgets = Budgets::new(vec![settings], NOW);
+    let [batched, other] = [goes(&mut budgets, batch.clone()), goes(&mut budgets, ask(100))];
+    budgets.spend(&other, Some(PicoUsd::new(800)), NOW);
+    assert!(!budgets.still(Some(&batched), &batch, NOW), "its class is paused");
+    assert!(budgets.still(Some(&other), &ask(100), NOW));
+
+    let more = BudgetSettings { name: "more".into(), ..daily() };
+    let _nobody = budgets.renew(vec![daily(), more], NOW);
+    assert!(!budgets.still(Some(&other), &ask(100), NOW), "a new one has reserved nothing for it");
+    let _nobody = budgets.renew(vec![daily()], NOW);
+    assert!(budgets.still(Some(&other), &ask(100), NOW));
+}
+
+#[test]
 fn what_costs_more_than_there_ever_is_is_told_so() {
     let mut budgets = Budgets::new(vec![daily()], NOW);
     let (planned, amount) = (PicoUsd::new(1_001), PicoUsd::new(1_000));

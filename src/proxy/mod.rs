@@ -63,6 +63,7 @@ use self::legs::turn;
 use self::pulse::Pulse;
 use self::routes::Sites;
 pub use self::site::Site;
+use self::spending::may_go;
 pub use self::terms::RenewalError;
 use self::terms::Terms;
 use self::vigil::Vigil;
@@ -347,6 +348,11 @@ async fn lead(
         vigil.go();
         let reservation = reserved?;
         vigil.note(&reservation);
+        let reserved = may_go(vigil, &mut going.errand, (&mut ask, reservation)).await?;
+        let Some(reservation) = reserved else {
+            vigil.wait();
+            continue;
+        };
         vigil.visit.record.attempt += 1;
         vigil.end();
         // Boxed: what is awaited is copied into what awaits it, level by level.

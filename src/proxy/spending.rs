@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::errand::Errand;
+use super::vigil::Vigil;
 use super::visit::Visit;
 use super::{Failure, Proxy};
+use crate::admit::{Ask as Entering, Reservation};
 use crate::budget::{Ask, Payer, Planned};
 use crate::settle::{Afforded, Record};
 use crate::units::Tokens;
@@ -28,6 +30,7 @@ impl Proxy {
         if purse.is_empty() || matches!(errand, Errand::Opaque(_)) {
             return Ok(());
         }
+        visit.record.allowance = None;
         loop {
             match purse.afford(self.spending(&visit.record, errand), visit.deadline).await? {
                 Afforded::Go(allowance) => {
@@ -41,6 +44,16 @@ impl Proxy {
                 }
             }
         }
+    }
+
+    /// Tells whether the budgets still let a request go that has waited for something else meanwhile.
+    pub(super) fn affords_still(&self, visit: &Visit, errand: &Errand) -> bool {
+        let purse = &self.inner.purse;
+        if purse.is_empty() || matches!(errand, Errand::Opaque(_)) {
+            return true;
+        }
+        let record = &visit.record;
+        purse.still_allows(record.allowance.as_ref(), &self.spending(record, errand))
     }
 
     /// Returns what is asked of the budgets for a request.
@@ -74,6 +87,28 @@ impl Proxy {
             }
         }
     }
+}
+
+/// Returns the reservation of a request whose turn has come, if keys and budgets are as they were when it was let in and
+/// when it got its money; else it is put back to its old place as soon as it has its money.
+pub(super) async fn may_go(
+    vigil: &mut Vigil,
+    errand: &mut Errand,
+    (ask, reservation): (&mut Entering, Reservation),
+) -> Result<Option<Reservation>, Failure> {
+    let proxy = vigil.proxy.clone();
+    proxy.let_in_still(&vigil.visit)?;
+    if proxy.affords_still(&vigil.visit, errand) {
+        return Ok(Some(reservation));
+    }
+    let place = Some(reservation.place());
+    drop(reservation);
+    vigil.wait();
+    let afforded = proxy.afford(&mut vigil.visit, errand).await;
+    vigil.go();
+    afforded?;
+    *ask = Entering { place, avoid: ask.avoid, ..proxy.ask(&vigil.visit, errand) };
+    Ok(None)
 }
 
 /// The most that a model is taken to write of which nothing is known and for which no bound is stated.

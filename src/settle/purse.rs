@@ -141,6 +141,13 @@ impl Purse {
         }
     }
 
+    /// Tells whether a request with this allowance may still go as `ask` says; else it is to give that back and to ask
+    /// again.
+    pub fn still_allows(&self, allowance: Option<&Allowance>, ask: &Ask) -> bool {
+        let hold = allowance.and_then(|allowance| allowance.held.hold.as_ref());
+        self.lock().budgets.still(hold, ask, self.now())
+    }
+
     /// Asks, and takes a place where it has to wait for others.
     fn ask(&self, ask: &Ask) -> Asked<'_> {
         let mut state = self.lock();

@@ -114,5 +114,8 @@ async fn a_conversation_stays_where_its_prompt_is_cached_and_waits_for_nothing()
     let (by_cache, in_turn) = (books.number(by_cache).await, books.number(in_turn).await);
     let later = i64::try_from(CONVERSATIONS * (TURNS - 1)).expect("few");
     // On a busy machine one may find the lane not yet looked at, and waits for its turn.
-    assert!(by_cache > later / 2 && by_cache + in_turn >= later, "{by_cache}, {in_turn} of {later}");
+    assert!(
+        by_cache > later / 2 && by_cache + in_turn >= later,
+        "{by_cache}, {in_turn} of {later}"
+    );
 }

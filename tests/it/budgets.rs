@@ -1,15 +1,18 @@
 //! Money by periods: who may spend it, who waits for what others have reserved, and what the others are told.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sluicegate::server::Running;
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 use crate::books::Books;
 use crate::endpoints::provider;
 use crate::house::{Answer, App, one_account, proxy, settings};
 use crate::path::{CHAT, HELLO};
-use crate::recorder::{Recorder, Reply};
+use crate::recorder::{End, Recorder, Reply};
 use crate::sockets::{close, connect, say, until};
 
 /// What `HELLO` may cost at most, as it may have eight tokens of output: 8 x 2.50 and 8 x 10.00 USD for a million
@@ -153,6 +156,80 @@ async fn what_is_asked_on_a_websocket_is_booked() {
     let refused = App::new(proxy.listen(), "notebook").post(CHAT, HELLO).await;
     assert_eq!(refused.status(), 429, "{}", refused.text());
     proxy.stop().await;
+}
+
+/// How a stream ends that costs eighty times what [`HELLO`] may.
+const TOO_MUCH: &[&str] = &[
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":8,\"completion_tokens\":800}}\n\n",
+    "data: [DONE]\n\n",
+];
+const BEGUN: &[&str] = &["data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"}}]}\n\n"];
+
+/// Lets one request be under way and another wait in line behind it, both within the budgets; then the first is
+/// answered, and costs too much. Returns the answer to the second, and how many were sent.
+async fn crossed_while_one_waits(
+    budgets: &str,
+    between: impl AsyncFnOnce(&Running),
+) -> (Answer, usize) {
+    let go_on = Arc::new(Notify::new());
+    let end = End::Later(Arc::clone(&go_on), TOO_MUCH);
+    let recorder = Recorder::start(move |turn, _| match turn {
+        0 => Reply::Events(BEGUN, end.clone()),
+        _ => Reply::Json(200, ALL_OF_IT),
+    })
+    .await;
+    let limits = "[[upstreams.limits]]\nmodels = \"*\"\nconcurrency = 1\n";
+    let proxy =
+        proxy(&one_account(&recorder.base_url(), "sk-1", &format!("{limits}{budgets}"))).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let post = || {
+        tokio::spawn({
+            let app = app.clone();
+            async move { app.post(CHAT, HELLO).await }
+        })
+    };
+    let first = post();
+    recorder.asked(1).await;
+    let second = post();
+    let line = App::new(proxy.admin(), "-");
+    while line.get("/line").await.json().get("waiting") != Some(&1.into()) {
+        tokio::task::yield_now().await;
+    }
+    between(&proxy).await;
+    go_on.notify_one();
+    assert_eq!(first.await.expect("an answer").status(), 200);
+    let second = second.await.expect("an answer");
+    proxy.stop().await;
+    (second, recorder.seen().len())
+}
+
+#[tokio::test]
+async fn who_waits_in_line_when_a_budget_comes_to_its_mark_is_treated_by_it() {
+    let red = "[[budgets]]\nname = \"all\"\nusd = 0.005\nper = \"total\"\n";
+    let (refused, sent) = crossed_while_one_waits(red, async |_| {}).await;
+    assert_eq!((refused.status().as_u16(), sent), (429, 1), "{}", refused.text());
+    assert_eq!(error(&refused)["code"], "insufficient_quota");
+
+    let yellow = "[[budgets]]\nname = \"all\"\nusd = 0.5\nyellow = 1\nper = \"day\"\n\
+                  on_yellow = [\"step_down\"]\n[budgets.step_down]\n\"gpt-4o\" = \"gpt-4o-mini\"\n";
+    let (cheaper, sent) = crossed_while_one_waits(yellow, async |_| {}).await;
+    assert_eq!((cheaper.status().as_u16(), sent), (200, 2), "{}", cheaper.text());
+    assert_eq!(cheaper.header("x-sluicegate-model"), Some("gpt-4o-mini"));
+}
+
+#[tokio::test]
+async fn a_budget_that_comes_while_one_waits_holds_for_it() {
+    let comes = async |proxy: &Running| {
+        let budget = "[[upstreams.limits]]\nmodels = \"*\"\nconcurrency = 1\n\
+                      [[budgets]]\nname = \"late\"\nusd = 0.00005\nper = \"week\"\n";
+        proxy
+            .renew(settings(&one_account("http://127.0.0.1:1/v1", "sk-1", budget)))
+            .await
+            .expect("taken over");
+    };
+    let (refused, sent) = crossed_while_one_waits("", comes).await;
+    assert_eq!((refused.status().as_u16(), sent), (429, 1), "{}", refused.text());
+    assert!(refused.text().contains("`late`"), "{}", refused.text());
 }
 
 #[tokio::test]

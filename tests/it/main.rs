@@ -37,6 +37,7 @@ mod routes;
 mod servers;
 mod simulate;
 mod sockets;
+mod spree;
 mod stores;
 mod told;
 mod upstream;
