@@ -2,6 +2,8 @@
 
 use http::Method;
 
+use super::runs::RunPath;
+
 /// A metered endpoint; every other path passes through uncounted but for one request.
 ///
 /// Paths and bodies: OpenAI's OpenAPI specification 2.3.0, <https://github.com/openai/openai-openapi>, read
@@ -20,6 +22,10 @@ pub enum Endpoint {
     InputTokens,
     /// `POST /v1/decisions`.
     Decisions,
+    /// `POST /v1/threads/runs` and `POST /v1/threads/{thread_id}/runs`.
+    Runs,
+    /// `POST /v1/threads/{thread_id}/runs/{run_id}/submit_tool_outputs`, with which a run goes on.
+    RunOutputs,
     /// `POST /v1/embeddings`.
     Embeddings,
     /// `POST /v1/moderations`.
@@ -62,13 +68,15 @@ pub enum Product {
 
 impl Endpoint {
     /// All endpoints.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::ChatCompletions,
         Self::Completions,
         Self::Responses,
         Self::Compaction,
         Self::InputTokens,
         Self::Decisions,
+        Self::Runs,
+        Self::RunOutputs,
         Self::Embeddings,
         Self::Moderations,
         Self::ImageGenerations,
@@ -90,10 +98,16 @@ impl Endpoint {
         }
         let path =
             ["/v1", "/openai/v1"].iter().find_map(|base| path.strip_prefix(base)).unwrap_or(path);
-        Self::ALL.into_iter().find(|endpoint| endpoint.path() == path)
+        let known = Self::ALL.into_iter().find(|endpoint| endpoint.path() == path);
+        known.or_else(|| match RunPath::of(path)? {
+            RunPath { run: None, .. } => Some(Self::Runs),
+            RunPath { part: Some("submit_tool_outputs"), .. } => Some(Self::RunOutputs),
+            RunPath { .. } => None,
+        })
     }
 
-    /// Returns its path below the provider's base URL, fit to name it in logs and metrics.
+    /// Returns its path below the provider's base URL, fit to name it in logs and metrics; a run's without the
+    /// thread.
     pub const fn path(self) -> &'static str {
         match self {
             Self::ChatCompletions => "/chat/completions",
@@ -102,6 +116,8 @@ impl Endpoint {
             Self::Compaction => "/responses/compact",
             Self::InputTokens => "/responses/input_tokens",
             Self::Decisions => "/decisions",
+            Self::Runs => "/threads/runs",
+            Self::RunOutputs => "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs",
             Self::Embeddings => "/embeddings",
             Self::Moderations => "/moderations",
             Self::ImageGenerations => "/images/generations",
@@ -124,6 +140,8 @@ impl Endpoint {
             | Self::Responses
             | Self::Compaction
             | Self::Decisions
+            | Self::Runs
+            | Self::RunOutputs
             | Self::Messages
             | Self::Transcriptions
             | Self::Translations => Product::Text,
@@ -145,7 +163,12 @@ impl Endpoint {
         match self {
             Self::Moderations => Some("omni-moderation-latest"),
             Self::Videos => Some("sora-2"),
-            Self::InputTokens | Self::ImageGenerations | Self::ImageEdits => Some(""),
+            // A run's may be its assistant's.
+            Self::InputTokens
+            | Self::Runs
+            | Self::RunOutputs
+            | Self::ImageGenerations
+            | Self::ImageEdits => Some(""),
             Self::ImageVariations => Some("dall-e-2"),
             _ => None,
         }
@@ -163,17 +186,23 @@ impl Endpoint {
 
     /// Tells whether a request leaves nothing at the provider that a second one would double.
     pub const fn leaves_nothing(self) -> bool {
-        !matches!(self, Self::Responses | Self::Videos)
+        !matches!(self, Self::Responses | Self::Videos) && !self.is_of_thread()
+    }
+
+    /// Tells whether it is for a run of a thread, which lies at the provider.
+    pub const fn is_of_thread(self) -> bool {
+        matches!(self, Self::Runs | Self::RunOutputs)
     }
 
     /// Tells whether its answers are kept by the provider for others to go on with.
     pub const fn is_gone_on_with(self) -> bool {
-        matches!(self, Self::Responses)
+        matches!(self, Self::Responses) || self.is_of_thread()
     }
 
     /// Tells whether its prompt is framed as messages, and may be in a cache.
     pub const fn is_conversation(self) -> bool {
-        self.takes_items() || matches!(self, Self::ChatCompletions | Self::Messages)
+        let has_messages = matches!(self, Self::ChatCompletions | Self::Messages);
+        self.takes_items() || self.is_of_thread() || has_messages
     }
 }
 
@@ -191,9 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_known_by_its_thread() {
+        let of = |path| Endpoint::of(&Method::POST, path);
+        assert_eq!(of("/v1/threads/thread_1/runs"), Some(Endpoint::Runs));
+        assert_eq!(of("/threads/runs"), Some(Endpoint::Runs));
+        let outputs = "/v1/threads/thread_1/runs/run_1/submit_tool_outputs";
+        assert_eq!(of(outputs), Some(Endpoint::RunOutputs));
+    }
+
+    #[test]
     fn what_generates_nothing_is_not_metered() {
         assert_eq!(Endpoint::of(&Method::GET, "/v1/responses"), None);
         assert_eq!(Endpoint::of(&Method::POST, "/v1/responses/resp_1/cancel"), None);
+        assert_eq!(Endpoint::of(&Method::POST, "/v1/threads"), None);
+        assert_eq!(Endpoint::of(&Method::POST, "/v1/threads/thread_1/messages"), None);
+        assert_eq!(Endpoint::of(&Method::POST, "/v1/threads/thread_1/runs/run_1"), None);
+        assert_eq!(Endpoint::of(&Method::POST, "/v1/threads/thread_1/runs/run_1/cancel"), None);
         assert_eq!(Endpoint::of(&Method::POST, "/v1"), None);
         assert_eq!(Endpoint::of(&Method::POST, "/v1/v1/completions"), None);
         assert_eq!(Endpoint::of(&Method::POST, "/v1x/completions"), None);

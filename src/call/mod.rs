@@ -24,6 +24,7 @@ mod ids;
 mod json;
 mod parse;
 mod prompt;
+mod runs;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -41,9 +42,11 @@ pub use self::ids::{IdScan, ids_of_target, is_kept_under};
 pub use self::json::Text;
 pub use self::parse::CallError;
 pub use self::prompt::{Image, Piece, Prompt, ToolChoice};
+pub use self::runs::RunPath;
 pub use self::splice::spliced;
 
 use self::parse::{Parts, Span};
+use self::runs::InThread;
 use self::splice::Splice;
 
 /// How the answer comes.
@@ -90,6 +93,8 @@ pub struct Call {
     pub delivery: Delivery,
     /// The most output tokens that one generation may have; `None` where the client did not say.
     pub max_output: Option<Tokens>,
+    /// The most input tokens that it may use, where the client says that (`max_prompt_tokens` of a run).
+    pub max_input: Option<Tokens>,
     /// How many generations or images the request asks for, at least 1: `n` or `best_of`, times the
     /// number of prompts.
     pub choices: u64,
@@ -103,6 +108,8 @@ pub struct Call {
     model_at: Option<Span>,
     /// The change that asks for usage, where it is needed.
     splice: Option<Splice>,
+    /// The thread in which it runs, if it does. Boxed, for few do.
+    in_thread: Option<Box<InThread>>,
     /// What the client sent, where `body` is what that unpacks to.
     packed: Option<Bytes>,
 }

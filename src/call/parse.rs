@@ -89,10 +89,12 @@ impl Call {
             model_at: fields.model.map(|raw| Span::of(raw.get(), &body)),
             delivery: fields.delivery(endpoint, splice),
             max_output: fields.max_output(endpoint),
+            max_input: number(fields.max_prompt_tokens).map(Tokens::new),
             choices: fields.choices(endpoint),
             parts: fields.parts(endpoint, &body),
             attached: Attached::default(),
             splice,
+            in_thread: None,
             packed: None,
             body,
         })
@@ -104,7 +106,7 @@ impl Call {
     }
 
     /// Returns the id of the answer or conversation that it goes on with, which lies at the provider.
-    pub fn history(&self) -> Option<Text<'_>> {
+    pub(super) fn history(&self) -> Option<Text<'_>> {
         let json = self.part(self.parts.history)?;
         if let Some(id) = serde_json::from_slice(json).ok().and_then(Text::of) {
             return Some(id);
@@ -135,9 +137,9 @@ impl Span {
 }
 
 /// Where the parts of the prompt stand, so that counting need not look for them again.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Parts {
-    /// `messages`, `prompt` or `input`: the prompt itself.
+    /// `messages`, `prompt`, `input` or `tool_outputs`: the prompt itself.
     pub(super) input: Option<Span>,
     /// `tools`.
     pub(super) tools: Option<Span>,
@@ -149,6 +151,8 @@ pub(super) struct Parts {
     pub(super) format: Option<Span>,
     /// `instructions`, `system`, `suffix`, `questions`, or the `images` of an edit.
     pub(super) beside: Option<Span>,
+    /// `additional_instructions`.
+    pub(super) more: Option<Span>,
     /// Whether a part of the prompt lies at the provider: an earlier response, a conversation, a
     /// stored prompt.
     pub(super) elsewhere: bool,
@@ -183,16 +187,22 @@ struct Fields<'a> {
     images: Option<&'a RawValue>,
     questions: Option<&'a RawValue>,
     system: Option<&'a RawValue>,
+    additional_messages: Option<&'a RawValue>,
+    additional_instructions: Option<&'a RawValue>,
+    thread: Option<&'a RawValue>,
+    tool_outputs: Option<&'a RawValue>,
+    max_prompt_tokens: Option<&'a RawValue>,
 }
 
 #[rustfmt::skip] // Names above values: the two lists are read by columns.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 30] = [
     "model", "stream", "stream_options",
     "max_completion_tokens", "max_tokens", "max_output_tokens", "n", "best_of",
     "messages", "prompt", "input",
     "tools", "functions", "tool_choice", "function_call", "response_format", "text",
     "instructions", "suffix", "previous_response_id", "conversation",
     "stream_format", "images", "questions", "system",
+    "additional_messages", "additional_instructions", "thread", "tool_outputs", "max_prompt_tokens",
 ];
 
 impl<'a> Fields<'a> {
@@ -205,6 +215,7 @@ impl<'a> Fields<'a> {
             tools, functions, tool_choice, function_call, response_format, text,
             instructions, suffix, previous_response_id, conversation,
             stream_format, images, questions, system,
+            additional_messages, additional_instructions, thread, tool_outputs, max_prompt_tokens,
         ] = members(body, NAMES)?;
         Ok(Self {
             model, stream, stream_options,
@@ -213,6 +224,7 @@ impl<'a> Fields<'a> {
             tools, functions, tool_choice, function_call, response_format, text,
             instructions, suffix, previous_response_id, conversation,
             stream_format, images, questions, system,
+            additional_messages, additional_instructions, thread, tool_outputs, max_prompt_tokens,
         })
     }
 
@@ -250,6 +262,7 @@ impl<'a> Fields<'a> {
 
     fn max_output(&self, endpoint: Endpoint) -> Option<Tokens> {
         let said = match endpoint {
+            Endpoint::Runs => number(self.max_completion_tokens),
             Endpoint::ChatCompletions => {
                 number(self.max_completion_tokens).or_else(|| number(self.max_tokens))
             }
@@ -275,19 +288,22 @@ impl<'a> Fields<'a> {
         choices.max(1)
     }
 
+    /// Returns the messages of the thread that a run makes.
+    fn messages_of_thread(&self) -> Option<&'a RawValue> {
+        let [messages] = members(self.thread?.get().as_bytes(), ["messages"]).ok()?;
+        messages
+    }
+
     fn parts(&self, endpoint: Endpoint, body: &[u8]) -> Parts {
         let at = |raw: Option<&RawValue>| {
             raw.filter(|raw| is_given(Some(raw))).map(|raw| Span::of(raw.get(), body))
         };
         let mut parts = Parts {
-            input: None,
             tools: at(self.tools),
             functions: at(self.functions),
             tool_choice: at(self.tool_choice.or(self.function_call)),
             format: at(self.response_format),
-            beside: None,
-            elsewhere: false,
-            history: None,
+            ..Parts::default()
         };
         match endpoint {
             Endpoint::ChatCompletions => parts.input = at(self.messages),
@@ -310,6 +326,16 @@ impl<'a> Fields<'a> {
                 parts.elsewhere = stored.into_iter().any(is_given);
                 let before = [self.previous_response_id, self.conversation];
                 parts.history = before.into_iter().find_map(at);
+            }
+            Endpoint::Runs => {
+                parts.input = at(self.additional_messages.or_else(|| self.messages_of_thread()));
+                parts.beside = at(self.instructions);
+                parts.more = at(self.additional_instructions);
+                parts.elsewhere = true;
+            }
+            Endpoint::RunOutputs => {
+                parts.input = at(self.tool_outputs);
+                parts.elsewhere = true;
             }
             Endpoint::Embeddings | Endpoint::Moderations => parts.input = at(self.input),
             Endpoint::Speech => {

@@ -1,6 +1,7 @@
 //! The parts of a body that cost input tokens, borrowed from it.
 
 mod messages;
+mod runs;
 
 use serde_json::value::RawValue;
 
@@ -98,6 +99,8 @@ impl<'a> Prompt<'a> {
                 prompt.response(input, beside)?;
             }
             Endpoint::Messages => prompt.anthropic(call)?,
+            Endpoint::Runs => prompt.run(call)?,
+            Endpoint::RunOutputs => prompt.outputs(input)?,
             Endpoint::Decisions => {
                 prompt.response(input, None)?;
                 if let Some(questions) = beside {

@@ -109,11 +109,16 @@ impl Memory {
         })
     }
 
-    /// Remembers `count` under `key`, in place of an older one where there is no room.
+    /// Remembers `count` under `key`, in place of what was remembered there, or of another where there is no room.
     pub(super) fn remember(&self, key: Key, count: Count) {
         self.prepare();
         let Some(set) = self.set(key) else { return };
-        let free = set.iter().find(|slot| slot.count.load(Ordering::Relaxed) == 0);
+        let is_own = |slot: &&Slot| {
+            let count = slot.count.load(Ordering::Relaxed);
+            count == 0 || slot.check.load(Ordering::Relaxed) ^ count == key.check
+        };
+        // Slots are taken in their order, so that none of the same key is behind a free one.
+        let free = set.iter().find(is_own);
         let victim = set.get(usize::try_from(key.check % WAYS as u64).unwrap_or(0));
         let Some(slot) = free.or(victim) else { return };
         let packed = count.pack();
@@ -170,6 +175,9 @@ mod tests {
         assert_eq!(memory.recall(key), None);
         memory.remember(key, COUNT);
         assert_eq!(memory.recall(key), Some(COUNT));
+        let more = Count { tokens: 9, characters: 30 };
+        memory.remember(key, more);
+        assert_eq!(memory.recall(key), Some(more), "a conversation has grown");
         for (bytes, form, encoding) in [
             (b"text", Form::Quoted, Encoding::Cl100k),
             (b"text", Form::Plain, Encoding::O200k),

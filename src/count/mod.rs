@@ -182,9 +182,10 @@ fn demand(mut tally: Tally<'_>, call: &Call, facts: &ModelFacts) -> Option<Deman
         Ok(prompt) => tally.prompt(&prompt, call, facts)?,
         Err(_) => tally.unreadable(&call.body)?,
     }
+    let input = Tokens::new(tally.tokens);
     Some(Demand {
         requests: Requests::ONE,
-        input: Tokens::new(tally.tokens),
+        input: call.max_input.map_or(input, |most| input.min(most)),
         output_bound: output_bound(call),
         characters: tally.characters,
         images: images(call),

@@ -116,8 +116,8 @@ impl<'c> Tally<'c> {
 
     /// Adds what lies at the provider, as the last answer there told it.
     fn history(&mut self, call: &Call) {
-        let Some(id) = call.history() else { return };
-        let key = self.memory.key(id.escaped().as_bytes(), Form::History, HISTORY);
+        let Some(id) = call.goes_on_with() else { return };
+        let key = self.memory.key(id.as_bytes(), Form::History, HISTORY);
         self.tokens += self.memory.recall(key).map_or(0, |count| u64::from(count.tokens));
     }
 

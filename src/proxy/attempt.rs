@@ -20,7 +20,9 @@ use crate::call::{Call, Delivery, StreamUsage};
 use crate::limit::{Hint, QuotaLevel};
 use crate::line::Place;
 use crate::packing::Packing;
-use crate::relay::{self, Body, RelayError, Unpacking, Watched, is_binary, is_event_stream};
+use crate::relay::{
+    self, Body, Metering, RelayError, Unpacking, Watched, is_binary, is_event_stream,
+};
 use crate::settle::Unsettled;
 use crate::units::Choice;
 use crate::upstream::{
@@ -224,7 +226,10 @@ impl Proxy {
                 return Ok(self.unread(sent, (head, body)));
             }
         };
-        let metering = self.metering(call.endpoint, &sent.unsettled, unpacking);
+        let metering = Metering {
+            run: call.run().cloned(),
+            ..self.metering(call.endpoint, &sent.unsettled, unpacking)
+        };
         let streams = is_event_stream(&head.headers);
         let mut head = self.head(head, &sent, levels);
         estimate(&mut head.headers, &sent.unsettled);

@@ -66,7 +66,13 @@ impl Proxy {
             }
             (None, Some(wished)) => self.grant_wish(visit, errand, wished).await,
             (None, None) => {
-                if matches!(errand, Errand::Opaque(_)) && is_kept_under(visit.head.uri.path()) {
+                let is_run = errand.call().is_some_and(|call| call.endpoint.is_of_thread());
+                if is_run && let Some(home) = visit.site.admission.home() {
+                    let site = Arc::clone(&visit.site);
+                    self.bind_to(visit, errand, (site, home)).await;
+                } else if matches!(errand, Errand::Opaque(_))
+                    && is_kept_under(visit.head.uri.path())
+                {
                     visit.account = visit.site.admission.home();
                 }
                 Ok(())
@@ -171,8 +177,8 @@ impl Home {
 /// nothing, so that calls cost no look-up for it.
 fn named(uri: &Uri, errand: &Errand) -> Vec<String> {
     let mut all: Vec<String> = match errand.call() {
-        Some(_) => Vec::new(),
-        None => ids_of_target(uri.path(), uri.query()).map(str::to_owned).collect(),
+        Some(call) if !call.endpoint.is_of_thread() => Vec::new(),
+        _ => ids_of_target(uri.path(), uri.query()).map(str::to_owned).collect(),
     };
     IdScan::of_request().feed(errand.looked_at(), |id| {
         if all.len() < MOST_NAMED && !all.iter().any(|known| known == id) {

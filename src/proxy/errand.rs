@@ -12,11 +12,11 @@ use xxhash_rust::xxh3::xxh3_64_with_seed as xxh3;
 use super::form::Form;
 use super::socket::Socket;
 use super::visit::Visit;
-use super::{Failure, Proxy, Site};
+use super::{Failure, Proxy};
 use crate::call::{Call, Delivery, Endpoint, FormReader, StreamUsage, spliced};
-use crate::catalog::ModelFacts;
-use crate::count::{Counter, Demand, Method, Prefix};
-use crate::packing::{Coding, Packing};
+use crate::config::Plan;
+use crate::count::{Demand, Method};
+use crate::packing::Packing;
 use crate::units::{ModelName, Requests, Tokens};
 use crate::upstream::{Body, Reading, Spool, deployment};
 
@@ -229,15 +229,6 @@ const MOST_LOOKED_AT: usize = 1 << 20;
 /// The longest name of a model that is remembered, in bytes.
 const LONGEST_NAME: usize = 200;
 
-/// How much memory is set aside for a body because its head says so.
-const MOST_ON_TRUST: usize = 1 << 20;
-
-/// How many times its size a body may unpack to: texts rarely get to a tenth, and a few bytes of
-/// nothing but repetition must not take all memory.
-const MOST_GROWTH: usize = 100;
-/// To so much any may.
-const ALWAYS_ROOM: usize = 1 << 20;
-
 const SPLICED: Delivery = Delivery::Stream { usage: StreamUsage::Spliced };
 
 impl Proxy {
@@ -260,30 +251,49 @@ impl Proxy {
             (Packing::Plain, Some(reader)) if named.is_none() => {
                 Errand::Form(Box::new(self.read_form(endpoint, reader, body).await?))
             }
-            (Packing::Plain, None) => Errand::Metered(Box::new(Call::parse_named(
-                endpoint,
-                self.collect(body).await?,
-                named,
-            )?)),
+            (Packing::Plain, None) => Errand::Metered(Box::new(
+                Call::parse_named(endpoint, self.collect(body).await?, named)?.at(path),
+            )),
             (Packing::Packed(coding), None) => {
                 let bytes = self.collect(body).await?;
                 let plain = self.unpack(coding, bytes.clone()).await?;
-                Errand::Metered(Box::new(Call::parse_named(endpoint, plain, named)?.sent_as(bytes)))
+                Errand::Metered(Box::new(
+                    Call::parse_named(endpoint, plain, named)?.at(path).sent_as(bytes),
+                ))
             }
             // The provider says whether it takes it. A form whose path names the model need not name it.
             (Packing::Unknown | Packing::Packed(_), _) | (Packing::Plain, Some(_)) => {
                 return Ok(Errand::Opaque(Opaque::new(&visit.head.method, body)));
             }
         };
-        if let Some(model) = errand.call().map(|call| call.model.clone()) {
+        if let Errand::Metered(call) = &mut errand
+            && let Some(model) = self.inner.models.find(&call.model_known_by())
+        {
+            call.learn_model(model);
+        }
+        if let Some((model, plan)) = errand.call().map(|call| self.plan_of(visit, call)) {
             visit.record.model = fit_to_keep(&model);
-            visit.plan = self.plan(visit, &model);
+            visit.plan = plan;
             if matches!(errand, Errand::Form(_)) {
                 visit.plan.keep_name(&model)?;
             }
             self.turn_to(visit, &mut errand, 0).await;
         }
         Ok(errand)
+    }
+
+    /// Returns the model of a call, and where it goes; a run goes where its thread lies, and nowhere else.
+    fn plan_of(&self, visit: &Visit, call: &Call) -> (ModelName, Plan) {
+        let model = call.model.clone();
+        if call.endpoint.is_of_thread() && (call.is_model_learned() || model.as_str().is_empty()) {
+            let plan = Plan::only(visit.site.name.clone(), model.clone());
+            return (model, plan);
+        }
+        let mut plan = self.plan(visit, &model);
+        if call.endpoint.is_of_thread() {
+            plan.legs.truncate(1);
+        }
+        (model, plan)
     }
 
     /// Reads the front of a body that may name what lies at the provider, if that decides anything.
@@ -307,90 +317,5 @@ impl Proxy {
         opaque.body.take_if(|body| body.is_end_stream());
         opaque.front = front.freeze();
         Ok(opaque)
-    }
-
-    /// Counts at once what costs little, and the rest where it holds up nobody.
-    pub(super) async fn weigh(
-        &self,
-        site: &Site,
-        call: &Call,
-        facts: ModelFacts,
-    ) -> (Demand, Prefix) {
-        // Where there is one account, its cache is all there is.
-        let several = self.terms().upstream(site).is_some_and(|it| it.accounts.len() > 1);
-        let prefix = move |counter: &Counter, call: &Call, demand: &Demand| match several {
-            true if Prefix::may_have(demand) => counter.prefix(call, &facts),
-            _ => Prefix::default(),
-        };
-        if let Some(demand) = self.inner.counter.try_count(call, &facts) {
-            return (demand, prefix(&self.inner.counter, call, &demand));
-        }
-        let (counter, call) = (self.inner.counter.clone(), call.clone());
-        let size = call.body.len() as u64;
-        // As many at a time as there are cores: more would take the time of those who serve.
-        let turn = Arc::clone(&self.inner.counting).acquire_owned().await;
-        let counted = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let demand = counter.count(&call, &facts);
-            (demand, prefix(&counter, &call, &demand))
-        });
-        let counted = counted.await;
-        // Only a runtime that shuts down drops the task; what is left then is the size.
-        counted.unwrap_or_else(|_| {
-            let demand = Demand {
-                input: Tokens::new(size / 2),
-                output_bound: None,
-                characters: size,
-                method: Method::Approximate,
-                ..ONE_REQUEST
-            };
-            (demand, Prefix::default())
-        })
-    }
-
-    /// Unpacks a body where that holds up nobody, as many at a time as there are cores.
-    async fn unpack(&self, coding: Coding, packed: Bytes) -> Result<Bytes, Failure> {
-        let limit = self.terms().settings.server.max_body;
-        let room = limit.min(packed.len().saturating_mul(MOST_GROWTH).max(ALWAYS_ROOM));
-        let turn = Arc::clone(&self.inner.counting).acquire_owned().await;
-        let unpacked = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            coding.unpack(&packed, room)
-        });
-        // Only a runtime that shuts down drops the task.
-        Ok(unpacked.await.map_err(|_| Failure::Dropped)??)
-    }
-
-    async fn collect(&self, mut body: Incoming) -> Result<Bytes, Failure> {
-        let (limit, patience) = {
-            let settings = &self.terms().settings;
-            (settings.server.max_body, settings.timeouts.client)
-        };
-        let announced = body.size_hint().lower();
-        if announced > limit as u64 {
-            return Err(Failure::BodyTooLarge { limit });
-        }
-        let mut whole = BytesMut::new();
-        let mut first = Bytes::new();
-        loop {
-            let next = timeout(patience, body.frame()).await;
-            let Some(frame) = next.map_err(|_| Failure::BodyTooSlow)? else { break };
-            let Ok(data) = frame.map_err(Failure::Body)?.into_data() else { continue };
-            if whole.len() + first.len() + data.len() > limit {
-                return Err(Failure::BodyTooLarge { limit });
-            }
-            if first.is_empty() && whole.is_empty() {
-                first = data;
-                continue;
-            }
-            if whole.is_empty() {
-                let announced = usize::try_from(announced).unwrap_or(0).min(MOST_ON_TRUST);
-                whole.reserve(announced.max(2 * first.len()));
-                whole.extend_from_slice(&std::mem::take(&mut first));
-            }
-            whole.extend_from_slice(&data);
-        }
-        // Most bodies come in one piece, which is then used as it is.
-        Ok(if whole.is_empty() { first } else { whole.freeze() })
     }
 }

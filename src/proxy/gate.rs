@@ -43,6 +43,12 @@ impl Proxy {
     }
 }
 
+/// Tells whether a request that names no model may be for any.
+fn is_of_any_model(errand: &Errand) -> bool {
+    let is_run = || errand.call().is_some_and(|call| call.endpoint.is_of_thread());
+    matches!(errand, Errand::Socket(_)) || is_run()
+}
+
 /// Tells whether a client may ask for the model that its request names.
 ///
 /// # Errors
@@ -52,7 +58,7 @@ pub(super) fn permit(client: &Client, visit: &Visit, errand: &Errand) -> Result<
     let model = &visit.record.model;
     if !model.as_str().is_empty() {
         client.permit(visit.head.uri.path(), Some(model))?;
-    } else if matches!(errand, Errand::Socket(_)) {
+    } else if is_of_any_model(errand) {
         client.permit_any_model()?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use http::{Method, Response, response};
 use super::Proxy;
 use super::attempt::Sent;
 use super::visit::Visit;
-use crate::call::Endpoint;
+use crate::call::{Endpoint, RunPath};
 use crate::packing::Packing;
 use crate::relay::{self, Body, Metering, Unpacking, Watched, is_event_stream};
 use crate::settle::Unsettled;
@@ -20,16 +20,16 @@ impl Proxy {
     ) -> Response<Body> {
         sent.unsettled.head_leaves();
         let shown = shown(&visit.head.method, visit.head.uri.path());
-        let awaited = shown.filter(|id| sent.unsettled.awaits(id));
+        let awaited = shown.filter(|(_, id)| sent.unsettled.awaits(id));
         let unpacking = match Packing::of(&head.headers) {
             Packing::Plain => Some(Unpacking::Needless),
             Packing::Packed(coding) => Some(Unpacking::Beside(coding)),
             Packing::Unknown => None,
         };
-        let (Some(id), Some(unpacking)) = (awaited, unpacking) else {
+        let (Some((endpoint, id)), Some(unpacking)) = (awaited, unpacking) else {
             return self.unread(sent, (head, body));
         };
-        let metering = self.metering(Endpoint::Responses, &sent.unsettled, unpacking);
+        let metering = self.metering(endpoint, &sent.unsettled, unpacking);
         let due = (sent.unsettled, id);
         let body = match is_event_stream(&head.headers) {
             true => relay::overhear_stream(body, due, metering),
@@ -53,20 +53,31 @@ impl Proxy {
             idle: settings.timeouts.idle,
             on_disconnect: settings.line.on_disconnect,
             unpacking,
+            run: None,
+            models: self.inner.models.clone(),
         }
     }
 }
 
-/// Returns the id of the response that a request shows: one that asks for it, or cancels it.
-fn shown<'p>(method: &Method, path: &'p str) -> Option<&'p str> {
+/// Returns the id of the response or run that a request shows: one that asks for it, or changes or cancels it.
+fn shown<'p>(method: &Method, path: &'p str) -> Option<(Endpoint, &'p str)> {
+    if let Some(RunPath { run, part, .. }) = RunPath::of(path) {
+        let is_shown = match *method {
+            Method::GET => part.is_none(),
+            Method::POST => matches!(part, None | Some("cancel")),
+            _ => false,
+        };
+        return run.filter(|_| is_shown).map(|run| (Endpoint::Runs, run));
+    }
     let path =
         ["/openai/v1", "/v1"].iter().find_map(|base| path.strip_prefix(base)).unwrap_or(path);
     let rest = path.strip_prefix("/responses/")?;
-    match *method {
+    let id = match *method {
         Method::GET => Some(rest),
         Method::POST => rest.strip_suffix("/cancel"),
         _ => None,
-    }
+    };
+    id.map(|id| (Endpoint::Responses, id))
 }
 
 #[cfg(test)]
@@ -75,7 +86,12 @@ mod tests {
 
     #[test]
     fn a_response_is_shown_to_who_asks_for_it_or_cancels_it() {
-        let shown = |path| (shown(&Method::GET, path), shown(&Method::POST, path));
+        let id = |shown: Option<(Endpoint, &'static str)>| shown.map(|(_, id)| id);
+        let shown = |path| (id(shown(&Method::GET, path)), id(shown(&Method::POST, path)));
+        assert_eq!(shown("/v1/threads/t/runs/run_1"), (Some("run_1"), Some("run_1")));
+        assert_eq!(shown("/v1/threads/t/runs/run_1/cancel"), (None, Some("run_1")));
+        assert_eq!(shown("/v1/threads/t/runs/run_1/steps"), (None, None));
+        assert_eq!(shown("/v1/threads/t/runs"), (None, None));
         assert_eq!(shown("/v1/responses/resp_1"), (Some("resp_1"), None));
         assert_eq!(shown("/responses/resp_1/cancel").1, Some("resp_1"));
         assert_eq!(shown("/v1/responses"), (None, None));

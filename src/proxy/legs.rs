@@ -64,8 +64,9 @@ impl Proxy {
         let Some(call) = errand.call() else { return };
         let (address, path) = (&visit.site.address, visit.head.uri.path());
         let name = address.name_of(leg.model.as_str());
-        let is_written =
-            !address.names_in_path(path) && (call.is_named_by_path || name != call.model.as_str());
+        let is_written = !address.names_in_path(path)
+            && !call.is_model_learned()
+            && (call.is_named_by_path || name != call.model.as_str());
         visit.rename = is_written.then(|| ModelName::new(name));
         visit.asked_as = Some(name.into());
         visit.at = at;

@@ -25,6 +25,7 @@ mod errand;
 mod failure;
 mod form;
 mod gate;
+mod intake;
 mod later;
 mod legs;
 mod listing;
@@ -78,7 +79,7 @@ use crate::clock::WallClock;
 use crate::config::{Additions, Disconnect, Settings};
 use crate::count::Counter;
 use crate::ledger::{Ledger, Pins};
-use crate::relay::{Begun, Body, Kept};
+use crate::relay::{Begun, Body, Kept, KnownModels};
 use crate::settle::{Books, NOTHING, Purse, Record, UnderWay};
 use crate::telemetry::Metrics;
 use crate::upstream::{ClientError, FleetError, NetworkEnvironment};
@@ -98,6 +99,8 @@ struct Inner {
     sites: Sites,
     catalog: Catalog,
     counter: Counter,
+    /// The models of runs that do not say theirs.
+    models: KnownModels,
     /// Turns to count what takes long.
     counting: Arc<Semaphore>,
     metrics: Metrics,
@@ -152,6 +155,7 @@ impl Proxy {
             allotments,
             catalog: Catalog::embedded(),
             counter: Counter::new(),
+            models: KnownModels::new(),
             counting: Arc::new(Semaphore::new(cores())),
             metrics: Metrics::new(settings.named_apps()),
             clock,

@@ -43,6 +43,7 @@ impl Proxy {
 /// does neither.
 fn leaves(visit: &Visit, errand: &Errand) -> Option<Term> {
     match errand.call() {
+        Some(call) if call.endpoint.is_of_thread() => Some(Term::Year),
         Some(call) => call.leaves_object().then_some(Term::Month),
         None => {
             let path = visit.head.uri.path();

@@ -13,6 +13,9 @@ pub(super) enum Due {
     Request(Unsettled),
     /// A request that is answered with what another one asked for, which is awaited under this id.
     Overheard(Unsettled, Box<str>),
+    /// A request that goes on with what another one began, which is awaited under this id: what is told at the end
+    /// is told of both.
+    Joined(Unsettled, Box<str>),
     /// A test that wants to know.
     #[cfg(test)]
     Watched(super::tests::Watch),
@@ -22,7 +25,9 @@ impl Due {
     /// Returns the tokens of the prompt, as counted.
     pub(super) fn input(&self) -> Tokens {
         match self {
-            Self::Request(unsettled) | Self::Overheard(unsettled, _) => unsettled.demand().input,
+            Self::Request(unsettled)
+            | Self::Overheard(unsettled, _)
+            | Self::Joined(unsettled, _) => unsettled.demand().input,
             #[cfg(test)]
             Self::Watched(watch) => watch.input(),
         }
@@ -31,7 +36,9 @@ impl Due {
     /// Returns what tells when the program stops.
     pub(super) fn pass(&self) -> Option<&Pass> {
         match self {
-            Self::Request(unsettled) | Self::Overheard(unsettled, _) => Some(unsettled.pass()),
+            Self::Request(unsettled)
+            | Self::Overheard(unsettled, _)
+            | Self::Joined(unsettled, _) => Some(unsettled.pass()),
             #[cfg(test)]
             Self::Watched(_) => None,
         }
@@ -48,6 +55,11 @@ impl Due {
                 }
                 own.settle(&Receipt::default(), Method::Exact, Ending::Counted)
             }
+            Self::Joined(own, id) if method == Method::Exact => {
+                own.tell(&id, receipt);
+                own.settle(&Receipt::default(), Method::Exact, ending)
+            }
+            Self::Joined(own, _) => own.settle(receipt, method, ending),
             #[cfg(test)]
             Self::Watched(watch) => {
                 let booked = watch.settle(Some((receipt.usage, method)), ending);
@@ -60,7 +72,9 @@ impl Due {
     /// Leaves the estimate as it is. Returns what the end of the answer waits for.
     pub(super) fn keep(self, ending: Ending) -> Booked {
         match self {
-            Self::Request(unsettled) | Self::Overheard(unsettled, _) => unsettled.keep(ending),
+            Self::Request(unsettled)
+            | Self::Overheard(unsettled, _)
+            | Self::Joined(unsettled, _) => unsettled.keep(ending),
             #[cfg(test)]
             Self::Watched(watch) => watch.settle(None, ending),
         }
@@ -71,7 +85,7 @@ impl Due {
     /// Leaves the request open, whose answer is still being made as `id`.
     pub(super) fn defer(self, id: &str) {
         match self {
-            Self::Request(unsettled) => unsettled.defer(id),
+            Self::Request(unsettled) | Self::Joined(unsettled, _) => unsettled.defer(id),
             Self::Overheard(unsettled, _) => {
                 let _booked = unsettled.keep(Ending::Counted);
             }
@@ -89,5 +103,15 @@ pub(super) type Settled = (Settlement, Booked);
 impl From<Unsettled> for Due {
     fn from(unsettled: Unsettled) -> Self {
         Self::Request(unsettled)
+    }
+}
+
+impl Due {
+    /// Takes a request that is a part of `run`, if it is of one; that may be awaited.
+    pub(super) fn of_run(unsettled: Unsettled, run: Option<&str>) -> Self {
+        match run.filter(|run| unsettled.awaits(run)) {
+            Some(run) => Self::Joined(unsettled, run.into()),
+            None => Self::Request(unsettled),
+        }
     }
 }

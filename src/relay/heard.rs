@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::sound::Sound;
+use super::usage::goes_on_as;
 use crate::catalog::Encoding;
 use crate::count::Counter;
 use crate::units::{Served, Tokens};
@@ -57,6 +58,13 @@ impl Heard {
         self.raw.is_empty() && self.texts.is_empty()
     }
 
+    /// Returns the run that was told of last, if more is to come of it. Takes as long as reading all that was heard.
+    pub(super) fn unfinished_run(&mut self) -> Option<&str> {
+        let raw = std::mem::take(&mut self.raw);
+        self.texts.read_events(&raw);
+        self.texts.run.as_ref().filter(|run| run.goes_on).map(|run| &*run.id)
+    }
+
     /// Counts all output that was heard; returns it with what was told of how it was served. May take as long as a
     /// megabyte of text takes to count: not fit for an async thread.
     pub fn count(mut self, counter: &Counter, encoding: Encoding) -> (Tokens, Served) {
@@ -92,6 +100,15 @@ struct Texts {
     held: usize,
     estimated: u64,
     served: Served,
+    /// The run that was told of last, and whether more is to come of it.
+    run: Option<Run>,
+}
+
+/// A run that was told of.
+#[derive(Debug)]
+struct Run {
+    id: Box<str>,
+    goes_on: bool,
 }
 
 /// One text of an answer.
@@ -142,6 +159,11 @@ impl Texts {
     /// Reads an answer, or an event of one, of any endpoint.
     fn read(&mut self, answer: &Value) {
         self.note_served(answer);
+        if let Some(Value::String(object)) = answer.get("object")
+            && let Some(kind) = object.strip_prefix("thread.")
+        {
+            return self.read_thread(kind, answer);
+        }
         for choice in elements(answer, "choices") {
             self.read_choice(choice);
         }
@@ -257,6 +279,35 @@ impl Texts {
         let part = ["content_index", "summary_index"].map(|name| number(event, name));
         let item = number(event, "output_index");
         self.add(Channel { item, part: part.into_iter().sum(), kind }, event.get("delta"));
+    }
+
+    /// Reads an event of a run.
+    fn read_thread(&mut self, kind: &str, event: &Value) {
+        let delta = event.get("delta").unwrap_or(&Value::Null);
+        match kind {
+            "run" => {
+                let told = |name| event.get(name).and_then(Value::as_str);
+                let goes_on = told("status").is_some_and(goes_on_as);
+                self.run = told("id").map(|id| Run { id: id.into(), goes_on });
+            }
+            "message.delta" => {
+                for content in elements(delta, "content") {
+                    let part = number(content, "index");
+                    let channel = Channel { item: 0, part, kind: Kind::Content };
+                    self.add(channel, content.get("text").and_then(|text| text.get("value")));
+                }
+            }
+            "run.step.delta" => {
+                let details = delta.get("step_details").unwrap_or(&Value::Null);
+                for call in elements(details, "tool_calls") {
+                    let part = number(call, "index") + 1;
+                    self.read_function(0, part, call.get("function"));
+                    self.read_function(0, part, call.get("code_interpreter"));
+                }
+            }
+            // What is told in pieces is told once more at its end.
+            _ => {}
+        }
     }
 
     fn hear(&mut self, sound: Option<&Value>) {

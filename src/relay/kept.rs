@@ -202,6 +202,9 @@ fn error_event(status: StatusCode, body: &[u8], endpoint: Endpoint) -> Vec<u8> {
     if endpoint.is_anthropics() && told.is_some() {
         return [b"event: error\n", &data_lines(body)[..]].concat();
     }
+    if let Some(error) = told.filter(|_| endpoint.is_of_thread()) {
+        return format!("event: error\ndata: {error}\n\n").into_bytes();
+    }
     if endpoint != Endpoint::Responses && told.is_some() {
         // The very words.
         return [&data_lines(body)[..], DONE].concat();

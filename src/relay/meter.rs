@@ -1,10 +1,13 @@
 //! Reads an answer's usage as it passes, and settles its request exactly once.
 
+mod count;
+
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::due::{Due, Settled};
-use super::heard::{Heard, count_body};
+use self::count::{Count, Text};
+use super::due::Due;
+use super::heard::Heard;
 use super::sse::Reader;
 use super::usage::{Answered, answered_body, unfinished};
 use super::{Metering, Unpacking};
@@ -14,7 +17,7 @@ use crate::count::Method;
 use crate::ledger::Booked;
 use crate::packing::{UnpackError, Unpacker};
 use crate::settle::{Ending, Pass, Settlement};
-use crate::units::{Receipt, Served, Tokens, Usage};
+use crate::units::{Receipt, Served, Usage};
 
 /// An answer under way, with the request that it settles.
 ///
@@ -225,7 +228,7 @@ impl Meter {
         };
         // What was reported at the last is the whole usage, if nothing was missing behind it.
         let is_whole = reader.is_final() || ending == Ending::Counted;
-        metering.counter.remember_answer(reader.ids(), usage.total());
+        metering.remember(reader.ids(), usage, &reader.served());
         let receipt = Receipt { usage, served: reader.served() };
         due.settle(&receipt, Method::Exact, if is_whole { Ending::Reported } else { ending }).1
     }
@@ -257,9 +260,21 @@ impl Metering {
         let Answered { usage, served, ids } = answered_body(self.endpoint, body);
         let Some(usage) = usage else { return Err(served) };
         if !ids.is_empty() {
-            self.counter.remember_answer(&ids, usage.total());
+            self.remember(&ids, usage, &served);
         }
         Ok(Receipt { usage, served })
+    }
+
+    /// Remembers what others may go on with.
+    fn remember(&self, ids: &[Box<str>], usage: Usage, served: &Served) {
+        self.counter.remember_answer(ids, usage.total());
+        self.remember_model(ids, served);
+    }
+
+    fn remember_model(&self, ids: &[Box<str>], served: &Served) {
+        if let Some(model) = served.model.as_ref().filter(|_| self.endpoint.is_of_thread()) {
+            self.models.note(ids, model);
+        }
     }
 }
 
@@ -319,6 +334,10 @@ fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
         Ok(receipt) => due.settle(&receipt, Method::Exact, Ending::Reported),
         Err(served) => {
             if let Some(id) = unfinished(metering.endpoint, &plain) {
+                if metering.endpoint.is_of_thread() {
+                    let Answered { ids, served, .. } = answered_body(metering.endpoint, &plain);
+                    metering.remember_model(&ids, &served);
+                }
                 due.defer(&id);
                 return ReadWhole { is_unpacked, ..ReadWhole::unread(data) };
             }
@@ -339,56 +358,3 @@ fn read_whole(due: Due, metering: Metering, body: Bytes) -> ReadWhole {
 const MOST_OF_A_PIECE: usize = 16 << 20;
 /// The most that a whole answer may unpack to.
 const MOST_UNPACKED: usize = 64 << 20;
-
-/// A request whose output must be counted because nobody told it.
-#[derive(Debug)]
-struct Count {
-    due: Due,
-    metering: Metering,
-    text: Text,
-    /// What was reported before the output.
-    told: Option<Usage>,
-    /// What is known of that already.
-    served: Served,
-    ending: Ending,
-}
-
-/// What is to be counted.
-#[derive(Debug)]
-enum Text {
-    None,
-    Heard(Heard),
-    Body(Bytes),
-}
-
-impl Count {
-    /// Counts and settles where that may take its time: a vocabulary may have to be loaded.
-    fn settle_aside(self) -> Booked {
-        match (&self.text, Handle::try_current()) {
-            (Text::Heard(_) | Text::Body(_), Ok(runtime)) => {
-                let (closed, booked) = Booked::later();
-                // A runtime that stops drops it, and it is booked as lost.
-                drop(runtime.spawn_blocking(|| {
-                    // Whoever hung up does not wait.
-                    let _told = closed.send(self.settle().1);
-                }));
-                booked
-            }
-            _ => self.settle().1,
-        }
-    }
-
-    fn settle(self) -> Settled {
-        let Metering { counter, encoding, .. } = &self.metering;
-        let (output, served) = match self.text {
-            Text::None => (Tokens::ZERO, self.served),
-            Text::Heard(heard) => heard.count(counter, *encoding),
-            Text::Body(body) => (count_body(&body, counter, *encoding), self.served),
-        };
-        let usage = match self.told {
-            Some(told) => Usage { output: output.max(told.output), ..told },
-            None => Usage { input: self.due.input(), output, ..Usage::default() },
-        };
-        self.due.settle(&Receipt { usage, served }, Method::Approximate, self.ending)
-    }
-}

@@ -26,6 +26,7 @@ mod frames;
 mod heard;
 mod json;
 mod kept;
+mod known;
 mod live;
 mod meter;
 mod pinning;
@@ -36,6 +37,7 @@ pub mod sse;
 mod usage;
 mod whole;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -44,6 +46,7 @@ pub use self::body::Body;
 use self::due::Due;
 pub use self::heard::Heard;
 pub use self::kept::{Begun, Kept, Notes, is_binary, is_event_stream};
+pub use self::known::KnownModels;
 use self::live::Live;
 use self::meter::Meter;
 pub use self::pinning::{Owner, Pinner, Watched};
@@ -72,6 +75,10 @@ pub struct Metering {
     pub on_disconnect: Disconnect,
     /// How a compressed answer is read.
     pub unpacking: Unpacking,
+    /// The run that it is a part of, which may have begun with another request.
+    pub run: Option<Arc<str>>,
+    /// What is known of the models that serve runs.
+    pub models: KnownModels,
 }
 
 /// How an answer is unpacked on its way.
@@ -119,7 +126,8 @@ pub fn stream(
     metering: Metering,
 ) -> Body {
     let idle = metering.idle;
-    Body::live(Live::new(answer.into(), idle, Meter::of_stream(unsettled.into(), usage, metering)))
+    let due = Due::of_run(unsettled, metering.run.as_deref());
+    Body::live(Live::new(answer.into(), idle, Meter::of_stream(due, usage, metering)))
 }
 
 /// Returns a body that passes on a whole answer to a request that costs nothing but itself, and which may tell

@@ -105,7 +105,8 @@ pub fn answered(response: &[u8]) -> Answered {
     // What is no object tells nothing.
     let _read = members(response, |key, value| match key {
         "usage" => told = parse(value.get().as_bytes()),
-        "id" => answered.ids.extend(id(value)),
+        // A run goes on in its thread, and is as its assistant is.
+        "id" | "thread_id" | "assistant_id" => answered.ids.extend(id(value)),
         "conversation" => {
             let _read = members(value.get().as_bytes(), |key, value| {
                 if key == "id" {
@@ -124,15 +125,21 @@ pub fn answered(response: &[u8]) -> Answered {
     answered
 }
 
-/// Returns the id of a response that is still being made when its request is answered (`background`); `None`
-/// where that is all.
+/// Tells whether more is to come of a response or run of this status, quotes included.
+pub(super) fn goes_on_as(status: &str) -> bool {
+    let status = status.trim_matches('"');
+    matches!(status, "queued" | "in_progress" | "requires_action" | "cancelling")
+}
+
+/// Returns the id of a response that is still being made when its request is answered (`background`), or of a
+/// run; `None` where that is all.
 pub(super) fn unfinished(endpoint: Endpoint, body: &[u8]) -> Option<Box<str>> {
     let (mut name, mut goes_on) = (None, false);
     if endpoint.is_gone_on_with() {
         // What is no object tells nothing.
         let _read = members(body, |key, value| match key {
             "id" => name = id(value),
-            "status" => goes_on = matches!(value.get(), "\"queued\"" | "\"in_progress\""),
+            "status" => goes_on = goes_on_as(value.get()),
             _ => {}
         });
     }
@@ -213,8 +220,12 @@ pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
     let mut has_choices = false;
     let mut has_error = false;
     let mut served = Served::default();
-    let mut is_done = false;
+    let (mut is_done, mut is_step) = (false, false);
+    let mut ids = Vec::new();
     members(json, |key, value| match key {
+        // What each of its steps used is told again of the whole run.
+        "object" => is_step = value.get() == "\"thread.run.step\"",
+        "thread_id" | "assistant_id" => ids.extend(id(value)),
         "usage" => usage = Some(value),
         "type" => is_done = ends(value.get()),
         "response" => response = Some(value),
@@ -223,6 +234,9 @@ pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
         "error" => has_error = value.get() != "null",
         _ => note_served(&mut served, key, value),
     })?;
+    if is_step {
+        return None;
+    }
     if let Some(told) = usage.and_then(|value| parse(value.get().as_bytes())) {
         let more = has_choices || has_error;
         let event = match (more, is_done) {
@@ -231,12 +245,12 @@ pub(super) fn usage_of_event(json: &[u8]) -> Option<EventUsage> {
             (false, false) => EventKind::UsageOnly,
         };
         let served = served.or(told.served);
-        return Some(EventUsage { usage: told.usage, served, ids: Vec::new(), event });
+        return Some(EventUsage { usage: told.usage, served, ids, event });
     }
     // Anthropic begins with what it has read.
     let event = if response.is_some() { EventKind::Terminal } else { EventKind::Opening };
     let Answered { usage, served, ids } = answered(response.or(message)?.get().as_bytes());
-    let ids = if event == EventKind::Terminal { ids } else { Vec::new() };
+    let ids: Vec<_> = if event == EventKind::Terminal { ids } else { Vec::new() };
     Some(EventUsage { usage: usage?, served, ids, event })
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::due::Due;
 use super::live::{Gathered, Live, Slot};
 use super::meter::{Meter, ReadWhole};
 use super::{Body, Metering, RelayError, Watched};
@@ -39,7 +40,8 @@ pub async fn whole(
     limit: usize,
 ) -> Result<Whole, RelayError> {
     let idle = metering.idle;
-    gather(Live::new(answer.into(), idle, Meter::of_whole(unsettled.into(), metering)), limit).await
+    let due = Due::of_run(unsettled, metering.run.as_deref());
+    gather(Live::new(answer.into(), idle, Meter::of_whole(due, metering)), limit).await
 }
 
 /// Reads a metered answer of up to `limit` bytes.

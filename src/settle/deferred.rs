@@ -18,7 +18,7 @@ pub(super) struct Deferred {
     awaited: Arc<Mutex<Awaited>>,
 }
 
-type Awaited = LruCache<Key, oneshot::Sender<Receipt>>;
+type Awaited = LruCache<Key, Vec<oneshot::Sender<Receipt>>>;
 
 /// The upstream, and what the answer is called there.
 type Key = (UpstreamName, Box<str>);
@@ -34,6 +34,17 @@ impl Deferred {
         Self { awaited: Arc::new(Mutex::new(LruCache::new(MOST))) }
     }
 
+    /// Forgets those who await nothing any more under `key`.
+    fn forget(&self, key: &Key) {
+        let mut awaited = self.awaited();
+        if let Some(all) = awaited.peek_mut(key) {
+            all.retain(|tell| !tell.is_closed());
+            if all.is_empty() {
+                awaited.pop(key);
+            }
+        }
+    }
+
     fn awaited(&self) -> MutexGuard<'_, Awaited> {
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -42,7 +53,8 @@ impl Deferred {
 impl Unsettled {
     /// Leaves the request open, because what it asked for is still being made at the provider, where it is
     /// called `id`. It is settled by what is [told](Self::tell) of that; it keeps its estimate if that takes
-    /// more than an hour, if the program stops, or if too many others are awaited.
+    /// more than an hour, if the program stops, or if too many others are awaited. Of several that are part of the
+    /// same, the first is settled by what all used, and the others by nothing.
     ///
     /// Must be called within a tokio runtime.
     pub fn defer(mut self, id: &str) {
@@ -53,7 +65,7 @@ impl Unsettled {
         self.head_leaves();
         let (tell, told) = oneshot::channel();
         let key = (upstream, Box::from(id));
-        self.pass().deferred.awaited().put(key.clone(), tell);
+        self.pass().deferred.awaited().get_or_insert_mut(key.clone(), Vec::new).push(tell);
         tokio::spawn(async move {
             let mut pass = self.pass().clone();
             let receipt = tokio::select! {
@@ -62,7 +74,7 @@ impl Unsettled {
                 () = pass.draining() => None,
                 () = sleep(LONGEST) => None,
             };
-            pass.deferred.awaited().pop(&key);
+            pass.deferred.forget(&key);
             match receipt {
                 Some(receipt) => {
                     let _settled = self.settle(&receipt, Method::Exact, Ending::Reported);
@@ -87,9 +99,12 @@ impl Unsettled {
     pub fn tell(&self, id: &str, receipt: &Receipt) {
         let Some(upstream) = self.record.upstream.clone() else { return };
         let told = self.pass().deferred.awaited().pop(&(upstream, id.into()));
-        if let Some(told) = told {
-            // Whoever waited for it has given up.
-            let _late = told.send(receipt.clone());
+        let mut receipt = receipt.clone();
+        for told in told.into_iter().flatten() {
+            // Who waited may have given up.
+            if told.send(receipt.clone()).is_ok() {
+                receipt = Receipt::default();
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use super::objects::{self, Objects};
 use super::service::Asked;
 use super::shared::Shared;
 use super::talk::{Body, whole};
+use super::threads::Threads;
 use super::wire::WireError;
 
 /// Files, batches and other objects of all organisations, in memory.
@@ -24,6 +25,7 @@ pub(super) struct Files {
     files: BTreeMap<String, StoredFile>,
     pub(super) batches: BTreeMap<String, Batch>,
     pub(super) objects: Objects,
+    pub(super) threads: Threads,
     bytes: usize,
     made: u64,
 }

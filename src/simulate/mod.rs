@@ -4,7 +4,7 @@
 //!
 //! [`engine`], the provider as a state machine in simulated time; [`Provider`], the same behind
 //! sockets: chat completions, messages, completions, responses, embeddings, moderations, images, sound and videos
-//! with JSON, forms and event streams, models, files, batches and what else lies at a provider, websockets of
+//! with JSON, forms and event streams, runs of threads, models, files, batches and what else lies at a provider, websockets of
 //! responses and realtime conversations, `GET /sim/stats` and `POST /sim/reset`;
 //! [`HeadStyle`], the heads of answers for those who play with the engine without sockets.
 //!
@@ -44,6 +44,7 @@ mod service;
 mod shared;
 mod sockets;
 mod talk;
+mod threads;
 mod usual;
 mod wire;
 mod writing;

@@ -54,7 +54,14 @@ impl Objects {
         self.0.insert(id.to_owned(), Object { owner, kind, value: value.clone() });
     }
 
-    fn owner(&self, id: &str) -> Option<&str> {
+    /// Returns an object of `owner`.
+    pub(super) fn value(&self, id: &str, owner: &str) -> Option<Value> {
+        let own = self.0.get(id).filter(|object| &*object.owner == owner);
+        own.map(|object| object.value.clone())
+    }
+
+    /// Returns whose an object is.
+    pub(super) fn owner(&self, id: &str) -> Option<&str> {
         self.0.get(id).map(|object| &*object.owner)
     }
 

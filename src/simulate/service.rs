@@ -20,6 +20,7 @@ use super::report;
 use super::shared::Shared;
 use super::sockets;
 use super::talk::Body;
+use super::threads;
 use super::wire::{Endpoint, WireError};
 
 /// Answers one request.
@@ -40,15 +41,8 @@ pub(super) async fn serve(
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     let (deployment, path) = shared.dialect.place(&path);
-    match (&head.method, path) {
-        (&Method::GET, "/sim/stats") => {
-            return Ok(json_answer(StatusCode::OK, &report::json(&shared.stats())));
-        }
-        (&Method::POST, "/sim/reset") => {
-            shared.reset();
-            return Ok(json_answer(StatusCode::OK, &json!({"reset": true})));
-        }
-        _ => {}
+    if let Some(answer) = of_its_own(&shared, &head.method, path) {
+        return Ok(answer);
     }
     let key = match shared.dialect.asks_for_keys() {
         true => key_of(&head.headers),
@@ -72,6 +66,12 @@ pub(super) async fn serve(
         }
         Err(_) => return Err(io::ErrorKind::ConnectionAborted.into()),
     };
+    if let Some(wanted) = threads::wanted(&head.method, path) {
+        let mut response =
+            threads::answer(&shared, wanted, (&key, &caller), (&head.method, bytes)).await?;
+        add_identity(&shared, response.headers_mut(), shared.arrival());
+        return Ok(response);
+    }
     if let Some(endpoint) = endpoint {
         if let Some(error) = unfit(endpoint, &head) {
             return Ok(refused(&shared, &error, shared.arrival()));
@@ -85,6 +85,20 @@ pub(super) async fn serve(
     let mut response = other(&shared, &asked, &caller, &head.headers);
     add_identity(&shared, response.headers_mut(), shared.arrival());
     Ok(response)
+}
+
+/// Answers what is asked of the simulation, and of no provider.
+fn of_its_own(shared: &Shared, method: &Method, path: &str) -> Option<Response<Body>> {
+    match (method, path) {
+        (&Method::GET, "/sim/stats") => {
+            Some(json_answer(StatusCode::OK, &report::json(&shared.stats())))
+        }
+        (&Method::POST, "/sim/reset") => {
+            shared.reset();
+            Some(json_answer(StatusCode::OK, &json!({"reset": true})))
+        }
+        _ => None,
+    }
 }
 
 /// Returns what is wrong with the head of a request for `endpoint`, if anything is.

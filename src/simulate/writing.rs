@@ -56,18 +56,18 @@ pub(super) async fn write(
         let talk = Talk::new(script, plan.pace, begin, work, cut)
             .with_noise(noise)
             .with_frames(shared.frames);
-        return Ok(desk.events(talk.boxed_unsync()));
+        return Ok(desk.stream(talk));
     }
     desk.whole((ask, draft), plan, work, cut).await
 }
 
 /// What every answer to one request shares.
-struct Desk<'a> {
-    shared: &'a Shared,
-    begin: Instant,
-    shown: Vec<Shown>,
-    organisation: Arc<str>,
-    id: String,
+pub(super) struct Desk<'a> {
+    pub shared: &'a Shared,
+    pub begin: Instant,
+    pub shown: Vec<Shown>,
+    pub organisation: Arc<str>,
+    pub id: String,
 }
 
 impl Desk<'_> {
@@ -108,6 +108,11 @@ impl Desk<'_> {
         work.done(Outcome::Answered { output: draft.tokens() });
         let raw = raw.map(|(kind, bytes)| of_kind(kind, bytes));
         Ok(self.dress(raw.unwrap_or_else(|| json_answer(StatusCode::OK, &value))))
+    }
+
+    /// Sends a stream.
+    pub(super) fn stream(&self, talk: Talk) -> Response<Body> {
+        self.events(talk.boxed_unsync())
     }
 
     fn events(&self, body: Body) -> Response<Body> {

@@ -39,6 +39,7 @@ mod simulate;
 mod sockets;
 mod spree;
 mod stores;
+mod threads;
 mod told;
 mod upstream;
 mod usage;

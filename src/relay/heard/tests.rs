@@ -51,6 +51,32 @@ fn reads_the_deltas_of_completions_and_responses() {
 }
 
 #[test]
+fn reads_the_deltas_of_runs_and_whether_they_go_on() {
+    let run = |status: &str| json!({"object":"thread.run","id":"run_1","status":status});
+    let events = [
+        run("queued"),
+        json!({"object":"thread.run.step","id":"step_1","usage":{"prompt_tokens":3}}),
+        json!({"object":"thread.run.step.delta","delta":{"step_details":{"tool_calls":[
+            {"index":0,"function":{"name":"f","arguments":""}}]}}}),
+        json!({"object":"thread.run.step.delta","delta":{"step_details":{"tool_calls":[
+            {"index":0,"function":{"arguments":"{}"}},{"index":1,"code_interpreter":{"input":"1+1"}}]}}}),
+        json!({"object":"thread.message.delta","delta":{"content":[
+            {"index":0,"type":"text","text":{"value":"Hel"}}]}}),
+        json!({"object":"thread.message.delta","delta":{"content":[
+            {"index":0,"type":"text","text":{"value":"lo"}}]}}),
+        json!({"object":"thread.message","content":[{"type":"text","text":{"value":"Hello"}}]}),
+    ];
+    for (status, goes_on) in [("requires_action", Some("run_1")), ("completed", None)] {
+        let events = events.iter().cloned().chain([run(status)]);
+        let mut heard = Heard::default();
+        events.for_each(|event| heard.hear(format!("event: x\ndata: {event}\n\n").as_bytes()));
+        assert_eq!(heard.unfinished_run(), goes_on, "{status}");
+        let texts: Vec<_> = heard.texts.channels.into_values().collect();
+        assert_eq!(texts, ["Hello", "f", "{}", "1+1"]);
+    }
+}
+
+#[test]
 fn reads_whole_answers() {
     let chat = json!({"choices":[{"index":0,"message":{"content":"Hi","tool_calls":[
         {"function":{"name":"f","arguments":"{}"}},{"custom":{"name":"g","input":"x"}}]}}]});

@@ -265,6 +265,8 @@ fn metering(on_disconnect: Disconnect) -> Metering {
         idle: IDLE,
         on_disconnect,
         unpacking: Unpacking::Needless,
+        run: None,
+        models: crate::relay::KnownModels::new(),
     }
 }
 

@@ -28,6 +28,7 @@ mod measures;
 mod moderations;
 mod quotas;
 mod responses;
+pub(super) mod runs;
 mod script;
 mod thoughts;
 mod told;
