@@ -99,7 +99,7 @@ impl Cell {
         #[expect(clippy::cast_precision_loss, reason = "a count")]
         let hasty = of(&|one| one.figures.hasty as f64);
         #[expect(clippy::cast_precision_loss, reason = "a count")]
-        let again = of(&|one| one.figures.again as f64);
+        let again = worst(&|one| one.figures.again as f64);
         // Written so that a figure that is no number is missed.
         let checks = [
             ("ratio", judged.ratio.is_none_or(|most| rounded(ratio) <= most)),
@@ -120,6 +120,10 @@ impl Cell {
             ),
             ("hasty", !judged.paces || hasty <= 0.0),
             ("again", !judged.again || again <= 0.0),
+            (
+                "slots",
+                judged.slots.is_none_or(|least| worst(&|one| -one.figures.used_since) <= -least),
+            ),
         ];
         checks.into_iter().filter(|(_, kept)| !kept).map(|(name, _)| name.to_owned()).collect()
     }

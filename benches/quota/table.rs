@@ -40,7 +40,11 @@ pub(crate) fn details(cell: &Cell, played: &Played) -> String {
         line += &format!("  worst window {:.2} % over", excess * 100.0);
     }
     if cell.scenario.judged.again {
-        line += &format!("  refused again {}", figures.again);
+        line += &format!(
+            "  refused again {}, {:.1} % used since the first",
+            figures.again,
+            figures.used_since * 100.0
+        );
     }
     if cell.scenario.judged.paces {
         line += &format!("  hasty {}", figures.hasty);

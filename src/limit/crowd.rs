@@ -5,7 +5,11 @@
 //! [`Crowd`]. A refusal that no quota explains, because it says so or because there is none and it tells neither
 //! numbers nor a time, means that there was no slot: those under way that were not refused have them all.
 //! So many may be under way from then on. Who had been sent before that was known may be refused, too, and
-//! had no slot either. After some quiet minutes an eighth more is tried, later with each time that fails.
+//! had no slot either. Whose answer comes so soon after the refusal that it may have been on its way had none any
+//! more, or gave it to another one of those: each makes it one slot less, up to three in a hundred, as what is left
+//! free is so for long. After some quiet minutes an eighth more is tried, one by one, later with each time that fails.
+//! Where another refusal follows soon, the limit falls: each request that ends would be followed by one more refusal.
+//! Then half go, and from there on one more with each answer, until that is refused.
 //!
 //! # What this module does not do
 //!
@@ -37,6 +41,26 @@ struct Learned {
     since: Moment,
     /// How many were under way before anything was known.
     before: u64,
+    /// Up to how many are tried, one by one; zero where none are.
+    tried: u64,
+    doubt: Doubtful,
+}
+
+/// Slots that may turn out to have been none.
+#[derive(Debug, Clone, Copy, Default)]
+struct Doubtful {
+    /// So many at most.
+    slots: u64,
+    /// Whose answer comes until then may have had none when the refusal was made.
+    until: Moment,
+}
+
+/// What was under way when a refusal came.
+#[derive(Debug, Clone, Copy)]
+struct Others {
+    count: u64,
+    /// Whose answer comes until then may have been on its way when the refusal was made.
+    gone: Moment,
 }
 
 impl Crowd {
@@ -52,13 +76,14 @@ impl Crowd {
 
     /// Takes in that a request sent at `sent` was refused while `others` were under way that were not; `said` is
     /// whether the refusal says that this was the reason. Returns whether it was.
-    fn refused(&mut self, sent: Moment, others: u64, said: bool, now: Moment) -> bool {
+    fn refused(&mut self, sent: Moment, others: Others, said: bool, now: Moment) -> bool {
+        let Others { count, gone } = others;
         let Some(known) = &mut self.learned else {
-            if !said && (now < self.doubted || others == 0) {
+            if !said && (now < self.doubted || count == 0) {
                 return false;
             }
-            let most = (others - others / ON_THEIR_WAY).max(1);
-            self.learned = Some(Learned { most, since: now, before: others + 1 });
+            let doubt = Doubtful { slots: count * PER_HUNDRED / 100, until: gone };
+            self.learned = Some(Learned { doubt, ..Learned::new(count.max(1), count + 1, now) });
             self.quiet = (self.quiet * 2).clamp(FIRST_QUIET, MOST_QUIET);
             return true;
         };
@@ -70,12 +95,27 @@ impl Crowd {
             }
             return self.forget(); // Nobody had one.
         }
-        if !said && (others == 0 || others + 1 < known.most) {
+        if !said && (count == 0 || count + 1 < known.most) {
             return self.forget();
         }
-        *known = Learned { most: others.clamp(1, known.most), since: now, ..*known };
+        // Before the last of those who were tried all went well.
+        let tries = known.tried > 0;
+        let most = count.min(known.most.saturating_sub(u64::from(tries))).max(1);
+        let falls = !tries && now.since(known.since) < IN_A_ROW;
+        let found = Learned::new(most, known.before, now);
+        *known =
+            if falls { Learned { most: (most / 2).max(1), tried: most, ..found } } else { found };
         self.quiet = (self.quiet * 2).clamp(FIRST_QUIET, MOST_QUIET);
         true
+    }
+
+    /// Takes in that one was answered, or broke off.
+    fn ended(&mut self, now: Moment) {
+        let Some(known) = &mut self.learned else { return };
+        if now <= known.doubt.until && known.doubt.slots > 0 {
+            known.doubt.slots -= 1;
+            known.most = known.most.saturating_sub(1).max(1);
+        }
     }
 
     /// Forgets what was learned: it was none of slots.
@@ -91,18 +131,32 @@ impl Crowd {
 
     /// Takes in that the provider says how many slots there are.
     fn told(&mut self, most: u64, now: Moment) -> bool {
-        self.learned = Some(Learned { most, since: now, before: most });
+        self.learned = Some(Learned::new(most, most, now));
         self.quiet = self.quiet.clamp(FIRST_QUIET, MOST_QUIET);
         true
     }
 
-    /// Lets more be under way after quiet minutes of `minute` nanoseconds each.
-    fn release(&mut self, minute: u64, now: Moment) {
+    /// Lets more be under way after quiet minutes of `minute` nanoseconds each: one, and as long as nobody is refused
+    /// another one after each time of `patience` that a refusal takes, where all slots are taken.
+    fn release(&mut self, taken: u64, (minute, patience): (u64, u64), now: Moment) {
         let Some(known) = &mut self.learned else { return };
-        if now.since(known.since) >= self.quiet.saturating_mul(minute) {
-            let more = (known.most / PART).max(1);
-            *known = Learned { most: known.most.saturating_add(more), since: now, ..*known };
+        let quiet = now.since(known.since);
+        if known.tried == 0 && quiet >= self.quiet.saturating_mul(minute) {
+            known.tried = known.most.saturating_add((known.most / PART).max(1));
         }
+        if known.tried > known.most && quiet >= patience && taken == known.most {
+            // Who is sent now knows it.
+            let since = now.minus(1);
+            *known = Learned { most: known.most.saturating_add(1), since, ..*known };
+        } else if quiet >= self.quiet.min(FIRST_QUIET).saturating_mul(minute) {
+            known.tried = 0; // All of it went well.
+        }
+    }
+}
+
+impl Learned {
+    fn new(most: u64, before: u64, since: Moment) -> Self {
+        Self { most, since, before, tried: 0, doubt: Doubtful::default() }
     }
 }
 
@@ -123,7 +177,10 @@ impl Lane {
         if self.settings.concurrency.is_some() || !says_so && !unexplained {
             return false;
         }
-        let others = self.slots.taken();
+        let count = self.slots.taken();
+        // Who was sent last may have got the slot of one whose answer was on its way.
+        let gone = self.slots.latest().plus(self.grace.nanos().saturating_mul(2));
+        let others = Others { count, gone };
         let had_slots = self.crowd.learned.is_some();
         let limit = said.and_then(|said| said.arithmetic).map(|told| told.limit);
         let is_crowded = match limit.filter(|limit| *limit > 0) {
@@ -139,13 +196,23 @@ impl Lane {
             self.opening.shut(self.refusal_takes(), now);
         }
         // Where nobody else is under way there is no answer to wait for.
-        is_crowded && others > 0
+        is_crowded && count > 0
     }
 
     /// Tries whether there are more slots by now.
     pub(super) fn try_more_slots(&mut self, now: Moment) {
         if self.settings.concurrency.is_none() {
-            self.crowd.release(nanos(self.settings.minute), now);
+            let patience = self.refusal_takes();
+            let times = (nanos(self.settings.minute), patience);
+            self.crowd.release(self.slots.taken(), times, now);
+            self.slots.most = self.crowd.most();
+        }
+    }
+
+    /// Takes in that a request that was not refused is over.
+    pub(super) fn slot_ended(&mut self, now: Moment) {
+        if self.settings.concurrency.is_none() {
+            self.crowd.ended(now);
             self.slots.most = self.crowd.most();
         }
     }
@@ -154,10 +221,12 @@ impl Lane {
 /// So many minutes must be quiet before more is tried; doubled with each failure.
 const FIRST_QUIET: u64 = 10;
 const MOST_QUIET: u64 = 640;
-/// Of so many that seem to have a slot one was answered already, and that is on its way.
-const ON_THEIR_WAY: u64 = 64;
+/// So many of a hundred slots may be left free for what is not known.
+const PER_HUNDRED: u64 = 3;
 /// More is this part of what there is.
 const PART: u64 = 8;
+/// A refusal that is no further from the last one follows it, in nanoseconds: a minute.
+const IN_A_ROW: u64 = 60_000_000_000;
 /// For so many minutes nothing is put down to slots after that turned out to be wrong.
 const DOUBTED: u64 = 10;
 
@@ -172,12 +241,17 @@ mod tests {
         Moment(seconds * SECOND)
     }
 
+    /// So many, none of whose answers was on its way.
+    fn others(count: u64) -> Others {
+        Others { count, gone: Moment(0) }
+    }
+
     #[test]
     fn those_who_were_not_refused_have_all_the_slots() {
         let mut crowd = Crowd::default();
         // Of 24 that were sent together, four come back one after the other.
-        for others in [23, 22, 21, 20] {
-            assert!(crowd.refused(at(1), others, false, at(2)));
+        for count in [23, 22, 21, 20] {
+            assert!(crowd.refused(at(1), others(count), false, at(2)));
         }
         assert_eq!(crowd.most(), Some(20));
     }
@@ -185,8 +259,8 @@ mod tests {
     #[test]
     fn who_ends_meanwhile_takes_no_slot_along() {
         let mut crowd = Crowd::default();
-        for others in [22, 20, 18] {
-            assert!(crowd.refused(at(1), others, false, at(2)));
+        for count in [22, 20, 18] {
+            assert!(crowd.refused(at(1), others(count), false, at(2)));
         }
         assert_eq!(crowd.most(), Some(20));
     }
@@ -194,40 +268,81 @@ mod tests {
     #[test]
     fn a_refusal_with_free_slots_had_another_reason_unless_it_says_so() {
         let mut crowd = Crowd::default();
-        assert!(crowd.refused(at(1), 20, false, at(2)));
-        assert!(crowd.refused(at(3), 12, true, at(4)));
+        assert!(crowd.refused(at(1), others(20), false, at(2)));
+        assert!(crowd.refused(at(103), others(12), true, at(104)));
         assert_eq!(crowd.most(), Some(12));
-        assert!(!crowd.refused(at(5), 5, false, at(6)));
+        assert!(!crowd.refused(at(105), others(5), false, at(106)));
         assert_eq!(crowd.most(), None);
     }
 
     #[test]
-    fn more_is_tried_after_quiet_minutes_and_later_each_time() {
+    fn more_is_tried_one_by_one_after_quiet_minutes_and_later_each_time() {
         let mut crowd = Crowd::default();
-        assert!(crowd.refused(at(1), 16, false, at(2)));
-        crowd.release(MINUTE, at(2 + 599));
-        assert_eq!(crowd.most(), Some(16));
-        crowd.release(MINUTE, at(2 + 600));
-        assert_eq!(crowd.most(), Some(18));
-        for others in (16..18).rev() {
-            assert!(crowd.refused(at(603), others, false, at(604)));
+        let most_at = |crowd: &mut Crowd, seconds| {
+            let taken = crowd.most().expect("known");
+            crowd.release(taken, (MINUTE, SECOND), at(seconds));
+            crowd.most()
+        };
+        assert!(crowd.refused(at(1), others(16), false, at(2)));
+        assert_eq!(most_at(&mut crowd, 2 + 599), Some(16));
+        assert_eq!(most_at(&mut crowd, 2 + 600), Some(17));
+        assert_eq!(most_at(&mut crowd, 2 + 601), Some(18), "an eighth");
+        assert_eq!(most_at(&mut crowd, 2 + 602), Some(18));
+        assert!(crowd.refused(at(605), others(17), false, at(606)));
+        assert_eq!(most_at(&mut crowd, 606 + 1_199), Some(17), "twice as long");
+        assert_eq!(most_at(&mut crowd, 606 + 1_200), Some(18));
+    }
+
+    #[test]
+    fn who_may_have_been_on_the_way_when_a_refusal_was_made_had_no_slot() {
+        let mut crowd = Crowd::default();
+        let seen = Others { count: 40, gone: at(3) };
+        assert!(crowd.refused(at(1), seen, false, at(2)));
+        crowd.ended(at(3));
+        assert_eq!(crowd.most(), Some(39));
+        crowd.ended(at(3));
+        assert_eq!(crowd.most(), Some(39), "one of 40 is all that may be left free");
+        let mut crowd = Crowd::default();
+        assert!(crowd.refused(at(1), seen, false, at(2)));
+        crowd.ended(at(4));
+        assert_eq!(crowd.most(), Some(40), "it had its slot");
+    }
+
+    #[test]
+    fn a_limit_that_falls_is_found_from_below() {
+        let mut crowd = Crowd::default();
+        assert!(crowd.refused(at(1), others(40), false, at(2)));
+        let (mut under_way, mut refusals) = (40, 0);
+        // Half of them are one too many; one ends each second, and others go where they may.
+        for second in 100..200 {
+            crowd.release(under_way, (MINUTE, SECOND), at(second));
+            under_way -= 1;
+            while crowd.most().is_some_and(|most| under_way < most) {
+                if under_way >= 20 {
+                    refusals += 1;
+                    assert!(crowd.refused(
+                        at(second + 1),
+                        others(under_way),
+                        false,
+                        at(second + 1)
+                    ));
+                    break;
+                }
+                under_way += 1;
+            }
         }
-        assert_eq!(crowd.most(), Some(16));
-        crowd.release(MINUTE, at(604 + 1_199));
-        assert_eq!(crowd.most(), Some(16));
-        crowd.release(MINUTE, at(604 + 1_200));
-        assert_eq!(crowd.most(), Some(18));
+        assert_eq!((refusals, crowd.most()), (3, Some(20)));
     }
 
     #[test]
     fn where_all_are_refused_there_is_nothing_to_learn_of_slots() {
         let mut crowd = Crowd::default();
         let told: Vec<bool> =
-            (0..24).rev().map(|others| crowd.refused(at(1), others, false, at(2))).collect();
+            (0..24).rev().map(|count| crowd.refused(at(1), others(count), false, at(2))).collect();
         assert_eq!(told.last(), Some(&false), "nobody had a slot");
         assert_eq!(crowd.take_mistaken(), 24);
         assert_eq!(crowd.most(), None);
-        assert!(!crowd.refused(at(3), 0, false, at(4)), "nor had who was alone");
+        assert!(!crowd.refused(at(3), others(0), false, at(4)), "nor had who was alone");
         assert_eq!(crowd.most(), None);
     }
 }

@@ -286,6 +286,7 @@ impl Lane {
             bank.account(&settled, debit.left_behind, now, self.grace.nanos());
         }
         self.slots.learn(debit.at, now);
+        self.slot_ended(now);
         self.reach.served(debit.at);
     }
 

@@ -1,9 +1,9 @@
 //! How a first burst grows where nothing is known but that answers come.
 //!
 //! A provider that only takes so many at a time says so by a refusal, at once, while what it takes is silent until
-//! it is answered. So where no quota is known, more is tried as long as nobody is refused: an eighth more for each time
-//! that a refusal takes, and one more for each answer. What the first refusal finds too much is an eighth then,
-//! whatever waits; from there on [`super::crowd`] knows how many there are.
+//! it is answered. So where no quota is known, more is tried as long as nobody is refused: one by one, an eighth more in
+//! the time that a refusal takes, and one more for each answer. What the first refusal finds too much is an eighth then
+//! at most, whatever waits; from there on [`super::crowd`] knows how many there are.
 
 use super::QuotaKind;
 use super::lane::{FIRST_REQUESTS, Lane, Wait};
@@ -49,11 +49,11 @@ impl Opening {
         if under_way < self.allowed {
             return None;
         }
-        let at = self.since.plus(patience);
+        let at = self.since.plus(patience / (self.allowed / PART).max(1));
         if at > now {
             return Some(at);
         }
-        self.allowed = self.allowed.saturating_add((self.allowed / PART).max(1));
+        self.allowed = self.allowed.saturating_add(1);
         None
     }
 }
@@ -79,7 +79,7 @@ impl Lane {
     }
 }
 
-/// More is this part of what is under way.
+/// This part of what is under way is added in the time that a refusal takes.
 const PART: u64 = 8;
 /// A refusal takes this part of a minute, 100 ms, and what one request may be late.
 const PATIENCE: u64 = 600;
@@ -105,10 +105,12 @@ mod tests {
 
     #[test]
     fn a_burst_grows_by_an_eighth_for_each_time_that_a_refusal_takes() {
-        let seen = under_way((0..=20).map(|step| step * PATIENT));
-        assert_eq!(seen[..4], [4, 5, 6, 7]);
-        assert_eq!((seen[12], seen[13], seen[20]), (16, 18, 37), "{seen:?}");
+        let seen = under_way((0..=20 * PATIENT).collect::<Vec<_>>());
+        let at_step = |step: u64| seen[usize::try_from(step * PATIENT).expect("few")];
+        assert_eq!([0, 1, 2, 3].map(at_step), [4, 5, 6, 7]);
+        assert_eq!([12, 13, 20].map(at_step), [16, 18, 37]);
         assert_eq!(under_way([0, 1, 99, 100]), [4, 4, 4, 5], "no sooner");
+        assert_eq!(seen[1_300..1_351].iter().max(), Some(&19), "one by one");
     }
 
     #[test]

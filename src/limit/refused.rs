@@ -59,7 +59,8 @@ impl Lane {
     /// a charge does not for this one.
     pub fn failed(&mut self, debit: Debit, now: Instant) {
         let now = self.time.advance(now);
-        if self.leading == Charging::Max {
+        self.slot_ended(now);
+        if matches!(self.leading, Charging::Max | Charging::Later) {
             self.traffic.over(&debit.charge.assumed, now);
             return self.close(&debit);
         }

@@ -18,6 +18,8 @@ use super::moment::Moment;
 pub(super) struct Slots {
     pub(super) most: Option<u64>,
     taken: u64,
+    /// When one was taken last.
+    latest: Moment,
     /// The sum of the moments at which they were taken.
     begins: u128,
     /// How long answered requests held one, in nanoseconds.
@@ -27,12 +29,14 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) const fn new(most: Option<u64>) -> Self {
-        Self { most, taken: 0, begins: 0, held: GUESS, answered: 0 }
+        let latest = Moment(0);
+        Self { most, taken: 0, latest, begins: 0, held: GUESS, answered: 0 }
     }
 
     /// Notes that a request takes a slot.
     pub(super) fn take(&mut self, now: Moment) {
         self.taken += 1;
+        self.latest = now;
         self.begins += u128::from(now.0);
     }
 
@@ -51,6 +55,11 @@ impl Slots {
     /// Returns how many are taken.
     pub(super) const fn taken(&self) -> u64 {
         self.taken
+    }
+
+    /// Returns when one was taken last.
+    pub(super) const fn latest(&self) -> Moment {
+        self.latest
     }
 
     /// Returns how many are free.

@@ -26,8 +26,8 @@ pub(crate) struct Diary {
     pub(crate) sent: Vec<Duration>,
     /// When the first refusal came back.
     pub(crate) first_refusal: Option<Duration>,
-    /// How many tries were refused that were sent later.
-    pub(crate) refused_again: u64,
+    /// When those that were refused were sent, and when they came back.
+    pub(crate) refusals: Vec<(Duration, Duration)>,
 }
 
 /// What happened to one request.
@@ -54,6 +54,8 @@ pub(crate) struct Taken {
     pub(crate) at: Duration,
     /// What it asked for.
     pub(crate) cost: Cost,
+    /// How long it and the head of its answer were on their way.
+    pub(crate) ways: Duration,
     /// When it ended, and with which tokens of input and output.
     pub(crate) ended: Option<(Duration, u64, u64)>,
 }
@@ -74,8 +76,8 @@ impl Diary {
     }
 
     /// Notes that the provider takes in a try, and returns where that stands.
-    pub(crate) fn takes(&mut self, account: usize, at: Duration, cost: Cost) -> usize {
-        self.taken.push(Taken { account, at, cost, ended: None });
+    pub(crate) fn takes(&mut self, taken: Taken) -> usize {
+        self.taken.push(taken);
         self.taken.len() - 1
     }
 
@@ -83,8 +85,8 @@ impl Diary {
     pub(crate) fn refused(&mut self, number: usize, now: Duration) {
         let trip = &mut self.trips[number];
         trip.refused += 1;
-        let first = *self.first_refusal.get_or_insert(now);
-        self.refused_again += u64::from(trip.last_sent > first);
+        self.refusals.push((trip.last_sent, now));
+        self.first_refusal.get_or_insert(now);
     }
 
     /// Notes how request `number` ended for its client.

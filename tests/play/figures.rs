@@ -3,11 +3,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use sluicegate::simulate::engine::Stats;
+use sluicegate::simulate::engine::{LimitChange, Stats};
 use sluicegate::units::Class;
 
 use super::checker::worst_excess;
-use super::diary::{Fate, Trip};
+use super::diary::{Fate, Taken, Trip};
 use super::fair::Shares;
 use super::run::Run;
 use super::scenario::Scenario;
@@ -28,8 +28,12 @@ pub(crate) struct Figures {
     pub(crate) failed: usize,
     /// Requests that were not done when nobody waited any longer.
     pub(crate) unfinished: usize,
-    /// The part of the scarcest quota that was used up to the end, others' use included.
+    /// The part of the scarcest quota that was used up to the end, others' use included; of slots, the part of their time
+    /// as long as anybody waited.
     pub(crate) used: f64,
+    /// The same of slots from the first refusal on, from which it can be known how many there are. Who can follow in a slot
+    /// comes after two ways, which count.
+    pub(crate) used_since: f64,
     /// How long half of the interactive requests (of all, where there are none) waited at most, until they
     /// were sent for the last time.
     pub(crate) wait_half: Duration,
@@ -44,7 +48,8 @@ pub(crate) struct Figures {
     /// Requests sent in the window's sixtieth after the first refusal came back, above its part of the
     /// limit.
     pub(crate) hasty: u64,
-    /// Tries that were refused although they were sent after the first refusal had come back.
+    /// Tries that were refused although they were sent after the first refusal had come back, counted anew where a limit
+    /// changes.
     pub(crate) again: u64,
     /// By which part of its limit the worst window was over it, where that is looked at.
     pub(crate) excess: Option<f64>,
@@ -82,14 +87,20 @@ impl Figures {
             refused,
             failed: ended_as(Some(Fate::Failed)),
             unfinished: ended_as(None),
-            used: used(&run.stats),
+            used: slots_used(run, scenario, (Duration::ZERO, |_| Duration::ZERO))
+                .unwrap_or_else(|| used(&run.stats)),
+            used_since: run
+                .diary
+                .first_refusal
+                .and_then(|known| slots_used(run, scenario, (known, |one| one.ways)))
+                .unwrap_or(f64::NAN),
             wait_half: percentile(&waits, 50),
             wait_most: percentile(&waits, 99),
             served_most: percentile(&served, 99),
             jain: shares.as_ref().and_then(Shares::jain),
             off_weights: shares.as_ref().and_then(Shares::off_weights),
             hasty: hasty(run, scenario),
-            again: run.diary.refused_again,
+            again: again(run, scenario),
             excess: judged.excess.map(|_| worst_excess(run, scenario, run.seed)),
         }
     }
@@ -120,6 +131,46 @@ fn used(stats: &Stats) -> f64 {
         charged / offered.max(1.0)
     };
     meters().map(|meter| of(meter.metric)).fold(0.0, f64::max)
+}
+
+/// Returns the part of the time of all slots in which they were taken at the provider, from `begin` until the last of
+/// those who waited went; `None` where slots are not limited.
+fn slots_used(
+    run: &Run,
+    scenario: &Scenario,
+    (begin, ways): (Duration, fn(&Taken) -> Duration),
+) -> Option<f64> {
+    let trips = run.jobs.iter().zip(&run.diary.trips);
+    let waited = trips.filter(|(job, trip)| trip.tries == 1 && trip.last_sent > job.arrives);
+    let until = waited.map(|(_, trip)| trip.last_sent).max()?;
+    let within =
+        |from: Duration, to: Duration| to.min(until).saturating_sub(from.max(begin)).as_secs_f64();
+    let mut offered = 0.0;
+    for account in &scenario.accounts {
+        #[expect(clippy::cast_precision_loss, reason = "hundreds")]
+        let slots = account.limits.concurrency? as f64;
+        let (mut since, mut factor) = (Duration::ZERO, 1.0);
+        let end = LimitChange { at: until, factor };
+        for change in account.limits.changes.iter().chain([&end]) {
+            offered += (slots * factor).round() * within(since, change.at);
+            (since, factor) = (change.at, change.factor);
+        }
+    }
+    let taken = run.diary.taken.iter();
+    let taken = taken.map(|one| within(one.at, one.ended.map_or(until, |(at, ..)| at) + ways(one)));
+    Some(taken.sum::<f64>() / offered)
+}
+
+/// Counts those who could have known.
+fn again(run: &Run, scenario: &Scenario) -> u64 {
+    let changes = scenario.accounts.iter().flat_map(|account| &account.limits.changes);
+    let begins: Vec<Duration> = changes.map(|change| change.at).chain([Duration::ZERO]).collect();
+    let era = |at: Duration| begins.iter().filter(|begin| **begin <= at).max();
+    let refusals = &run.diary.refusals;
+    let knew = |(sent, came): &&(Duration, Duration)| {
+        refusals.iter().any(|(_, first)| era(*first) == era(*came) && first < sent)
+    };
+    refusals.iter().filter(knew).count() as u64
 }
 
 /// Counts what was sent too fast after it was known that slices of the window are limited.

@@ -9,7 +9,7 @@ use sluicegate::simulate::{Head, HeadStyle};
 use sluicegate::units::{Tokens, Usage};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::diary::Diary;
+use super::diary::{Diary, Taken};
 use super::scenario::Scenario;
 use super::work::{Job, MODEL, Mishap};
 
@@ -120,7 +120,13 @@ impl Provider {
         let Admission { ticket, organisation, shown } = admission;
         let mishap = job.mishap(before);
         let account = organisation.rsplit('-').next().and_then(|number| number.parse().ok());
-        let taken = self.diary().takes(account.expect("a number"), self.now(), job.cost);
+        let taken = self.diary().takes(Taken {
+            account: account.expect("a number"),
+            at: self.now(),
+            cost: job.cost,
+            ways: job.way(2 * before) + way,
+            ended: None,
+        });
         let style = self.inner.style;
         let admitted = Instant::now();
         let part = match mishap {

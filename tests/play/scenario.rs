@@ -116,8 +116,10 @@ pub(crate) struct Judged {
     pub(crate) latency_of: Option<&'static str>,
     /// By which part of its limit a window may be over it where limits are not enforced.
     pub(crate) excess: Option<f64>,
-    /// Whether nothing that is sent after the first refusal's answer may be refused.
+    /// Whether nothing that is sent after the first refusal's answer may be refused, with no seed.
     pub(crate) again: bool,
+    /// The least share of all slots' time that is used from that answer on, with every seed.
+    pub(crate) slots: Option<f64>,
     /// Whether nothing may be sent after the first refusal's answer but at the slices' pace.
     pub(crate) paces: bool,
 }

@@ -23,6 +23,8 @@ pub(super) struct Lane {
     foreign: Option<Foreign>,
     /// The time from 1970-01-01 UTC to the engine's start.
     epoch: Duration,
+    /// How many may be under way.
+    slots: Option<u64>,
     in_flight: u64,
     held: u64,
     tally: Tally,
@@ -80,6 +82,7 @@ impl Lane {
             meters,
             foreign: Foreign::new(&limits, seed),
             epoch,
+            slots: limits.concurrency,
             limits,
             in_flight: 0,
             held: 0,
@@ -97,6 +100,7 @@ impl Lane {
             }
             self.changed += 1;
             self.play_others(at, enforcement);
+            self.slots = self.limits.concurrency.map(|slots| scaled(slots, change.factor));
             for (meter, first) in self.meters.iter_mut().map(|(_, meter)| meter).zip(&self.first) {
                 meter.change_limit(scaled(*first, change.factor), at);
             }
@@ -124,7 +128,7 @@ impl Lane {
 
     /// Tells whether `cost` fits now.
     pub(super) fn room(&mut self, cost: &Cost, knows: Knowledge, now: u64) -> Result<(), Shortage> {
-        if let Some(limit) = self.limits.concurrency.filter(|limit| self.in_flight >= *limit) {
+        if let Some(limit) = self.slots.filter(|limit| self.in_flight >= *limit) {
             return Err(Shortage::Concurrency { limit });
         }
         let mut worst: Option<(Duration, Shortage)> = None;

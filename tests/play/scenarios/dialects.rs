@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use sluicegate::limit::LaneSettings;
 use sluicegate::simulate::Dialect;
-use sluicegate::simulate::engine::{Charging, Counting, Limits};
+use sluicegate::simulate::engine::{Charging, Counting, LimitChange, Limits};
 use sluicegate::units::Class;
 
 use super::super::scenario::{Arrivals, Judged};
 use super::troubles::FAULTS;
 use super::{Account, Flow, Scenario, Size, at_most, single};
 
-/// Returns the three scenarios in all dialects but OpenAI's, in which all others are played.
+/// Returns the three scenarios in all dialects but OpenAI's, in which all others are played, and one of slots that become
+/// fewer.
 pub(super) fn scenarios(size: Size) -> Vec<Scenario> {
     let others = Dialect::ALL.into_iter().filter(|dialect| *dialect != Dialect::OpenAi);
-    others
-        .flat_map(|dialect| {
-            [short(dialect, size), beside_people(dialect, size), with_faults(dialect, size)]
-        })
-        .collect()
+    let each = others.flat_map(|dialect| {
+        [short(dialect, size), beside_people(dialect, size), with_faults(dialect, size)]
+    });
+    each.chain([fewer_slots(size)]).collect()
 }
 
 /// S1: more work from the start than the limits allow.
@@ -61,6 +61,25 @@ fn with_faults(dialect: Dialect, size: Size) -> Scenario {
     Scenario { faults: FAULTS, judged, ..scenario.with_flows(vec![flow]) }
 }
 
+/// S11: half of the slots are taken away. DeepSeek's are as many as it has room for.
+fn fewer_slots(size: Size) -> Scenario {
+    let scenario = short(Dialect::DeepSeek, size);
+    let change = |seconds, factor| LimitChange { at: Duration::from_secs(seconds), factor };
+    let accounts = scenario.accounts.iter().cloned().map(|account| {
+        let limits = Limits { changes: vec![change(70, 0.5)], ..account.limits };
+        Account { limits, ..account }
+    });
+    // Those in flight tell a limit that falls one by one.
+    let judged = Judged { used: Some(0.95), ..at_most(1.05, 5.0) };
+    Scenario {
+        name: "S11",
+        cell: "slots halved".into(),
+        judged,
+        accounts: accounts.collect(),
+        ..scenario
+    }
+}
+
 /// What is expected: issue 3's figures of the scenario with rate headers, those of S18 without, and where only so
 /// many may be under way no refusal after the first.
 fn judged(dialect: Dialect, ratio: f64) -> Judged {
@@ -68,7 +87,10 @@ fn judged(dialect: Dialect, ratio: f64) -> Judged {
     let is_usual = limits.counting == Counting::Bucket && limits.charging == Charging::Refund;
     match (Scarce::of(dialect), dialect) {
         // What the first refusal finds too much is an eighth at most, of 40 or 120 slots.
-        (Scarce::Slots, _) => Judged { again: true, ..at_most(ratio.max(1.0 / 0.97), 5.0) },
+        (Scarce::Slots, _) => {
+            let (used, slots) = (Some(0.97), Some(0.97));
+            Judged { again: true, used, slots, ..at_most(ratio.max(1.0 / 0.97), 5.0) }
+        }
         // Nobody hears what a request has used that broke off, so faults cost more.
         (_, Dialect::Fireworks | Dialect::OpenRouter | Dialect::Gemini) => {
             match ratio <= 1.02 && is_usual {
