@@ -3,14 +3,15 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use sluicegate::simulate::engine::{LimitChange, Stats};
+use sluicegate::simulate::engine::Stats;
 use sluicegate::units::Class;
 
 use super::checker::worst_excess;
-use super::diary::{Fate, Taken, Trip};
+use super::diary::{Fate, Trip};
 use super::fair::Shares;
 use super::run::Run;
 use super::scenario::Scenario;
+use super::slots;
 use super::work::Job;
 
 /// The figures of one run.
@@ -87,20 +88,15 @@ impl Figures {
             refused,
             failed: ended_as(Some(Fate::Failed)),
             unfinished: ended_as(None),
-            used: slots_used(run, scenario, (Duration::ZERO, |_| Duration::ZERO))
-                .unwrap_or_else(|| used(&run.stats)),
-            used_since: run
-                .diary
-                .first_refusal
-                .and_then(|known| slots_used(run, scenario, (known, |one| one.ways)))
-                .unwrap_or(f64::NAN),
+            used: slots::used(run, scenario).unwrap_or_else(|| used(&run.stats)),
+            used_since: slots::used_since(run, scenario).unwrap_or(f64::NAN),
             wait_half: percentile(&waits, 50),
             wait_most: percentile(&waits, 99),
             served_most: percentile(&served, 99),
             jain: shares.as_ref().and_then(Shares::jain),
             off_weights: shares.as_ref().and_then(Shares::off_weights),
             hasty: hasty(run, scenario),
-            again: again(run, scenario),
+            again: slots::again(run, scenario),
             excess: judged.excess.map(|_| worst_excess(run, scenario, run.seed)),
         }
     }
@@ -131,46 +127,6 @@ fn used(stats: &Stats) -> f64 {
         charged / offered.max(1.0)
     };
     meters().map(|meter| of(meter.metric)).fold(0.0, f64::max)
-}
-
-/// Returns the part of the time of all slots in which they were taken at the provider, from `begin` until the last of
-/// those who waited went; `None` where slots are not limited.
-fn slots_used(
-    run: &Run,
-    scenario: &Scenario,
-    (begin, ways): (Duration, fn(&Taken) -> Duration),
-) -> Option<f64> {
-    let trips = run.jobs.iter().zip(&run.diary.trips);
-    let waited = trips.filter(|(job, trip)| trip.tries == 1 && trip.last_sent > job.arrives);
-    let until = waited.map(|(_, trip)| trip.last_sent).max()?;
-    let within =
-        |from: Duration, to: Duration| to.min(until).saturating_sub(from.max(begin)).as_secs_f64();
-    let mut offered = 0.0;
-    for account in &scenario.accounts {
-        #[expect(clippy::cast_precision_loss, reason = "hundreds")]
-        let slots = account.limits.concurrency? as f64;
-        let (mut since, mut factor) = (Duration::ZERO, 1.0);
-        let end = LimitChange { at: until, factor };
-        for change in account.limits.changes.iter().chain([&end]) {
-            offered += (slots * factor).round() * within(since, change.at);
-            (since, factor) = (change.at, change.factor);
-        }
-    }
-    let taken = run.diary.taken.iter();
-    let taken = taken.map(|one| within(one.at, one.ended.map_or(until, |(at, ..)| at) + ways(one)));
-    Some(taken.sum::<f64>() / offered)
-}
-
-/// Counts those who could have known.
-fn again(run: &Run, scenario: &Scenario) -> u64 {
-    let changes = scenario.accounts.iter().flat_map(|account| &account.limits.changes);
-    let begins: Vec<Duration> = changes.map(|change| change.at).chain([Duration::ZERO]).collect();
-    let era = |at: Duration| begins.iter().filter(|begin| **begin <= at).max();
-    let refusals = &run.diary.refusals;
-    let knew = |(sent, came): &&(Duration, Duration)| {
-        refusals.iter().any(|(_, first)| era(*first) == era(*came) && first < sent)
-    };
-    refusals.iter().filter(knew).count() as u64
 }
 
 /// Counts what was sent too fast after it was known that slices of the window are limited.

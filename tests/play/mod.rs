@@ -36,4 +36,5 @@ pub(crate) mod provider;
 pub(crate) mod run;
 pub(crate) mod scenario;
 pub(crate) mod scenarios;
+pub(crate) mod slots;
 pub(crate) mod work;

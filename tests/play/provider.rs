@@ -111,6 +111,14 @@ impl Provider {
         Reply::Answer(Box::new(head), Box::new(self.nothing()))
     }
 
+    /// Notes that a try is taken in, which with the head of its answer is on its way for so long.
+    fn takes(&self, organisation: &str, job: &Job, ways: Duration) -> usize {
+        let account = organisation.rsplit('-').next().and_then(|number| number.parse().ok());
+        let account = account.expect("a number");
+        let (at, cost) = (self.now(), job.cost);
+        self.diary().takes(Taken { account, at, cost, ways, ended: None })
+    }
+
     async fn answer(
         &self,
         admission: Admission,
@@ -119,14 +127,7 @@ impl Provider {
     ) -> Reply {
         let Admission { ticket, organisation, shown } = admission;
         let mishap = job.mishap(before);
-        let account = organisation.rsplit('-').next().and_then(|number| number.parse().ok());
-        let taken = self.diary().takes(Taken {
-            account: account.expect("a number"),
-            at: self.now(),
-            cost: job.cost,
-            ways: job.way(2 * before) + way,
-            ended: None,
-        });
+        let taken = self.takes(&organisation, job, job.way(2 * before) + way);
         let style = self.inner.style;
         let admitted = Instant::now();
         let part = match mishap {
