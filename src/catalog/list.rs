@@ -199,6 +199,9 @@ fn find_at<'a>(
 /// Returns the row of `model` in a list, or of the model of which it is a dated edition. A tuned model
 /// (`ft:BASE:org:name:id`) has a row of its own base, and never the prices of that base.
 fn find<'a>(list: &'a HashMap<String, Prices>, model: &str) -> Option<(&'a str, &'a Prices)> {
+    if list.is_empty() {
+        return None;
+    }
     let model = model.strip_prefix("openai/").unwrap_or(model);
     let row = names::tuned_base(model).unwrap_or(model);
     let found = |name| list.get_key_value(name).map(|(name, prices)| (name.as_str(), prices));

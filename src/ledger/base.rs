@@ -190,8 +190,9 @@ impl Base {
 
     async fn execute(&mut self, sql: SqlStr, values: Vec<Value>) -> Result<u64, StoreError> {
         if self.connection.is_none() {
-            self.store.update().await?;
-            self.connection = Some(self.store.connect(self.durability).await?);
+            // Boxed: it is rare, and large.
+            Box::pin(self.store.update()).await?;
+            self.connection = Some(Box::pin(self.store.connect(self.durability)).await?);
         }
         let Some(connection) = &mut self.connection else { return Ok(0) };
         let done = connection.link().execute(Statement { sql, values }).await;

@@ -27,9 +27,9 @@ pub(super) struct OwnHeaders {
     pub(super) budget: HeaderName,
 }
 
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-sluicegate-request-id");
+pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-sluicegate-request-id");
 
-pub(super) const OWN: OwnHeaders = OwnHeaders {
+pub(super) static OWN: OwnHeaders = OwnHeaders {
     queued: HeaderName::from_static("x-sluicegate-queued-ms"),
     expected: HeaderName::from_static("x-sluicegate-expected-wait-ms"),
     would_wait: HeaderName::from_static("x-sluicegate-would-wait-ms"),
@@ -67,9 +67,9 @@ pub(super) fn describe(headers: &mut HeaderMap, record: &Record) {
     if let Some(Tint { budget, color }) = tint {
         put(&OWN.budget, &format!("{budget} {}", color.label()));
     }
-    headers.insert(OWN.queued, millis(record.queued));
+    headers.insert(&OWN.queued, millis(record.queued));
     if let Some(wait) = record.would_wait {
-        headers.insert(OWN.would_wait, millis(wait));
+        headers.insert(&OWN.would_wait, millis(wait));
     }
 }
 
@@ -77,15 +77,15 @@ pub(super) fn describe(headers: &mut HeaderMap, record: &Record) {
 pub(super) fn put_accounts(headers: &mut HeaderMap, accounts: &[AccountName]) {
     let names: Vec<&str> = accounts.iter().map(AccountName::as_str).collect();
     if let Ok(value) = HeaderValue::from_str(&names.join(", ")) {
-        headers.insert(OWN.account, value);
+        headers.insert(&OWN.account, value);
     }
-    headers.remove(OWN.key);
+    headers.remove(&OWN.key);
 }
 
 /// Adds the id of the request, to an answer of ours.
 pub(super) fn identify(headers: &mut HeaderMap, id: &RequestId) {
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        headers.insert(REQUEST_ID, id.clone());
+        headers.insert(&REQUEST_ID, id.clone());
         headers.insert("x-request-id", id.clone());
         // Anthropic's name for it.
         headers.insert("request-id", id);
@@ -96,8 +96,8 @@ pub(super) fn identify(headers: &mut HeaderMap, id: &RequestId) {
 pub(super) fn estimate(headers: &mut HeaderMap, unsettled: &Unsettled) {
     let demand = unsettled.demand();
     let estimated = demand.input + demand.output_bound.unwrap_or_default();
-    headers.insert(OWN.estimated, number(estimated.count()));
-    headers.insert(OWN.method, HeaderValue::from_static(demand.method.label()));
+    headers.insert(&OWN.estimated, number(estimated.count()));
+    headers.insert(&OWN.method, HeaderValue::from_static(demand.method.label()));
     dollars(headers, &OWN.estimated_cost, unsettled.projected());
 }
 
@@ -112,7 +112,7 @@ fn dollars(headers: &mut HeaderMap, name: &HeaderName, amount: Option<PicoUsd>) 
 ///
 /// What costs nobody knows has no header about it.
 pub(super) fn charge(headers: &mut HeaderMap, settlement: &Settlement) {
-    headers.insert(OWN.charged, number(settlement.usage.total().count()));
+    headers.insert(&OWN.charged, number(settlement.usage.total().count()));
     dollars(headers, &OWN.cost, settlement.cost.known());
 }
 
@@ -142,7 +142,7 @@ struct View {
     reset: HeaderName,
 }
 
-const VIEWS: [View; 2] = [
+static VIEWS: [View; 2] = [
     View {
         quotas: [QuotaKind::RequestsPerMinute, QuotaKind::RequestsPerDay],
         limit: HeaderName::from_static("x-ratelimit-limit-requests"),

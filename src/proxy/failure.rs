@@ -176,7 +176,7 @@ impl Failure {
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         identify(headers, &record.id);
-        headers.insert(OWN.queued, millis(record.queued));
+        headers.insert(&OWN.queued, millis(record.queued));
         match self {
             Self::Refused(refusal) => say_when(refusal, headers),
             Self::Unaffordable(Unaffordable::Refused(objection)) if objection.is_for_long() => {
@@ -184,7 +184,7 @@ impl Failure {
                 if let (Why::Spent { .. }, Ok(tint)) =
                     (&objection.why, HeaderValue::from_str(&tint))
                 {
-                    headers.insert(OWN.budget, tint);
+                    headers.insert(&OWN.budget, tint);
                 }
                 discourage(headers);
             }
@@ -222,7 +222,7 @@ impl Failure {
 /// Tells SDKs whether and when to come back.
 pub(super) fn say_when(refusal: &Refusal, headers: &mut HeaderMap) {
     if let Some(expected) = refusal.expected_wait() {
-        headers.insert(OWN.expected, millis(expected));
+        headers.insert(&OWN.expected, millis(expected));
     }
     if !refusal.is_worth_retrying() {
         return discourage(headers);

@@ -109,11 +109,19 @@ impl PicoUsd {
     /// Returns the amount in dollars, to its last digit.
     pub fn exact(self) -> String {
         const DOLLAR: u64 = 1_000_000_000_000;
-        let (whole, part) = (self.0 / DOLLAR, format!("{:012}", self.0 % DOLLAR));
-        match part.trim_end_matches('0') {
-            "" => whole.to_string(),
-            part => format!("{whole}.{part}"),
+        let mut text = (self.0 / DOLLAR).to_string();
+        let mut part = self.0 % DOLLAR;
+        if part > 0 {
+            text.push('.');
         }
+        let mut place = DOLLAR;
+        while part > 0 {
+            place /= 10;
+            let digit = u8::try_from(part / place).unwrap_or_default();
+            text.push(char::from(b'0' + digit));
+            part %= place;
+        }
+        text
     }
 }
 

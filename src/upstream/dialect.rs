@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use crate::config::Dialect;
 use crate::limit::HintWindow;
 
@@ -53,9 +55,9 @@ pub(super) enum Unit {
 pub(super) struct Counter {
     pub(super) counted: Counted,
     pub(super) window: Window,
-    pub(super) limit: &'static str,
-    pub(super) remaining: &'static str,
-    pub(super) reset: Option<&'static str>,
+    pub(super) limit: HeaderName,
+    pub(super) remaining: HeaderName,
+    pub(super) reset: Option<HeaderName>,
 }
 
 /// The window of a counter.
@@ -102,39 +104,48 @@ const fn counter(
     [limit, remaining]: [&'static str; 2],
     reset: Option<&'static str>,
 ) -> Counter {
+    // Made once: to make one of a text is to check each of its letters.
+    let limit = HeaderName::from_static(limit);
+    let remaining = HeaderName::from_static(remaining);
+    let reset = match reset {
+        Some(reset) => Some(HeaderName::from_static(reset)),
+        None => None,
+    };
     Counter { counted, window, limit, remaining, reset }
 }
 
 /// The rate limit guide, <https://platform.openai.com/docs/guides/rate-limits>, and
 /// `tokens_usage_based` as captured in the vendor's forum, 2023-2025; read 2026-11-21. The same
 /// names serve both windows.
+static OPENAI_COUNTERS: [Counter; 4] = [
+    counter(
+        Counted::Requests,
+        UNSAID,
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"],
+        Some("x-ratelimit-reset-requests"),
+    ),
+    counter(
+        Counted::Tokens,
+        UNSAID,
+        ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"],
+        Some("x-ratelimit-reset-tokens"),
+    ),
+    counter(
+        Counted::Tokens,
+        UNSAID,
+        ["x-ratelimit-limit-project-tokens", "x-ratelimit-remaining-project-tokens"],
+        Some("x-ratelimit-reset-project-tokens"),
+    ),
+    counter(
+        Counted::Tokens,
+        UNSAID,
+        ["x-ratelimit-limit-tokens_usage_based", "x-ratelimit-remaining-tokens_usage_based"],
+        Some("x-ratelimit-reset-tokens_usage_based"),
+    ),
+];
+
 static OPENAI: Table = Table {
-    counters: &[
-        counter(
-            Counted::Requests,
-            UNSAID,
-            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"],
-            Some("x-ratelimit-reset-requests"),
-        ),
-        counter(
-            Counted::Tokens,
-            UNSAID,
-            ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"],
-            Some("x-ratelimit-reset-tokens"),
-        ),
-        counter(
-            Counted::Tokens,
-            UNSAID,
-            ["x-ratelimit-limit-project-tokens", "x-ratelimit-remaining-project-tokens"],
-            Some("x-ratelimit-reset-project-tokens"),
-        ),
-        counter(
-            Counted::Tokens,
-            UNSAID,
-            ["x-ratelimit-limit-tokens_usage_based", "x-ratelimit-remaining-tokens_usage_based"],
-            Some("x-ratelimit-reset-tokens_usage_based"),
-        ),
-    ],
+    counters: &OPENAI_COUNTERS,
     reset: Unit::Go,
     tokens_rounded_to: 1,
     reset_within: Duration::ZERO,
@@ -144,21 +155,23 @@ static OPENAI: Table = Table {
 /// <https://learn.microsoft.com/azure/ai-foundry/openai/quotas-limits>, read 2026-11-21. Requests
 /// are judged, and shown, in slices of ten seconds: 120 and 300 a minute were seen as 20 and 50
 /// (<https://learn.microsoft.com/answers/questions/2156987>, read 2026-11-22).
+static AZURE_COUNTERS: [Counter; 2] = [
+    counter(
+        Counted::Requests,
+        Window::Slice { per_minute: 6, left: Left::Goes },
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"],
+        None,
+    ),
+    counter(
+        Counted::Tokens,
+        MINUTE,
+        ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"],
+        Some("x-ratelimit-reset-tokens"),
+    ),
+];
+
 static AZURE: Table = Table {
-    counters: &[
-        counter(
-            Counted::Requests,
-            Window::Slice { per_minute: 6, left: Left::Goes },
-            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"],
-            None,
-        ),
-        counter(
-            Counted::Tokens,
-            MINUTE,
-            ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"],
-            Some("x-ratelimit-reset-tokens"),
-        ),
-    ],
+    counters: &AZURE_COUNTERS,
     reset: Unit::Seconds,
     tokens_rounded_to: 1,
     reset_within: Duration::from_secs(1),
@@ -167,39 +180,35 @@ static AZURE: Table = Table {
 /// <https://docs.claude.com/en/api/rate-limits>, read 2026-11-21: tokens left are rounded to the
 /// nearest thousand; `tokens` is the sum of input and output, or a workspace's own limit where
 /// that is the tightest.
+static ANTHROPIC_COUNTERS: [Counter; 4] = [
+    counter(
+        Counted::Requests,
+        MINUTE,
+        ["anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining"],
+        Some("anthropic-ratelimit-requests-reset"),
+    ),
+    counter(
+        Counted::Tokens,
+        MINUTE,
+        ["anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining"],
+        Some("anthropic-ratelimit-tokens-reset"),
+    ),
+    counter(
+        Counted::Input,
+        MINUTE,
+        ["anthropic-ratelimit-input-tokens-limit", "anthropic-ratelimit-input-tokens-remaining"],
+        Some("anthropic-ratelimit-input-tokens-reset"),
+    ),
+    counter(
+        Counted::Output,
+        MINUTE,
+        ["anthropic-ratelimit-output-tokens-limit", "anthropic-ratelimit-output-tokens-remaining"],
+        Some("anthropic-ratelimit-output-tokens-reset"),
+    ),
+];
+
 static ANTHROPIC: Table = Table {
-    counters: &[
-        counter(
-            Counted::Requests,
-            MINUTE,
-            ["anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining"],
-            Some("anthropic-ratelimit-requests-reset"),
-        ),
-        counter(
-            Counted::Tokens,
-            MINUTE,
-            ["anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining"],
-            Some("anthropic-ratelimit-tokens-reset"),
-        ),
-        counter(
-            Counted::Input,
-            MINUTE,
-            [
-                "anthropic-ratelimit-input-tokens-limit",
-                "anthropic-ratelimit-input-tokens-remaining",
-            ],
-            Some("anthropic-ratelimit-input-tokens-reset"),
-        ),
-        counter(
-            Counted::Output,
-            MINUTE,
-            [
-                "anthropic-ratelimit-output-tokens-limit",
-                "anthropic-ratelimit-output-tokens-remaining",
-            ],
-            Some("anthropic-ratelimit-output-tokens-reset"),
-        ),
-    ],
+    counters: &ANTHROPIC_COUNTERS,
     reset: Unit::Date,
     tokens_rounded_to: 1_000,
     // Dates are whole seconds, and so is the date of the answer that they are compared with.
@@ -208,21 +217,23 @@ static ANTHROPIC: Table = Table {
 
 /// <https://console.groq.com/docs/rate-limits>, read 2026-11-22: `requests` is the day,
 /// `tokens` the minute.
+static GROQ_COUNTERS: [Counter; 2] = [
+    counter(
+        Counted::Requests,
+        DAY,
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"],
+        Some("x-ratelimit-reset-requests"),
+    ),
+    counter(
+        Counted::Tokens,
+        MINUTE,
+        ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"],
+        Some("x-ratelimit-reset-tokens"),
+    ),
+];
+
 static GROQ: Table = Table {
-    counters: &[
-        counter(
-            Counted::Requests,
-            DAY,
-            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"],
-            Some("x-ratelimit-reset-requests"),
-        ),
-        counter(
-            Counted::Tokens,
-            MINUTE,
-            ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"],
-            Some("x-ratelimit-reset-tokens"),
-        ),
-    ],
+    counters: &GROQ_COUNTERS,
     reset: Unit::Go,
     tokens_rounded_to: 1,
     // Hundredths of a second were seen.
@@ -232,33 +243,35 @@ static GROQ: Table = Table {
 /// Captures of answers from 2024 (by size) and 2026, for one in
 /// <https://github.com/mistralai/client-ts/issues/169>; read 2026-11-22. Limits per month exist;
 /// there is no counter of that length here.
+static MISTRAL_COUNTERS: [Counter; 4] = [
+    counter(
+        Counted::Requests,
+        MINUTE,
+        ["x-ratelimit-limit-req-minute", "x-ratelimit-remaining-req-minute"],
+        None,
+    ),
+    counter(
+        Counted::Tokens,
+        MINUTE,
+        ["x-ratelimit-limit-tokens-minute", "x-ratelimit-remaining-tokens-minute"],
+        None,
+    ),
+    counter(
+        Counted::Tokens,
+        MINUTE,
+        ["x-ratelimitbysize-limit-minute", "x-ratelimitbysize-remaining-minute"],
+        None,
+    ),
+    counter(
+        Counted::Tokens,
+        MINUTE,
+        ["ratelimitbysize-limit", "ratelimitbysize-remaining"],
+        Some("ratelimitbysize-reset"),
+    ),
+];
+
 static MISTRAL: Table = Table {
-    counters: &[
-        counter(
-            Counted::Requests,
-            MINUTE,
-            ["x-ratelimit-limit-req-minute", "x-ratelimit-remaining-req-minute"],
-            None,
-        ),
-        counter(
-            Counted::Tokens,
-            MINUTE,
-            ["x-ratelimit-limit-tokens-minute", "x-ratelimit-remaining-tokens-minute"],
-            None,
-        ),
-        counter(
-            Counted::Tokens,
-            MINUTE,
-            ["x-ratelimitbysize-limit-minute", "x-ratelimitbysize-remaining-minute"],
-            None,
-        ),
-        counter(
-            Counted::Tokens,
-            MINUTE,
-            ["ratelimitbysize-limit", "ratelimitbysize-remaining"],
-            Some("ratelimitbysize-reset"),
-        ),
-    ],
+    counters: &MISTRAL_COUNTERS,
     reset: Unit::Seconds,
     tokens_rounded_to: 1,
     reset_within: Duration::from_secs(1),
@@ -266,11 +279,13 @@ static MISTRAL: Table = Table {
 
 /// <https://docs.together.ai/docs/rate-limits>, read 2026-11-22: limits are measured per second and shown per minute;
 /// the reset is when they are back at their initial state, as of a level that refills.
+static TOGETHER_COUNTERS: [Counter; 2] = [
+    counter(Counted::Requests, SECOND, ["x-ratelimit-limit", "x-ratelimit-remaining"], None),
+    counter(Counted::Tokens, SECOND, ["x-tokenlimit-limit", "x-tokenlimit-remaining"], None),
+];
+
 static TOGETHER: Table = Table {
-    counters: &[
-        counter(Counted::Requests, SECOND, ["x-ratelimit-limit", "x-ratelimit-remaining"], None),
-        counter(Counted::Tokens, SECOND, ["x-tokenlimit-limit", "x-tokenlimit-remaining"], None),
-    ],
+    counters: &TOGETHER_COUNTERS,
     reset: Unit::Seconds,
     tokens_rounded_to: 1,
     reset_within: Duration::from_secs(1),
@@ -278,33 +293,35 @@ static TOGETHER: Table = Table {
 
 /// <https://inference-docs.cerebras.ai/support/rate-limits>, read 2026-11-22: decimal seconds. Both
 /// windows exist for both; answers show those that an account has.
+static CEREBRAS_COUNTERS: [Counter; 4] = [
+    counter(
+        Counted::Requests,
+        MINUTE,
+        ["x-ratelimit-limit-requests-minute", "x-ratelimit-remaining-requests-minute"],
+        Some("x-ratelimit-reset-requests-minute"),
+    ),
+    counter(
+        Counted::Requests,
+        DAY,
+        ["x-ratelimit-limit-requests-day", "x-ratelimit-remaining-requests-day"],
+        Some("x-ratelimit-reset-requests-day"),
+    ),
+    counter(
+        Counted::Tokens,
+        MINUTE,
+        ["x-ratelimit-limit-tokens-minute", "x-ratelimit-remaining-tokens-minute"],
+        Some("x-ratelimit-reset-tokens-minute"),
+    ),
+    counter(
+        Counted::Tokens,
+        DAY,
+        ["x-ratelimit-limit-tokens-day", "x-ratelimit-remaining-tokens-day"],
+        Some("x-ratelimit-reset-tokens-day"),
+    ),
+];
+
 static CEREBRAS: Table = Table {
-    counters: &[
-        counter(
-            Counted::Requests,
-            MINUTE,
-            ["x-ratelimit-limit-requests-minute", "x-ratelimit-remaining-requests-minute"],
-            Some("x-ratelimit-reset-requests-minute"),
-        ),
-        counter(
-            Counted::Requests,
-            DAY,
-            ["x-ratelimit-limit-requests-day", "x-ratelimit-remaining-requests-day"],
-            Some("x-ratelimit-reset-requests-day"),
-        ),
-        counter(
-            Counted::Tokens,
-            MINUTE,
-            ["x-ratelimit-limit-tokens-minute", "x-ratelimit-remaining-tokens-minute"],
-            Some("x-ratelimit-reset-tokens-minute"),
-        ),
-        counter(
-            Counted::Tokens,
-            DAY,
-            ["x-ratelimit-limit-tokens-day", "x-ratelimit-remaining-tokens-day"],
-            Some("x-ratelimit-reset-tokens-day"),
-        ),
-    ],
+    counters: &CEREBRAS_COUNTERS,
     reset: Unit::Seconds,
     tokens_rounded_to: 1,
     // The documented sample shows a window's end beside a bucket's refill: no level is read from it.
@@ -313,21 +330,23 @@ static CEREBRAS: Table = Table {
 
 /// <https://docs.sambanova.ai/docs/en/models/rate-limits>, read 2026-11-22. In what unit resets are
 /// written is told differently by different readers, so they are not read.
+static SAMBANOVA_COUNTERS: [Counter; 2] = [
+    counter(
+        Counted::Requests,
+        MINUTE,
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"],
+        None,
+    ),
+    counter(
+        Counted::Requests,
+        DAY,
+        ["x-ratelimit-limit-requests-day", "x-ratelimit-remaining-requests-day"],
+        None,
+    ),
+];
+
 static SAMBANOVA: Table = Table {
-    counters: &[
-        counter(
-            Counted::Requests,
-            MINUTE,
-            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"],
-            None,
-        ),
-        counter(
-            Counted::Requests,
-            DAY,
-            ["x-ratelimit-limit-requests-day", "x-ratelimit-remaining-requests-day"],
-            None,
-        ),
-    ],
+    counters: &SAMBANOVA_COUNTERS,
     reset: Unit::Seconds,
     tokens_rounded_to: 1,
     reset_within: Duration::from_secs(1),

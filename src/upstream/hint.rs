@@ -11,7 +11,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{AsHeaderName, DATE, RETRY_AFTER};
+use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName};
 
 use super::dialect::{Counted, Counter, Left, Table, Unit, Window, table};
@@ -44,9 +44,9 @@ pub fn hint(headers: &HeaderMap, dialect: Dialect, came: Came) -> Hint {
             *tightest = Some(tightest.map_or(told, |other| tighter(other, told)));
         }
         if let Window::Slice { per_minute, left } = counter.window
-            && let Some(limit) = number(headers, counter.limit)
+            && let Some(limit) = number(headers, &counter.limit)
         {
-            let remaining = number(headers, counter.remaining).filter(|_| left == Left::Stays);
+            let remaining = number(headers, &counter.remaining).filter(|_| left == Left::Stays);
             let remaining = remaining.filter(|remaining| *remaining <= limit);
             let told = Some(SliceHint { limit, remaining, per_minute });
             match counter.counted {
@@ -97,7 +97,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn counter(&self, counter: &Counter) -> Option<QuotaHint> {
-        let limit = number(self.headers, counter.limit).filter(|&limit| limit > 0)?;
+        let limit = number(self.headers, &counter.limit).filter(|&limit| limit > 0)?;
         let window = match counter.window {
             Window::Of(window) => window,
             Window::Slice { per_minute, .. } => {
@@ -108,7 +108,7 @@ impl Reading<'_> {
                 });
             }
         };
-        let remaining = number(self.headers, counter.remaining);
+        let remaining = number(self.headers, &counter.remaining);
         let is_of_requests = counter.counted == Counted::Requests;
         let rounded_to = if is_of_requests { 1 } else { self.table.tokens_rounded_to };
         // Rounding may lift what is left above the limit.
@@ -116,14 +116,14 @@ impl Reading<'_> {
         Some(QuotaHint {
             limit,
             remaining: remaining.filter(|&left| left <= most).map(|left| left.min(limit)),
-            reset: counter.reset.and_then(|name| self.reset(name)),
+            reset: counter.reset.as_ref().and_then(|name| self.reset(name)),
             window,
             rounded_to,
             reset_within: self.table.reset_within,
         })
     }
 
-    fn reset(&self, name: &'static str) -> Option<Duration> {
+    fn reset(&self, name: &HeaderName) -> Option<Duration> {
         let text = text(self.headers, name)?;
         match self.table.reset {
             Unit::Go => duration::parse(text),
@@ -165,11 +165,11 @@ fn tighter(one: QuotaHint, other: QuotaHint) -> QuotaHint {
     if left(&other) < left(&one) { other } else { one }
 }
 
-fn number(headers: &HeaderMap, name: &'static str) -> Option<u64> {
+fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     text(headers, name)?.parse().ok()
 }
 
-fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 

@@ -301,7 +301,7 @@ proptest! {
         for dialect in ALL {
             let mut headers = HeaderMap::new();
             let names = table(dialect).counters.iter().flat_map(|counter| {
-                [Some(counter.limit), Some(counter.remaining), counter.reset]
+                [Some(counter.limit.as_str()), Some(counter.remaining.as_str()), counter.reset.as_ref().map(HeaderName::as_str)]
             });
             let names = names.flatten().chain(["retry-after", RETRY_AFTER_MS.as_str(), "date", PROCESSING.as_str()]);
             for (name, value) in names.zip(&values) {
