@@ -164,7 +164,7 @@ impl Ring {
 
     /// Takes the room on the disk.
     fn fill(&mut self) -> io::Result<()> {
-        let zeros = vec![0; 1 << 20];
+        let zeros = [0; 16 << 10];
         self.file.seek(SeekFrom::Start(0))?;
         let mut left = self.size;
         while left > 0 {
