@@ -12,7 +12,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::exit::{CliError, Exit};
+use super::exit::{CliError, Exit, story};
 use super::{outside, print};
 use crate::clock::WallClock;
 use crate::config::{DataDir, Flags, Keys, Loaded};
@@ -117,10 +117,7 @@ pub enum UsageError {
     #[error("cannot read what is booked")]
     Store(#[from] StoreError),
     /// Nobody knows the request.
-    #[error(
-        "no request with the id `{0}` is booked; it may be older than `ledger.keep_entries`, or still \
-         wait beside the database"
-    )]
+    #[error("no request with the id `{0}` is booked; it may be older than `ledger.keep_entries`")]
     Unknown(String),
     /// The provider's file cannot be read.
     #[error("cannot read {}", path.display())]
@@ -170,9 +167,9 @@ async fn told(args: &UsageArgs, loaded: &Loaded) -> Result<Exit, UsageError> {
     let asked = Asked::of(args)?;
     let store = look(loaded).await?;
     let done = match (&args.explain, &args.against) {
-        (Some(id), _) => asked.explain(id, &store, loaded).await,
-        (None, Some(path)) => asked.against(path, &store, args).await,
-        (None, None) => asked.report(&store).await.map(|report| {
+        (Some(id), _) => asked.explain(id, read(&store, loaded).await?, loaded).await,
+        (None, Some(path)) => asked.against(path, read(&store, loaded).await?, args).await,
+        (None, None) => asked.report(read(&store, loaded).await?).await.map(|report| {
             let text = match (args.json, args.csv) {
                 (true, _) => report.json(),
                 (_, true) => report.csv(),
@@ -192,6 +189,23 @@ async fn look(loaded: &Loaded) -> Result<Store, UsageError> {
         (Some(url), _) => Ok(Store::look_at(url).await?),
         (None, DataDir::Named(folder) | DataDir::Usual(folder)) => Ok(Store::look(folder).await?),
         (None, DataDir::Nowhere) => Err(UsageError::Nowhere),
+    }
+}
+
+/// Begins to read the books: what is in them now, and what lies beside them until they take it, as far as that can be
+/// read.
+async fn read(store: &Store, loaded: &Loaded) -> Result<Reading, UsageError> {
+    let settings = &loaded.settings;
+    let folder = match (&settings.ledger.spill_dir, &settings.data_dir) {
+        (Some(folder), _) | (None, DataDir::Named(folder) | DataDir::Usual(folder)) => folder,
+        (None, DataDir::Nowhere) => return Ok(Reading::of(store.clone())),
+    };
+    match Reading::whole(store.clone(), folder).await {
+        Err(error @ StoreError::Folder { .. }) => {
+            eprintln!("warning: what is not in the database yet is not counted: {}", story(&error));
+            Ok(Reading::of(store.clone()))
+        }
+        read => Ok(read?),
     }
 }
 
@@ -238,8 +252,7 @@ impl Asked {
         Ok(Self { by, only, range, wanted, zone, per_mille })
     }
 
-    async fn report(&self, store: &Store) -> Result<Report, UsageError> {
-        let mut reading = Reading::of(store.clone());
+    async fn report(&self, mut reading: Reading) -> Result<Report, UsageError> {
         let mut tally = Tally::new(self.by.clone());
         let extent = reading.extent().await?;
         if let Some(range) = extent.and_then(|extent| extent.within(self.range)) {
@@ -264,8 +277,12 @@ impl Asked {
         Ok(lines)
     }
 
-    async fn explain(&self, id: &str, store: &Store, loaded: &Loaded) -> Result<Exit, UsageError> {
-        let mut reading = Reading::of(store.clone());
+    async fn explain(
+        &self,
+        id: &str,
+        mut reading: Reading,
+        loaded: &Loaded,
+    ) -> Result<Exit, UsageError> {
         // Ids have no index, which every booking would pay for: ours tell when they were made, and most others that
         // are asked for are of today. A clock may have been set meanwhile.
         let likely = match RequestId::made_at(id) {
@@ -286,7 +303,7 @@ impl Asked {
     async fn against(
         &self,
         path: &PathBuf,
-        store: &Store,
+        mut reading: Reading,
         args: &UsageArgs,
     ) -> Result<Exit, UsageError> {
         let text = fs::read_to_string(path)
@@ -299,7 +316,6 @@ impl Asked {
                 path.display()
             );
         }
-        let mut reading = Reading::of(store.clone());
         let mut booked = Vec::with_capacity(export.buckets.len());
         for bucket in &export.buckets {
             booked.push(self.lines(&mut reading, bucket.range).await?);

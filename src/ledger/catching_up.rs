@@ -30,7 +30,7 @@ pub async fn catch_up(store: &Store, folder: &Path, durability: Durability) {
     });
     let mut base = Base::new(store.clone(), durability);
     for spill in left {
-        if let Err(error) = book(spill, &mut base).await {
+        if let Err(error) = book(spill, store, &mut base).await {
             let cause = error.source().map(ToString::to_string).unwrap_or_default();
             tracing::warn!(%error, cause, "what was kept beside the store is not booked yet");
             break;
@@ -39,7 +39,8 @@ pub async fn catch_up(store: &Store, folder: &Path, durability: Durability) {
     base.close().await;
 }
 
-async fn book(mut spill: Spill, base: &mut Base) -> Result<(), StoreError> {
+async fn book(mut spill: Spill, store: &Store, base: &mut Base) -> Result<(), StoreError> {
+    let mut over = Vec::new();
     while spill.has_unread() {
         let reading = tokio::task::spawn_blocking(move || (spill.next(MOST_AT_ONCE), spill));
         let Ok((read, read_from)) = reading.await else { return Ok(()) };
@@ -50,8 +51,10 @@ async fn book(mut spill: Spill, base: &mut Base) -> Result<(), StoreError> {
             Ok(read) => read,
             Err(source) => return Err(failed(source)),
         };
-        Job::of(records).write_into(base).await?;
+        let job = Job::of(records);
+        over.extend_from_slice(job.over());
+        job.write_into(base).await?;
         spill.stored_to(end).map_err(failed)?;
     }
-    Ok(())
+    store.end_runs(&over).await
 }

@@ -118,6 +118,11 @@ impl Ledger {
         })
     }
 
+    /// Returns the number of this start of the program; `None` where nothing is booked.
+    pub(super) fn run(&self) -> Option<i64> {
+        self.shared.kept.get().map(|kept| kept.run)
+    }
+
     /// Books from now on, as `kept` says; a second time changes nothing.
     pub(super) fn begin(&self, kept: Kept) {
         let _first = self.shared.kept.set(kept);

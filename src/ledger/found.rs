@@ -1,12 +1,10 @@
-//! The entries of one request, as they stand in the store; and the end of old ones.
+//! The entries of one request, as they stand in the store and beside it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::fault::StoreError;
-use super::link::Statement;
 use super::row::{Value, millis};
-use super::store::Store;
 use super::usage::Reading;
 use crate::report::{Booking, Entry, Range};
 use crate::units::{PicoUsd, Tokens, Usage};
@@ -34,30 +32,16 @@ impl Reading {
         Ok(entries)
     }
 
-    async fn found(&self, id: &str, range: Range) -> Result<Vec<Vec<Value>>, StoreError> {
-        let sql = "SELECT request, facet, attempt, provider_id, sent_ms, queued_ms, waited_for, est_input, \
-                   est_output, est_method, booked_ms, first_ms, total_ms, status, ending, method, cost_pico, \
-                   input, cached, cache_write, output, reasoning, input_audio, input_image, output_audio, \
-                   output_image, cached_audio, cached_image, cache_write_long, heard_ms, spoken, images, searches, chosen \
-                   FROM entries WHERE (request = $1 OR provider_id = $1) \
-                   AND (booked_ms IS NULL OR (booked_ms >= $2 AND booked_ms < $3)) ORDER BY attempt, sent_ms, seq";
+    async fn found(&mut self, id: &str, range: Range) -> Result<Vec<Vec<Value>>, StoreError> {
         let ends = [id.into(), millis(range.begin).into(), millis(range.end).into()];
-        self.store().fetch(sql, ends).await
-    }
-}
-
-impl Store {
-    /// Deletes at most `most` entries that were booked before `before` (time since 1970-01-01 UTC), the oldest
-    /// first, and returns how many that were. What they came to stays in the sums of their hours and days.
-    ///
-    /// # Errors
-    ///
-    /// Returns a [`StoreError`]; nothing is deleted then.
-    pub async fn forget_entries(&self, before: Duration, most: u32) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM entries WHERE (run, seq) IN \
-                   (SELECT run, seq FROM entries WHERE booked_ms < $1 ORDER BY booked_ms LIMIT $2)";
-        let values = [millis(before).into(), i64::from(most).into()];
-        self.write(vec![Statement::new(sql, values)]).await
+        let mut rows = self.fetch(&FOUND, ends).await?;
+        let beside = self.entries_beside(id, range, &COLUMNS);
+        // There it is as it was sent, at most.
+        let key = |row: &Vec<Value>| row.get(KEY..).map(<[Value]>::to_vec);
+        rows.retain(|row| beside.iter().all(|other| key(other) != key(row)));
+        rows.extend(beside);
+        rows.sort_by_key(|row| [2, 4].map(|at: usize| row.get(at).and_then(Value::as_number)));
+        Ok(rows)
     }
 }
 
@@ -111,5 +95,24 @@ fn entry(row: &[Value]) -> Entry {
     }
 }
 
-/// Where the facet stands in what is found.
+/// What is found of an entry, its key last.
+#[rustfmt::skip] // One line for what belongs together.
+const COLUMNS: [&str; 36] = [
+    "request", "facet", "attempt", "provider_id", "sent_ms", "queued_ms", "waited_for",
+    "est_input", "est_output", "est_method",
+    "booked_ms", "first_ms", "total_ms", "status", "ending", "method", "cost_pico",
+    "input", "cached", "cache_write", "output", "reasoning", "input_audio", "input_image", "output_audio",
+    "output_image", "cached_audio", "cached_image", "cache_write_long", "heard_ms", "spoken", "images", "searches",
+    "chosen", "run", "seq",
+];
+/// Where the facet stands in what is found, and where its key begins.
 const FACET: usize = 1;
+const KEY: usize = 34;
+
+static FOUND: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {} FROM entries WHERE (request = $1 OR provider_id = $1) \
+         AND (booked_ms IS NULL OR (booked_ms >= $2 AND booked_ms < $3)) ORDER BY attempt, sent_ms, seq",
+        COLUMNS.join(", ")
+    )
+});

@@ -49,6 +49,11 @@ impl Job {
         Self::new(rows.into_iter(), over)
     }
 
+    /// Returns the runs that are over.
+    pub(super) fn over(&self) -> &[i64] {
+        &self.over
+    }
+
     /// Lets `base` do it.
     ///
     /// # Errors

@@ -32,7 +32,6 @@ pub(super) struct Head {
 pub(super) type Taken = (Ring, Option<Head>);
 
 /// The file as somebody sees it who does not hold it.
-#[cfg(test)]
 pub(super) type Seen = (Ring, Head);
 
 impl Ring {
@@ -83,7 +82,6 @@ impl Ring {
     /// # Errors
     ///
     /// Returns what the system said.
-    #[cfg(test)]
     pub(super) fn look(path: &Path) -> io::Result<Option<Seen>> {
         let mut file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -96,7 +96,6 @@ impl Spill {
     /// # Errors
     ///
     /// Returns what the system said; no error where there is no such file.
-    #[cfg(test)]
     pub(super) fn look(folder: &Path) -> io::Result<Vec<Row>> {
         let mut rows = Vec::new();
         for slot in 0..SLOTS {

@@ -214,6 +214,11 @@ impl Store {
         self.is_new
     }
 
+    /// Returns how long somebody who has it, or a server that does not answer, is waited for.
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Returns where it is.
     pub fn whereabouts(&self) -> &Place {
         &self.place
@@ -276,7 +281,7 @@ impl Store {
         done
     }
 
-    async fn lend(&self) -> Result<Lent, StoreError> {
+    pub(super) async fn lend(&self) -> Result<Lent, StoreError> {
         let lent = match &self.kind {
             Kind::Sqlite { pool, .. } => Box::pin(pool.acquire()).await.map(Lent::Sqlite),
             Kind::Postgres { pool, .. } => Box::pin(pool.acquire()).await.map(Lent::Postgres),

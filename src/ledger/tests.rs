@@ -1,6 +1,7 @@
 mod apps;
 mod booking;
 mod home;
+mod leftover;
 mod pins;
 mod rollups;
 mod spill;

@@ -6,16 +6,22 @@ use std::time::Duration;
 
 use super::fault::StoreError;
 use super::rollup::{DAY, HOUR_MS};
-use super::row::{LABEL_BREAK, Value, millis};
+use super::row::{LABEL_BREAK, Row, Value, millis};
+use super::snapshot::Snapshot;
 use super::store::Store;
 use crate::report::{Facet, Line, Piece, Range, Sums};
 use crate::units::{PicoUsd, Tokens, Usage};
 
-/// Reads what is booked. It changes nothing, and sees what is booked meanwhile.
+/// Reads what is booked. It changes nothing, and sees what is booked meanwhile, unless it reads the
+/// [whole](Self::whole).
 #[derive(Debug)]
 pub struct Reading {
     store: Store,
-    facets: HashMap<i64, Arc<Facet>>,
+    /// Where all that is asked is asked of one moment.
+    pub(super) snapshot: Option<Snapshot>,
+    /// What is booked and not in the store at that moment.
+    pub(super) beside: Vec<Row>,
+    pub(super) facets: HashMap<i64, Arc<Facet>>,
     /// See [`Remarks`](crate::report::Remarks).
     whole_hours: u64,
 }
@@ -23,7 +29,8 @@ pub struct Reading {
 impl Reading {
     /// Begins to read `store`.
     pub fn of(store: Store) -> Self {
-        Self { store, facets: HashMap::new(), whole_hours: 0 }
+        let (facets, beside) = (HashMap::new(), Vec::new());
+        Self { store, snapshot: None, beside, facets, whole_hours: 0 }
     }
 
     /// Returns the time in which anything is booked, in whole hours; `None` if nothing is.
@@ -31,13 +38,18 @@ impl Reading {
     /// # Errors
     ///
     /// Returns a [`StoreError`] where the store cannot be read.
-    pub async fn extent(&self) -> Result<Option<Range>, StoreError> {
+    pub async fn extent(&mut self) -> Result<Option<Range>, StoreError> {
         let sql = "SELECT MIN(hour), MAX(hour) FROM rollups WHERE span = 1";
-        let rows = self.store.fetch(sql, []).await?;
+        let rows = self.fetch(sql, []).await?;
         let row = rows.first().map(Vec::as_slice).unwrap_or_default();
         let hour = |at: usize| row.get(at).and_then(Value::as_number);
-        let Some((first, last)) = hour(0).zip(hour(1)) else { return Ok(None) };
-        Ok(Some(Range { begin: moment(first), end: moment(last + 1) }))
+        let stored = hour(0).zip(hour(1));
+        let stored = stored.map(|(first, last)| (moment(first), moment(last + 1)));
+        let an_hour = Duration::from_secs(3_600);
+        let beside = self.extent_beside().map(|(first, last)| (first, last + an_hour));
+        let both = stored.into_iter().chain(beside);
+        let both = both.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+        Ok(both.map(|(begin, end)| Range { begin, end }))
     }
 
     /// Returns what is booked in `range`, by facet and ending. A line may come in several parts.
@@ -65,6 +77,10 @@ impl Reading {
                 lines.extend(line);
             }
         }
+        for row in self.sums_beside(range) {
+            let line = self.line(&row).await?;
+            lines.extend(line);
+        }
         Ok(lines)
     }
 
@@ -78,12 +94,12 @@ impl Reading {
     /// # Errors
     ///
     /// Returns a [`StoreError`] where the store cannot be read.
-    pub async fn unbooked(&self, range: Range) -> Result<u64, StoreError> {
+    pub async fn unbooked(&mut self, range: Range) -> Result<u64, StoreError> {
         let sql = "SELECT CAST(COALESCE(SUM(answers), 0) AS BIGINT) FROM unbooked \
                    WHERE hour >= $1 AND hour < $2";
         let hour = |at: Duration| signed(at.as_secs() / 3_600);
         let ends = [hour(range.begin).into(), (hour(range.end) + 1).into()];
-        let rows = self.store.fetch(sql, ends).await?;
+        let rows = self.fetch(sql, ends).await?;
         let count = rows.first().and_then(|row| row.first()?.as_number());
         Ok(count.map(unsigned).unwrap_or_default())
     }
@@ -97,7 +113,7 @@ impl Reading {
     ) -> Result<Vec<(Arc<Facet>, PicoUsd)>, StoreError> {
         let sql = "SELECT facet, cost_pico FROM entries WHERE booked_ms IS NULL AND cost_pico > 0 \
                    AND sent_ms >= $1 AND sent_ms < $2";
-        let rows = self.store.fetch(sql, [millis(begin).into(), millis(end).into()]).await?;
+        let rows = self.fetch(sql, [millis(begin).into(), millis(end).into()]).await?;
         let mut expected = Vec::with_capacity(rows.len());
         for row in rows {
             let number = |at: usize| row.get(at).and_then(Value::as_number).unwrap_or_default();
@@ -106,8 +122,8 @@ impl Reading {
         Ok(expected)
     }
 
-    async fn rolled(&self, span: i64, first: i64, next: i64) -> Result<Rows, StoreError> {
-        self.store.fetch(&ROLLED, [span.into(), first.into(), next.into()]).await
+    async fn rolled(&mut self, span: i64, first: i64, next: i64) -> Result<Rows, StoreError> {
+        self.fetch(&ROLLED, [span.into(), first.into(), next.into()]).await
     }
 
     /// Returns what is booked in a part of an hour.
@@ -118,10 +134,10 @@ impl Reading {
         let booked = "SELECT CAST(COALESCE(SUM(attempts), 0) AS BIGINT) FROM rollups \
                       WHERE span = 1 AND hour = $1";
         // In this order: what is booked in between is in both, or among the entries only.
-        let booked = number(&self.store.fetch(booked, [hour.into()]).await?);
-        let kept = number(&self.store.fetch(kept, whole).await?);
+        let booked = number(&self.fetch(booked, [hour.into()]).await?);
+        let kept = number(&self.fetch(kept, whole).await?);
         if kept >= booked {
-            return self.store.fetch(&ENTERED, [first_ms.into(), next_ms.into()]).await;
+            return self.fetch(&ENTERED, [first_ms.into(), next_ms.into()]).await;
         }
         if first_ms != hour * HOUR_MS {
             return Ok(Rows::new());
@@ -175,7 +191,7 @@ impl Reading {
         if !self.facets.contains_key(&id) {
             let sql = "SELECT id, app, class, labels, upstream, account, account_key, endpoint, model, \
                        sent_model, served_model, tier FROM facets";
-            for row in self.store.fetch(sql, []).await? {
+            for row in self.fetch(sql, []).await? {
                 if let Some(id) = row.first().and_then(Value::as_number) {
                     self.facets.insert(id, Arc::new(facet(&row)));
                 }
@@ -184,14 +200,22 @@ impl Reading {
         Ok(self.facets.get(&id).cloned().unwrap_or_default())
     }
 
-    pub(super) const fn store(&self) -> &Store {
-        &self.store
+    /// Returns all rows that `sql` finds.
+    pub(super) async fn fetch(
+        &mut self,
+        sql: &'static str,
+        values: impl Into<Vec<Value>>,
+    ) -> Result<Rows, StoreError> {
+        match &mut self.snapshot {
+            Some(snapshot) => snapshot.fetch(sql, values).await,
+            None => self.store.fetch(sql, values).await,
+        }
     }
 }
 
 type Rows = Vec<Vec<Value>>;
 
-fn facet(row: &[Value]) -> Facet {
+pub(super) fn facet(row: &[Value]) -> Facet {
     let text = |at: usize| row.get(at).and_then(Value::as_text).unwrap_or_default();
     let name = |at: usize| Arc::from(text(at));
     Facet {
@@ -281,4 +305,4 @@ fn select<'a>(figures: impl Iterator<Item = &'a str>, unknown: [&'a str; 2]) -> 
 }
 
 /// A micro-dollar in pico-dollars.
-const MICRO: u64 = 1_000_000;
+pub(super) const MICRO: u64 = 1_000_000;

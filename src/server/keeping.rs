@@ -169,11 +169,12 @@ impl Past {
             let (store, upstream) = (self.store.clone(), upstream.clone());
             scribes.push(Scribe { store, upstream, admission: admission.clone() });
         }
-        let pruning = Pruning { store: self.store.clone(), keep: settings.keep_entries };
+        let (keep, ledger) = (settings.keep_entries, ledger.clone());
+        let pruning = Pruning { store: self.store.clone(), keep, ledger: ledger.clone() };
         let store = self.store.clone();
         let (over, told) = watch::channel(false);
         let task = tokio::spawn(async move {
-            if let Err(error) = self.tidy().await {
+            if let Err(error) = self.tidy(&ledger).await {
                 return warn(NOT_KEPT, &error);
             }
             let writing = scribes.into_iter().map(|scribe| scribe.run(told.clone()));
@@ -184,10 +185,12 @@ impl Past {
     }
 
     /// Makes the database if it is new, else deletes what is old in it.
-    async fn tidy(&self) -> Result<(), StoreError> {
+    async fn tidy(&self, ledger: &Ledger) -> Result<(), StoreError> {
         if self.store.is_new() {
-            return self.store.update().await;
+            self.store.update().await?;
+            return self.store.begin_run(ledger, date()).await;
         }
+        self.store.begin_run(ledger, date()).await?;
         self.store.forget_old(date()).await?;
         self.store.forget_pins(date()).await
     }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::WallClock;
-use crate::ledger::Store;
+use crate::ledger::{Ledger, Store};
 
 /// Deletes old entries in the background.
 #[derive(Debug)]
@@ -15,13 +15,14 @@ pub(super) struct Pruning {
     pub(super) store: Store,
     /// How long an entry is kept; `None`: for ever.
     pub(super) keep: Option<Duration>,
+    /// Who writes them.
+    pub(super) ledger: Ledger,
 }
 
 impl Pruning {
     /// Deletes until it is told that all is over.
     ///
-    /// It begins a while after the start: what lies beside the store since the last run is there by then. Were
-    /// an entry deleted while a copy of it waits to be stored, it would count twice.
+    /// It begins a while after the start, which has enough to do.
     pub(super) async fn run(self, mut told: watch::Receiver<bool>) {
         let Some(keep) = self.keep else { return };
         let mut pause = FIRST;
@@ -37,7 +38,7 @@ impl Pruning {
     /// Deletes a few, and returns when there is to be a next step.
     async fn step(&self, keep: Duration) -> Duration {
         let now = WallClock::from_system().since_epoch(Instant::now());
-        match self.store.forget_entries(now.saturating_sub(keep), AT_ONCE).await {
+        match self.store.forget_entries(now.saturating_sub(keep), AT_ONCE, &self.ledger).await {
             Ok(gone) if gone >= u64::from(AT_ONCE) => BETWEEN,
             Ok(_) => SELDOM,
             Err(error) => {
@@ -70,7 +71,8 @@ mod tests {
         let home = TempDir::new().expect("a folder");
         let store = Store::place(home.path()).expect("a file");
         store.update().await.expect("a schema");
-        let pruning = Pruning { store: store.clone(), keep: Some(Duration::ZERO) };
+        let (keep, ledger) = (Some(Duration::ZERO), Ledger::default());
+        let pruning = Pruning { store: store.clone(), keep, ledger };
         assert_eq!(pruning.step(Duration::ZERO).await, SELDOM);
         assert_eq!(Reading::of(store).lines(Range::ALL).await.expect("readable"), []);
     }
@@ -78,7 +80,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn for_ever_is_not_looked_at_all() {
         let home = TempDir::new().expect("a folder");
-        let pruning = Pruning { store: Store::place(home.path()).expect("a file"), keep: None };
+        let store = Store::place(home.path()).expect("a file");
+        let pruning = Pruning { store, keep: None, ledger: Ledger::default() };
         let (_over, told) = watch::channel(false);
         pruning.run(told).await;
     }

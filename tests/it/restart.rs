@@ -14,6 +14,7 @@ use crate::cli::Serving;
 use crate::house::{App, one_account, proxy};
 use crate::path::{CHAT, HELLO, SAID};
 use crate::recorder::{Recorder, Reply};
+use crate::usage::json;
 
 /// Far longer than anything takes that goes right, and shorter than first contact's five seconds.
 const SOON: Duration = Duration::from_secs(4);
@@ -178,6 +179,42 @@ async fn what_was_sent_and_never_learned_is_charged_by_what_is_booked() {
     // A bucket may have got something back meanwhile.
     assert!(headroom("tpm") < 10_000, "{line}");
     assert!(headroom("tpd") < 81_500, "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lay_beside_the_database_at_a_kill_is_told_and_charged() {
+    let provider = Recorder::start(|_, _: &_| Reply::Json(200, ALL_OF_IT)).await;
+    let books = Books::new().await;
+    let limits =
+        "limits = [{ models = \"*\", tokens_per_minute = 20000, tokens_per_day = 100000 }]\n";
+    let (file, base_url) = (configured(&books, limits), provider.base_url());
+    let args = ["--config", &file, "--upstream", &base_url];
+
+    let first = Serving::start(&args, &books.home);
+    let app = App::new(first.listen.parse().expect("an address"), "notebook");
+    assert_eq!(app.post(CHAT, LARGE).await.status(), 200);
+    while books.number("SELECT COUNT(*) FROM entries WHERE booked_ms > 0").await < 1 {
+        tokio::task::yield_now().await;
+    }
+    let thief = books.lock().await;
+    for _ in 0..16 {
+        assert_eq!(app.post(CHAT, LARGE).await.status(), 200, "it is booked beside the database");
+    }
+    first.kill();
+    thief.leave().await;
+    assert_eq!(books.number("SELECT COUNT(*) FROM entries WHERE booked_ms > 0").await, 1);
+    assert_eq!(json(&books, &[]).await["total"]["requests"], 17);
+    // As if it had been killed before the first of it was kept.
+    books.rows("DELETE FROM learned RETURNING account").await;
+
+    let second = Serving::start(&args, &books.home);
+    let app = App::new(second.listen.parse().expect("an address"), "notebook");
+    assert_eq!(app.post(CHAT, LARGE).await.status(), 200, "there is room for one");
+    let line = App::new(second.admin.parse().expect("an address"), "").get("/line").await.json();
+    let quotas = line["lanes"][0]["quotas"].as_array().expect("quotas");
+    let day = quotas.iter().find(|quota| quota["quota"] == "tpd").expect("it is configured");
+    assert!(day["headroom"].as_i64() < Some(82_500), "{line}");
+    assert_eq!(json(&books, &[]).await["total"]["requests"], 18);
 }
 
 /// Sends so many at once, until the set is dropped.

@@ -34,7 +34,7 @@ async fn usage(books: &Books, args: &[&str]) -> Output {
     running.await.expect("it ends")
 }
 
-async fn json(books: &Books, args: &[&str]) -> Value {
+pub(crate) async fn json(books: &Books, args: &[&str]) -> Value {
     let mut all = vec!["--json"];
     all.extend(args);
     let output = usage(books, &all).await;

@@ -15,9 +15,9 @@ use crate::ledger::{Clerk, Closing, Fate, Ledger, Opened, Opening, SPILL_BYTES, 
 use crate::units::{AppName, Choice, Party, PicoUsd, Requests, Served, Tokens, Usage};
 
 /// Far longer than anything takes that goes right.
-const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(20);
 
-fn terms(folder: &Path) -> Terms {
+pub(super) fn terms(folder: &Path) -> Terms {
     Terms {
         durability: Durability::Strict,
         when_full: WhenFull::Refuse,
@@ -70,10 +70,10 @@ pub(super) fn closing(output: u64) -> Closing {
 }
 
 /// Of an entry: request, ending, output and cost.
-type Line = (String, Option<String>, i64, Option<i64>);
+pub(super) type Line = (String, Option<String>, i64, Option<i64>);
 
 /// Returns what is known of each entry.
-async fn entries(home: &Home) -> Vec<Line> {
+pub(super) async fn entries(home: &Home) -> Vec<Line> {
     let sql = "SELECT request, ending, output, cost_pico FROM entries ORDER BY request";
     let lines = home.ask(sql).await.into_iter().map(|row| {
         let text = |at: usize| row[at].as_text().map(str::to_owned);
@@ -92,7 +92,7 @@ fn lost(request: &str) -> Line {
 }
 
 /// Waits until the store has what `is_so` asks for.
-async fn until<T>(home: &Home, is_so: impl Fn(&[Line]) -> Option<T>) -> T {
+pub(super) async fn until<T>(home: &Home, is_so: impl Fn(&[Line]) -> Option<T>) -> T {
     let waiting = async {
         loop {
             if let Some(found) = is_so(&entries(home).await) {

@@ -16,7 +16,7 @@ use crate::ledger::base::Base;
 use crate::ledger::link::Statement;
 use crate::ledger::pen::Pen;
 use crate::ledger::row::{Row, Value};
-use crate::ledger::{Closing, Reading, Store, StoreError};
+use crate::ledger::{Closing, Ledger, Reading, Store, StoreError};
 use crate::report::Range;
 use crate::units::{AppName, Party, PicoUsd};
 
@@ -213,7 +213,7 @@ proptest! {
             let all = entered(&home, Range::ALL).await;
             prop_assert_eq!(told(&mut reading, Range::ALL).await, all);
             // Old entries may go: what they came to stays, in whole hours.
-            while store.forget_entries(Range::ALL.end, 7).await.expect("writable") > 0 {}
+            while store.forget_entries(Range::ALL.end, 7, &Ledger::default()).await.expect("writable") > 0 {}
             let kept = home.ask("SELECT COUNT(*) FROM entries").await;
             prop_assert_eq!(kept[0][0].as_number(), Some(0));
             prop_assert_eq!(told(&mut reading, Range::ALL).await, all);
@@ -253,11 +253,16 @@ async fn only_what_is_old_and_booked_is_forgotten_and_budgets_keep_it() {
             .map(|spent| spent.cost.pico())
             .sum()
     };
+    let nobody = Ledger::default();
     assert_eq!(spent(Duration::ZERO).await, 20 * 1_070);
     assert_eq!(spent(since(30)).await, 5 * 1_070);
-    assert_eq!(store.forget_entries(since(30), 10).await.expect("writable"), 10, "in steps");
-    assert_eq!(store.forget_entries(since(30), 10).await.expect("writable"), 5);
-    assert_eq!(store.forget_entries(since(30), 10).await.expect("writable"), 0);
+    assert_eq!(
+        store.forget_entries(since(30), 10, &nobody).await.expect("writable"),
+        10,
+        "in steps"
+    );
+    assert_eq!(store.forget_entries(since(30), 10, &nobody).await.expect("writable"), 5);
+    assert_eq!(store.forget_entries(since(30), 10, &nobody).await.expect("writable"), 0);
     let left = home.ask("SELECT COUNT(*), COUNT(booked_ms) FROM entries").await;
     assert_eq!(left[0], [Value::from(25), Value::from(5)], "what is under way stays");
     assert_eq!(spent(Duration::ZERO).await, 20 * 1_070);
