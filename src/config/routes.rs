@@ -98,9 +98,7 @@ impl Plan {
 
 /// A name of the configuration's for a model, in a request in which it cannot be changed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "in a form or a websocket `{model}` cannot be changed to `{real}`: ask for `{real}` itself"
-)]
+#[error("in a form or a query `{model}` cannot be changed to `{real}`: ask for `{real}` itself")]
 pub struct OtherName {
     /// The name that the request has.
     pub model: ModelName,

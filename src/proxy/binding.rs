@@ -50,7 +50,7 @@ impl Proxy {
                 None => Ok(()),
             };
         }
-        visit.listing = Listing::of(visit, wished.as_ref());
+        visit.listing = Listing::of(visit, wished.as_ref(), self.sites().count());
         if visit.listing.is_some() {
             return Ok(());
         }
@@ -91,7 +91,7 @@ impl Proxy {
     async fn home_of_named(&self, visit: &Visit, errand: &Errand) -> Result<Option<Home>, Failure> {
         let now = self.inner.clock.since_epoch(Instant::now());
         let mut home: Option<Home> = None;
-        for id in named(&visit.head.uri, errand) {
+        for id in self.named(&visit.head.uri, errand).await {
             let Some(found) = self.home_of(visit, &id, now).await else { continue };
             match &home {
                 None => home = Some(found),
@@ -104,6 +104,21 @@ impl Proxy {
             }
         }
         Ok(home)
+    }
+
+    /// Returns what may be ids in a request; a large body is read where that holds up nobody.
+    async fn named(&self, uri: &Uri, errand: &Errand) -> Vec<String> {
+        let mut all = in_target(uri, errand);
+        let body = errand.looked_at();
+        if body.len() <= SCANNED_AT_ONCE {
+            in_body(&body, &mut all);
+            return all;
+        }
+        let found = self.aside(move || {
+            in_body(&body, &mut all);
+            all
+        });
+        found.await.unwrap_or_default()
     }
 
     /// Returns where `id` lies. A path that leads to an upstream means what is there.
@@ -171,22 +186,29 @@ impl Home {
     }
 }
 
-/// Returns what may be ids in a request, each once.
+/// Returns what may be ids in the target of a request.
 ///
 /// What is not remembered has to be looked up in the file: the path of a call is that of its endpoint and names
 /// nothing, so that calls cost no look-up for it.
-fn named(uri: &Uri, errand: &Errand) -> Vec<String> {
-    let mut all: Vec<String> = match errand.call() {
+fn in_target(uri: &Uri, errand: &Errand) -> Vec<String> {
+    match errand.call() {
         Some(call) if !call.endpoint.is_of_thread() => Vec::new(),
         _ => ids_of_target(uri.path(), uri.query()).map(str::to_owned).collect(),
-    };
-    IdScan::of_request().feed(errand.looked_at(), |id| {
+    }
+}
+
+/// Adds what may be ids in a body, each once.
+fn in_body(body: &[u8], all: &mut Vec<String>) {
+    IdScan::of_request().feed(body, |id| {
         if all.len() < MOST_NAMED && !all.iter().any(|known| known == id) {
             all.push(id.to_owned());
         }
     });
-    all
 }
+
+/// Bodies of so many bytes are read in at most about 100 µs: a long text takes a hundredth of that, many short ones or
+/// numbers a microsecond for each KB.
+const SCANNED_AT_ONCE: usize = 96 * 1024;
 
 /// So many ids of a request are looked up: a vector store is made of at most 2,000 files at a time
 /// (OpenAI's OpenAPI specification 2.3.0, read 2026-08-21).
@@ -206,7 +228,11 @@ mod tests {
             let call = Call::parse(Endpoint::Responses, Bytes::from_static(body.as_bytes()));
             Errand::Metered(Box::new(call.expect("a call")))
         };
-        let ids = |uri: &str, errand: &Errand| named(&uri.parse().expect("a path"), errand);
+        let ids = |uri: &str, errand: &Errand| {
+            let mut all = in_target(&uri.parse().expect("a path"), errand);
+            in_body(&errand.looked_at(), &mut all);
+            all
+        };
         let plain = call(r#"{"model":"gpt-4o","input":"Hi"}"#);
         for path in ["/v1/responses", "/v1/responses/compact", "/openai/v1/responses?api-version=1"]
         {

@@ -68,12 +68,12 @@ impl Errand {
     }
 
     /// Returns what was read of its body, plain; of a form, its texts.
-    pub(super) fn looked_at(&self) -> &[u8] {
+    pub(super) fn looked_at(&self) -> Bytes {
         match self {
-            Self::Metered(call) => &call.body,
-            Self::Form(form) => &form.call.body,
-            Self::Socket(_) => &[],
-            Self::Opaque(opaque) => &opaque.front,
+            Self::Metered(call) => call.body.clone(),
+            Self::Form(form) => form.call.body.clone(),
+            Self::Socket(_) => Bytes::new(),
+            Self::Opaque(opaque) => opaque.front.clone(),
         }
     }
 

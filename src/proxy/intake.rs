@@ -55,17 +55,26 @@ impl Proxy {
         })
     }
 
-    /// Unpacks a body where that holds up nobody, as many at a time as there are cores.
+    /// Unpacks a body where that holds up nobody.
     pub(super) async fn unpack(&self, coding: Coding, packed: Bytes) -> Result<Bytes, Failure> {
         let limit = self.terms().settings.server.max_body;
         let room = limit.min(packed.len().saturating_mul(MOST_GROWTH).max(ALWAYS_ROOM));
+        Ok(self.aside(move || coding.unpack(&packed, room)).await??)
+    }
+
+    /// Does what takes long where it holds up nobody, as many at a time as there are cores: more would take the time
+    /// of those who serve.
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
         let turn = Arc::clone(&self.inner.counting).acquire_owned().await;
-        let unpacked = tokio::task::spawn_blocking(move || {
+        let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            coding.unpack(&packed, room)
+            job()
         });
         // Only a runtime that shuts down drops the task.
-        Ok(unpacked.await.map_err(|_| Failure::Dropped)??)
+        done.await.map_err(|_| Failure::Dropped)
     }
 
     /// Reads a body whole, within the bounds that are configured.

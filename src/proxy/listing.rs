@@ -1,4 +1,4 @@
-//! Lists the files and batches of all accounts as one.
+//! Lists the files and batches of all accounts as one; the models of all upstreams do `models`.
 //!
 //! Each account is asked as any client could ask it. Objects are merged by the time of their making; of
 //! one time, those of the first account come first. `after` names an object of one account: that one goes
@@ -25,11 +25,18 @@ use crate::relay::Body;
 use crate::units::AccountName;
 
 /// A list that is merged.
-///
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// Of what lies in the accounts of an upstream.
+    Objects(Pages),
+    /// Of the models of all upstreams.
+    Models,
+}
+
 /// How long pages are: OpenAI's OpenAPI specification 2.3.0,
 /// <https://github.com/openai/openai-openapi>, read 2026-08-21.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Listing {
+pub(super) struct Pages {
     /// The length of a page, where the client does not say.
     usual: usize,
     /// The longest page.
@@ -90,26 +97,41 @@ const MOST_OF_A_PAGE: usize = 64 << 20;
 
 /// An answer that is passed on instead of a list: an account cannot be asked, and a list without what it
 /// has would look like the whole.
-type Instead = Box<Response<Body>>;
+pub(super) type Instead = Box<Response<Body>>;
 
 impl Listing {
-    /// Tells whether a request is for a list of all accounts.
-    pub(super) fn of(visit: &Visit, wished: Option<&AccountName>) -> Option<Self> {
+    /// Tells whether a request is for a list of all accounts, or of all of `upstreams` upstreams.
+    pub(super) fn of(
+        visit: &Visit,
+        wished: Option<&AccountName>,
+        upstreams: usize,
+    ) -> Option<Self> {
         let path = visit.head.uri.path();
+        let asks = visit.head.method == Method::GET && wished.is_none();
         let found = match path.strip_prefix("/v1").unwrap_or(path) {
-            "/files" => Self { usual: 10_000, longest: 10_000 },
-            "/batches" => Self { usual: 20, longest: 100 },
+            "/files" => Pages { usual: 10_000, longest: 10_000 },
+            "/batches" => Pages { usual: 20, longest: 100 },
+            "/models" => {
+                // Who speaks Anthropic's words would not understand the list.
+                let is_merged = asks
+                    && !visit.is_led
+                    && upstreams > 1
+                    && !visit.head.headers.contains_key("anthropic-version");
+                return is_merged.then_some(Self::Models);
+            }
             _ => return None,
         };
-        let is_merged = visit.head.method == Method::GET
-            && wished.is_none()
+        let is_merged = asks
             // Its lists are paged in another way.
             && visit.site.address.dialect() != Dialect::Anthropic
             && visit.site.admission.account_names().len() > 1;
         // What is wrong with it is the provider's to say.
-        (is_merged && found.wanted(visit.head.uri.query()).is_some()).then_some(found)
+        let is_merged = is_merged && found.wanted(visit.head.uri.query()).is_some();
+        is_merged.then_some(Self::Objects(found))
     }
+}
 
+impl Pages {
     /// Reads what a client asks for; `None` where the length of a page is none.
     fn wanted(self, query: Option<&str>) -> Option<Wanted> {
         let mut wanted =
@@ -136,6 +158,10 @@ impl Proxy {
     pub(super) async fn list(&self, mut vigil: Vigil, listing: Listing) -> Response<Body> {
         vigil.end();
         let visit = &vigil.visit;
+        let listing = match listing {
+            Listing::Objects(pages) => pages,
+            Listing::Models => return self.models(visit).await,
+        };
         let Some(wanted) = listing.wanted(visit.head.uri.query()) else {
             return *nothing(StatusCode::BAD_REQUEST);
         };
@@ -193,7 +219,7 @@ impl Proxy {
         visit: &Visit,
         accounts: &[AccountName],
         number: usize,
-        (wanted, listing, start): (&Wanted, Listing, Option<&Start>),
+        (wanted, listing, start): (&Wanted, Pages, Option<&Start>),
     ) -> Result<Part, Instead> {
         let own = start.filter(|start| start.account == number);
         let others = start.filter(|start| start.account != number);
@@ -218,8 +244,8 @@ impl Proxy {
         Err(nothing(StatusCode::BAD_GATEWAY))
     }
 
-    /// Asks one account.
-    async fn fetch(
+    /// Asks one account, or the first that can be used.
+    pub(super) async fn fetch(
         &self,
         visit: &Visit,
         account: Option<&AccountName>,
@@ -318,11 +344,11 @@ struct List<'a> {
 }
 
 /// Returns an answer that was read, as it came.
-fn whole(head: response::Parts, body: Bytes) -> Instead {
+pub(super) fn whole(head: response::Parts, body: Bytes) -> Instead {
     Box::new(Response::from_parts(head, Body::full(body)))
 }
 
-fn nothing(status: StatusCode) -> Instead {
+pub(super) fn nothing(status: StatusCode) -> Instead {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = status;
     Box::new(answer)

@@ -29,6 +29,7 @@ mod intake;
 mod later;
 mod legs;
 mod listing;
+mod models;
 mod patience;
 mod pinning;
 mod pulse;

@@ -22,6 +22,8 @@ pub(super) struct Frames {
     is_broken: bool,
     /// Whether a frame came that closes the websocket.
     is_closed: bool,
+    /// The mask of the frame of a message that came last.
+    mask: Option<[u8; 4]>,
 }
 
 /// A frame under way.
@@ -34,6 +36,38 @@ struct Frame {
     is_last: bool,
     /// Whether it is a part of a message, not a ping or the like.
     is_data: bool,
+}
+
+/// What was taken of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    /// How many bytes.
+    pub(super) size: usize,
+    /// Where it stands behind them.
+    pub(super) stand: Stand,
+}
+
+/// Where in a websocket's frames one stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// In the head of a frame of which nothing is known yet.
+    InHead,
+    /// In a frame of a message.
+    InMessage,
+    /// In a ping or the like, or behind it.
+    Control,
+    /// Behind a frame of a message that is not over.
+    Between,
+    /// Behind a whole message.
+    Said,
+    /// Behind something that is no frame.
+    Broken,
+}
+
+impl Stand {
+    fn of(frame: Frame) -> Self {
+        if frame.is_data { Self::InMessage } else { Self::Control }
+    }
 }
 
 /// The largest text that is read: an answer with all it said, as it is told again at its end.
@@ -55,24 +89,51 @@ impl Frames {
     /// Takes the next piece, and calls `take` with each text that it ends.
     pub(super) fn read(&mut self, piece: &[u8], mut take: impl FnMut(&[u8])) {
         let mut rest = piece;
-        while !self.is_broken {
-            match &mut self.frame {
-                None if rest.is_empty() => return,
-                None => rest = self.begin(rest),
-                Some(frame) => {
-                    let size = usize::try_from(frame.left).unwrap_or(usize::MAX).min(rest.len());
-                    let (content, behind) = rest.split_at(size);
-                    rest = behind;
-                    frame.left -= size as u64;
-                    let frame = *frame;
-                    self.add(content, frame);
-                    if frame.left > 0 {
-                        return;
-                    }
-                    self.end(frame, &mut take);
-                }
+        while !rest.is_empty() && !self.is_broken {
+            let Part { size, stand } = self.step(rest);
+            rest = rest.get(size..).unwrap_or_default();
+            if stand == Stand::Said
+                && let Some(text) = self.take_text()
+            {
+                take(&text);
             }
         }
+    }
+
+    /// Takes the front of a piece: a part of a frame, up to its end at most. Nothing is taken once something came
+    /// that is no frame.
+    pub(super) fn step(&mut self, piece: &[u8]) -> Part {
+        if self.is_broken {
+            return Part { size: piece.len(), stand: Stand::Broken };
+        }
+        let rest = if self.frame.is_none() { self.begin(piece) } else { piece };
+        let head = piece.len() - rest.len();
+        let Some(frame) = &mut self.frame else {
+            let stand = if self.is_broken { Stand::Broken } else { Stand::InHead };
+            return Part { size: head, stand };
+        };
+        let length = usize::try_from(frame.left).unwrap_or(usize::MAX).min(rest.len());
+        frame.left -= length as u64;
+        let frame = *frame;
+        self.add(rest.get(..length).unwrap_or_default(), frame);
+        let stand = if frame.left > 0 { Stand::of(frame) } else { self.end(frame) };
+        Part { size: head + length, stand }
+    }
+
+    /// Returns the text that has just been said; `None` where the message was none, or too large to be read.
+    pub(super) fn take_text(&mut self) -> Option<Vec<u8>> {
+        let message = std::mem::take(&mut self.message);
+        std::mem::take(&mut self.is_read).then_some(message)
+    }
+
+    /// Tells whether the present message, if there is one, is a text that can be read.
+    pub(super) const fn is_text(&self) -> bool {
+        self.is_read
+    }
+
+    /// Returns the mask of the frame of a message that came last.
+    pub(super) const fn mask(&self) -> Option<[u8; 4]> {
+        self.mask
     }
 
     /// Reads the head of a frame; returns what is behind it.
@@ -104,6 +165,9 @@ impl Frames {
             self.is_read = kind == Data::Text;
         }
         self.is_closed |= header.opcode == OpCode::Control(Control::Close);
+        if is_data {
+            self.mask = header.mask;
+        }
         let is_last = header.is_final;
         self.frame = Some(Frame { left, mask: header.mask, turned: 0, is_last, is_data });
     }
@@ -129,14 +193,12 @@ impl Frames {
         }
     }
 
-    fn end(&mut self, frame: Frame, take: &mut impl FnMut(&[u8])) {
+    fn end(&mut self, frame: Frame) -> Stand {
         self.frame = None;
-        if frame.is_data && frame.is_last {
-            if self.is_read {
-                take(&self.message);
-            }
-            self.message = Vec::new();
-            self.is_read = false;
+        match (frame.is_data, frame.is_last) {
+            (true, true) => Stand::Said,
+            (true, false) => Stand::Between,
+            (false, _) => Stand::Control,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Joins the two ends of a websocket: bytes pass as they come, and are looked at behind that.
 
+use std::io;
 use std::time::Duration;
 
 use hyper::upgrade::Upgraded;
@@ -9,10 +10,12 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::frames::Frames;
+use super::renaming::{Rename, Renaming};
 use crate::settle::Ending;
 
 /// Passes bytes both ways until one side ends or `stop` is ready, and tells who ended it. Each text is
-/// handed to the first of `takers` when it has gone on to the provider, to the second when it has to the client.
+/// handed to the first of two when it has gone on to the provider, to the second when it has to the client. What
+/// `rename` makes of a client's text goes on in its place.
 ///
 /// # Cancel safety
 ///
@@ -20,11 +23,15 @@ use crate::settle::Ending;
 pub async fn join(
     (client, provider): (Upgraded, Upgraded),
     (from_client, from_provider): (impl FnMut(&[u8]), impl FnMut(&[u8])),
+    rename: Option<Rename<'_>>,
     stop: impl Future<Output = ()>,
 ) -> Ended {
     let (client_in, client_out) = tokio::io::split(TokioIo::new(client));
     let (provider_in, provider_out) = tokio::io::split(TokioIo::new(provider));
     let (tell, told) = watch::channel(false);
+    let reading =
+        rename.map_or_else(Reading::plain, |rename| Reading::Changed(Renaming::new(rename)));
+    let (from_client, from_provider) = ((reading, from_client), (Reading::plain(), from_provider));
     let up = pass((client_in, provider_out), from_client, (told.clone(), &TO_PROVIDER));
     let down = pass((provider_in, client_out), from_provider, (told, &TO_CLIENT));
     tokio::pin!(up, down);
@@ -78,19 +85,71 @@ enum Over {
 /// One direction of a websocket.
 type Ends = (ReadHalf<TokioIo<Upgraded>>, WriteHalf<TokioIo<Upgraded>>);
 
+/// How one direction is read.
+enum Reading<'a> {
+    /// Behind that it has gone on.
+    Plain(Frames),
+    /// Before, as it may be changed.
+    Changed(Renaming<'a>),
+}
+
+impl Reading<'_> {
+    fn plain() -> Self {
+        Self::Plain(Frames::default())
+    }
+
+    fn is_between(&self) -> bool {
+        match self {
+            Self::Plain(frames) => frames.is_between(),
+            Self::Changed(renaming) => renaming.is_between(),
+        }
+    }
+
+    /// Returns how a direction ended whose speaker says no more.
+    fn over(&self, otherwise: Over) -> Over {
+        let is_closed = match self {
+            Self::Plain(frames) => frames.is_closed(),
+            Self::Changed(renaming) => renaming.is_closed(),
+        };
+        if is_closed { Over::Closed } else { otherwise }
+    }
+
+    /// Sends a piece on, and hands on what was said.
+    async fn forward(
+        &mut self,
+        piece: &[u8],
+        to: &mut WriteHalf<TokioIo<Upgraded>>,
+        take: &mut impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        match self {
+            Self::Plain(frames) => {
+                to.write_all(piece).await?;
+                to.flush().await?;
+                frames.read(piece, take);
+            }
+            Self::Changed(renaming) => {
+                let out = renaming.feed(piece);
+                to.write_all(&out).await?;
+                to.flush().await?;
+                renaming.said().iter().for_each(|text| take(text));
+            }
+        }
+        Ok(())
+    }
+}
+
 async fn pass(
     (mut from, mut to): Ends,
-    mut take: impl FnMut(&[u8]),
+    (mut reading, mut take): (Reading<'_>, impl FnMut(&[u8])),
     (mut stopped, farewell): (watch::Receiver<bool>, &'static [u8]),
 ) -> Over {
-    let mut frames = Frames::default();
     let mut buffer = vec![0; PIECE];
     loop {
         let size = tokio::select! {
             biased;
             () = told(&mut stopped) => {
                 // In the middle of a frame it would be a part of that.
-                if frames.is_between() {
+                if reading.is_between() {
                     let _deaf = to.write_all(farewell).await;
                 }
                 let _deaf = to.shutdown().await;
@@ -100,13 +159,15 @@ async fn pass(
         };
         let piece = buffer.get(..size).unwrap_or_default();
         if piece.is_empty() {
+            if let Reading::Changed(renaming) = &mut reading {
+                let _deaf = to.write_all(&renaming.finish()).await;
+            }
             let _deaf = to.shutdown().await;
-            return if frames.is_closed() { Over::Closed } else { Over::Gone };
+            return reading.over(Over::Gone);
         }
-        if to.write_all(piece).await.is_err() || to.flush().await.is_err() {
-            return if frames.is_closed() { Over::Closed } else { Over::Deaf };
+        if reading.forward(piece, &mut to, &mut take).await.is_err() {
+            return reading.over(Over::Deaf);
         }
-        frames.read(piece, &mut take);
     }
 }
 

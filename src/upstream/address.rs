@@ -64,6 +64,11 @@ impl Address {
         known.map_or(model, |known| &known.name)
     }
 
+    /// Tells whether a model may be asked for by another name there.
+    pub fn has_other_names(&self) -> bool {
+        !self.azure.deployments.is_empty()
+    }
+
     /// Tells whether a metered request for `path` names its model there in its path, and not in its body.
     pub fn names_in_path(&self, path: &str) -> bool {
         let by_deployment =

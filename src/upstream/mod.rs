@@ -61,7 +61,7 @@ pub use self::fleet::{
 };
 pub use self::glance::{Inside, Shape};
 pub use self::hint::{Came, hint};
-pub use self::probe::{probe, try_key};
+pub use self::probe::{ANTHROPIC_VERSION, probe, try_key};
 pub use self::ranking::{Merit, picked, rank};
 pub use self::request::{Reading, RequestError, outgoing, returning};
 pub use self::shards::Answer;

@@ -53,4 +53,4 @@ pub async fn try_key(
 /// The most of an error's body that is read.
 const MOST_READ: usize = 64 * 1024;
 /// Without a version Anthropic lists nothing (<https://docs.claude.com/en/api/versioning>, read 2026-11-21).
-const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+pub const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");

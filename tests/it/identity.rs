@@ -179,3 +179,27 @@ async fn where_nobody_is_held_it_is_told_how_long_each_would_have_waited() {
     let held = r#"sluicegate_would_hold_total{app="anonymous",model="gpt-4o",class="standard"} 2"#;
     assert!(metrics.contains(held), "{metrics}");
 }
+
+/// Entra ID's tokens stand where OpenAI's keys do, Azure's own keys in a header of their own
+/// (<https://learn.microsoft.com/azure/ai-foundry/openai/reference>, read 2026-11-21).
+#[tokio::test]
+async fn an_azure_without_a_key_of_ours_gets_each_clients_own_as_it_came() {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
+    let base = recorder.base_url().replace("/v1", "/openai/v1");
+    let proxy =
+        proxy(&format!("[[upstreams]]\ndialect = \"azure\"\nbase_url = \"{base}\"\n")).await;
+    let app = App::new(proxy.listen(), "notebook");
+    for (header, value) in [("authorization", "Bearer eyJ0eXAi.e30.sig"), ("api-key", "0123abcd")] {
+        let request = Request::post(format!("http://{}{CHAT}", proxy.listen()))
+            .header("content-type", "application/json")
+            .header(header, value)
+            .body(Full::from(HELLO))
+            .expect("a request");
+        assert_eq!(app.send(request).await.status(), 200, "{header}");
+        let seen = recorder.seen().pop().expect("a request");
+        for name in ["authorization", "api-key"] {
+            let expected = (name == header).then_some(value);
+            assert_eq!(seen.header(name), expected, "{name}, where {header} was sent");
+        }
+    }
+}

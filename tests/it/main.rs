@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test binary: helpers outside test functions fail so")]
 
 mod affinity;
+mod aliases;
 mod apps;
 mod apps_command;
 mod books;
@@ -23,6 +24,7 @@ mod kills;
 mod ledger;
 mod listing;
 mod messages;
+mod models;
 mod path;
 mod path_edge;
 mod path_process;

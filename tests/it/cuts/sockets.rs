@@ -87,7 +87,7 @@ async fn settles(talk: Talk, language: Language, by: By, place: u64) {
             left = Some(running);
         }
         _ => {
-            ends(&mut socket).await;
+            ends(socket).await;
             left = Some(running);
         }
     }
@@ -109,8 +109,8 @@ async fn cut(provider: &Provider) -> u64 {
     cut_short(provider).await.cut_output
 }
 
-/// Reads to the end, which comes without a word.
-async fn ends(socket: &mut Socket) {
+/// Reads to the end, which comes without a word, and hangs up.
+async fn ends(mut socket: Socket) {
     use futures_util::StreamExt as _;
     while let Some(Ok(message)) = socket.next().await {
         let said: Value = serde_json::from_slice(&message.into_data()).expect("an event");
