@@ -57,6 +57,15 @@ impl Work {
     async fn find_spill(&mut self, error: &io::Error) {
         tracing::warn!(%error, "what was kept beside the store is gone");
         self.spill = None;
+        let busy = self.busy.as_mut().map(|busy| &mut busy.what);
+        // Places in a file that is gone are none in the next.
+        match busy {
+            Some(Doing::Entries(entries)) => {
+                entries.iter_mut().for_each(|queued| queued.beside = None);
+            }
+            Some(what @ Doing::Spilled(_)) => *what = Doing::Entries(Vec::new()),
+            None => {}
+        }
         self.queue.iter_mut().for_each(|queued| queued.beside = None);
         self.take_spill().await;
     }

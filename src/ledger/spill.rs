@@ -220,13 +220,17 @@ impl Spill {
         self.read = self.start;
     }
 
-    /// Forgets all records until `end`: the store has them.
+    /// Forgets all records until `end`: the store has them. What is no place of a record that is there changes
+    /// nothing.
     ///
     /// # Errors
     ///
     /// Returns what the system said, or that the file was deleted; they are still there then.
     pub(super) fn stored_to(&mut self, end: u64) -> io::Result<()> {
         self.ring.still_there()?;
+        if !(self.start..=self.tail).contains(&end) {
+            return Ok(());
+        }
         let before = self.start;
         self.start = end;
         if self.start == self.tail {

@@ -35,13 +35,19 @@ impl KeyDigest {
 
     /// Returns it as 64 hexadecimal digits.
     pub fn to_hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.0.iter().copied().flat_map(digits).collect()
     }
 
     /// Returns its first 8 hexadecimal digits, by which people may tell keys apart.
     pub fn short(self) -> String {
-        self.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        self.0.iter().copied().take(4).flat_map(digits).collect()
     }
+}
+
+/// Returns a byte as two hexadecimal digits.
+fn digits(byte: u8) -> [char; 2] {
+    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+    [digit(byte >> 4), digit(byte & 0xf)]
 }
 
 impl fmt::Debug for KeyDigest {
