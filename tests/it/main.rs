@@ -25,6 +25,7 @@ mod ledger;
 mod listing;
 mod messages;
 mod models;
+mod odd_sockets;
 mod path;
 mod path_edge;
 mod path_process;
