@@ -130,8 +130,12 @@ pub(super) fn story(error: &dyn Error) -> String {
     let mut story = error.to_string();
     let mut cause = error.source();
     while let Some(this) = cause {
-        // Writing to a text cannot fail.
-        write!(story, ": {this}").unwrap_or_default();
+        let words = this.to_string();
+        // Not every library leaves its cause to be told.
+        if !story.ends_with(&words) {
+            // Writing to a text cannot fail.
+            write!(story, ": {words}").unwrap_or_default();
+        }
         cause = this.source();
     }
     story

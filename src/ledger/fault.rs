@@ -79,6 +79,16 @@ pub enum StoreError {
         #[source]
         source: Box<sqlx::Error>,
     },
+    /// Who is between us and the server gives each transaction another connection: what is prepared on one is missing
+    /// on the next, and settings would be others'.
+    #[error(
+        "{place} is reached through a pooler that pools by transaction or statement: let it pool by session \
+         (`pool_mode = session` in PgBouncer), or name the server itself"
+    )]
+    Pooled {
+        /// The database.
+        place: Place,
+    },
     /// The server does not answer; whether what was being changed is changed is not known.
     #[error("{place} does not answer")]
     Silent {

@@ -131,6 +131,11 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(code(error).as_deref(), Some("55P03" | "40P01" | "40001"))
 }
 
+/// Tells whether somebody between us and the server has mixed up what was prepared.
+pub(super) fn is_pooled(error: &sqlx::Error) -> bool {
+    matches!(code(error).as_deref(), Some("42P05" | "26000"))
+}
+
 /// Tells whether the server cannot be reached, or is going or coming.
 pub(super) fn is_away(error: &sqlx::Error) -> bool {
     match error {

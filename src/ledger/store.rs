@@ -119,7 +119,9 @@ impl Store {
     ///
     /// Returns a [`StoreError`] if it cannot be reached, or has not the schema of this program.
     pub async fn look_at(url: &Secret) -> Result<Self, StoreError> {
-        Self::at_for(url, READING)?.check(&postgres::MIGRATIONS).await
+        let store = Self::at_for(url, READING)?;
+        store.reach().await?;
+        store.check(&postgres::MIGRATIONS).await
     }
 
     /// Returns the store if its schema is that of `known`.
@@ -286,7 +288,22 @@ impl Store {
             Kind::Sqlite { pool, .. } => Box::pin(pool.acquire()).await.map(Lent::Sqlite),
             Kind::Postgres { pool, .. } => Box::pin(pool.acquire()).await.map(Lent::Postgres),
         };
+        if let Err(sqlx::Error::PoolTimedOut) = &lent {
+            // That is all that it tells.
+            Box::pin(self.reach()).await?;
+        }
         lent.map_err(|source| self.failed(source))
+    }
+
+    /// Connects a server and leaves it again, to hear why that cannot be.
+    async fn reach(&self) -> Result<(), StoreError> {
+        let Kind::Postgres { options, .. } = &self.kind else { return Ok(()) };
+        let reaching = async {
+            let reached = options.connect(SHORTLY, Durability::Strict).await;
+            let reached = reached.map_err(|source| self.failed(source))?;
+            reached.close().await.map_err(|source| self.failed(source))
+        };
+        self.in_time(PATIENCE, reaching).await
     }
 
     /// Returns `done` if it was done in the file that is still there: what is written to one that was deleted
@@ -324,6 +341,7 @@ impl Store {
         match &self.kind {
             Kind::Sqlite { .. } if sqlite::is_damage(&source) => StoreError::Damaged { place },
             Kind::Sqlite { .. } if sqlite::is_busy(&source) => StoreError::Busy { place },
+            Kind::Postgres { .. } if postgres::is_pooled(&source) => StoreError::Pooled { place },
             Kind::Postgres { .. } if postgres::is_busy(&source) => StoreError::Busy { place },
             Kind::Postgres { .. } if postgres::is_away(&source) => {
                 StoreError::Away { place, source: Box::new(source) }
