@@ -102,7 +102,10 @@ pub enum UsageError {
     #[error("`{0}` is nothing that rows can be by; there are {names}", names = names())]
     By(String),
     /// It does not say what is to be told.
-    #[error("`--only {0}` is not of the form WHAT=NAME; WHAT may be {names}", names = names())]
+    #[error(
+        "`--only {0}` is not of the form WHAT=NAME; WHAT may be {names}; days are what --from and --to are for",
+        names = names_but_day()
+    )]
     Only(String),
     /// There is no such zone.
     #[error("`{0}` is no time zone: write one such as Europe/Berlin or UTC")]
@@ -371,6 +374,11 @@ fn now() -> Duration {
 
 fn names() -> String {
     By::ALL.map(By::label).join(", ")
+}
+
+fn names_but_day() -> String {
+    let names = By::ALL.into_iter().filter(|by| *by != By::Day).map(By::label);
+    names.collect::<Vec<_>>().join(", ")
 }
 
 const AN_HOUR: Duration = Duration::from_secs(3_600);

@@ -88,7 +88,11 @@ impl Comparison {
             text.push('\n');
         }
         let apart = self.differences.len();
-        let _written = writeln!(text, "{} figures compared, {apart} of them differ", self.compared);
+        let _written = match self.compared {
+            0 => writeln!(text, "nothing was compared: in these times neither has anything"),
+            1 => writeln!(text, "1 figure compared, {apart} of them differ"),
+            compared => writeln!(text, "{compared} figures compared, {apart} of them differ"),
+        };
         if self.unknown > 0 {
             let _written = writeln!(
                 text,

@@ -47,7 +47,7 @@ pub enum RangeError {
     #[error("`{0}` is no month: write it as 2026-11")]
     Month(String),
     /// It ends before it begins.
-    #[error("it ends before it begins: nothing can be in it")]
+    #[error("it ends where it begins, or before: nothing can be in it")]
     Empty,
 }
 
@@ -70,6 +70,7 @@ impl Range {
                 let first: Date = format!("{name}-01").parse().map_err(|_| wrong())?;
                 month(first, zone).ok_or_else(wrong)?
             }
+            Wanted::Last(long) if long.is_zero() => return Err(RangeError::Empty),
             Wanted::Last(long) => Self { begin: now.saturating_sub(*long), end: now + LAST },
             Wanted::Between(from, to) => {
                 let begin = from.as_ref().map(|text| Ok(time(text, zone)?.begin)).transpose()?;

@@ -169,6 +169,8 @@ async fn usage_makes_nothing_where_nothing_is() {
         (&["--from", "soon"], Exit::Usage, "`soon` is no time"),
         (&["--time-zone", "Mars"], Exit::Usage, "`Mars` is no time zone"),
         (&["--only", "app"], Exit::Usage, "`--only app` is not of the form"),
+        (&["--only", "day=2026-11-22"], Exit::Usage, "days are what --from and --to are for"),
+        (&["--last", "0s"], Exit::Usage, "nothing can be in it"),
         (&["--data-dir", ""], Exit::Config, "nothing is booked"),
     ] {
         let mut all = vec!["usage"];
