@@ -216,8 +216,11 @@ impl State {
     /// Returns what a request of `class` has to leave free on a lane.
     pub(super) fn spare(&mut self, lane: LaneId, class: Class, now: Instant) -> Spare {
         let spared = self.line.spare(lane, class, now);
-        let left =
-            |of: fn(Backlog) -> u64| Needed { busy: of(spared.busy), minute: of(spared.minute) };
+        let hundredths = spared.hundredths;
+        let left = |of: fn(Backlog) -> u64| {
+            let [busy, minute] = [spared.busy, spared.minute].map(of);
+            Needed { busy, minute, hundredths }
+        };
         Spare { requests: left(|all| all.requests), tokens: left(|all| all.tokens) }
     }
 

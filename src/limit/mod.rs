@@ -122,6 +122,8 @@ pub struct Needed {
     pub busy: u64,
     /// What they take in a whole one: as nothing comes back before the end of a window that has one.
     pub minute: u64,
+    /// At least so many hundredths of the limit of such a window, for those whom nobody has seen yet.
+    pub hundredths: u64,
 }
 
 impl Spare {

@@ -13,6 +13,8 @@ pub struct Spared {
     pub busy: Backlog,
     /// What was taken in the last minute.
     pub minute: Backlog,
+    /// At least so many hundredths of a window that has an end: who comes after it is used up waits for the next.
+    pub hundredths: u64,
 }
 
 /// What was taken in each of the last ten minutes' slots of 2.5 s, in constant space.
@@ -59,13 +61,14 @@ impl Recent {
         self.largest = larger(self.largest, largest);
     }
 
-    /// Returns what is to be left free; nothing if nothing was taken.
+    /// Returns what is to be left free.
     pub(super) fn spare(&mut self, now: Instant) -> Spared {
+        let hundredths = UNSEEN;
         if self.ring.is_empty() {
-            return Spared::default();
+            return Spared { hundredths, ..Spared::default() };
         }
         self.advance(now);
-        Spared { busy: larger(self.busiest, self.largest), minute: self.minute }
+        Spared { busy: larger(self.busiest, self.largest), minute: self.minute, hundredths }
     }
 
     /// Steps to the slot of `now`; looks at all slots, which happens once in 2.5 s.
@@ -106,6 +109,8 @@ fn larger(a: Backlog, b: Backlog) -> Backlog {
     Backlog { requests: a.requests.max(b.requests), tokens: a.tokens.max(b.tokens) }
 }
 
+/// What people take before anybody has seen what they do: a tenth.
+const UNSEEN: u64 = 10;
 /// Two slots are the 5 s whose use counts.
 const SLOT: Duration = Duration::from_millis(2_500);
 /// So many slots are a minute.
@@ -124,7 +129,8 @@ mod tests {
     #[test]
     fn what_is_left_free_is_what_was_taken_in_the_busiest_five_seconds() {
         let (mut recent, start) = (Recent::default(), Instant::now());
-        assert_eq!(recent.spare(start), Spared::default(), "nobody was at a prompt");
+        let unseen = Spared { hundredths: UNSEEN, ..Spared::default() };
+        assert_eq!(recent.spare(start), unseen, "nobody was at a prompt");
         for (second, tokens) in [(0, 10), (2, 20), (4, 40), (30, 50), (60, 5)] {
             recent.took(cost(tokens), cost(tokens), start + Duration::from_secs(second));
         }

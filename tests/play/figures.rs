@@ -40,7 +40,7 @@ pub(crate) struct Figures {
     pub(crate) wait_half: Duration,
     /// How long 99 of 100 waited at most.
     pub(crate) wait_most: Duration,
-    /// Within which time 99 of 100 of them had their last byte, once it could be known that they come.
+    /// Within which time 99 of 100 of them had their last byte.
     pub(crate) served_most: Duration,
     /// The least of Jain's index between the apps, by their weights; where it is looked at.
     pub(crate) jain: Option<f64>,
@@ -73,9 +73,8 @@ impl Figures {
             gone.saturating_sub(job.arrives)
         };
         let waits = sorted(watched().map(waited));
-        let from = scenario.known_from();
-        let late = watched().filter(|(job, _)| job.arrives >= from);
-        let served = sorted(late.map(|(job, trip)| trip.done.saturating_sub(job.arrives)));
+        let served = watched().map(|(job, trip)| trip.done.saturating_sub(job.arrives));
+        let served = sorted(served);
         let judged = &scenario.judged;
         let is_shared = judged.jain.is_some() || judged.weights.is_some();
         let shares = is_shared.then(|| Shares::of(run, scenario));

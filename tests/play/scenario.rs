@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluicegate::config;
 use sluicegate::limit::LaneSettings;
 use sluicegate::simulate::engine::{
-    Counting, Enforcement, Estimator, Key, LimitRule, Limits, Organisation, RefundAt, Rules,
+    Enforcement, Estimator, Key, LimitRule, Limits, Organisation, RefundAt, Rules,
 };
 use sluicegate::simulate::{Dialect, RateHeaders};
 use sluicegate::units::Class;
@@ -244,14 +244,6 @@ impl Scenario {
             }
         }
         scaled
-    }
-
-    /// Returns from when on it can be known who comes: a window with an end that was used up before anybody had
-    /// come stays so.
-    pub(crate) fn known_from(&self) -> Duration {
-        let refills = |account: &Account| account.limits.counting == Counting::Bucket;
-        let window = self.window();
-        if self.accounts.iter().all(refills) { Duration::ZERO } else { window + window }
     }
 
     /// Returns the window of its minute limits.

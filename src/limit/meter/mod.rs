@@ -175,8 +175,10 @@ impl Meter {
             let part = u128::from(amount) * u128::from(rest.min(of)) / u128::from(of.max(1));
             u64::try_from(part).unwrap_or(amount)
         };
+        let unseen = u128::from(self.limit()) * u128::from(spare.hundredths) / 100;
+        let usual = spare.minute.max(u64::try_from(unseen).unwrap_or(u64::MAX));
         // As many as usual, and as many as come in a busy moment besides.
-        part(spare.minute, minute).saturating_add(part(spare.busy, minute / 12))
+        part(usual, minute).saturating_add(part(spare.busy, minute / 12))
     }
 
     /// Returns when the present window began at the earliest, where windows have an end.
