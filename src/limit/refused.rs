@@ -60,7 +60,7 @@ impl Lane {
     pub fn failed(&mut self, debit: Debit, now: Instant) {
         let now = self.time.advance(now);
         self.slot_ended(now);
-        if matches!(self.leading, Charging::Max | Charging::Later) {
+        if self.leading == Charging::Max {
             self.traffic.over(&debit.charge.assumed, now);
             return self.close(&debit);
         }

@@ -123,10 +123,14 @@ impl Seen {
         Self { look, log, hopeful, left }
     }
 
-    /// Tells whether `need` is free in all quotas, and what is to be left of them.
-    fn fits(&self, need: &Amount, spare: &Amount) -> bool {
+    /// Tells whether `need` is free in all quotas, and what is to be left of them: of batch work `spare`, and of windows with
+    /// an end a tenth for those who have not come yet.
+    fn fits(&self, need: &Amount, spare: Option<&Amount>) -> bool {
+        let has_ends = self.look.mode.counting == Counting::Fixed;
         self.left.iter().all(|(quota, left)| {
-            let spare = if quota.spared { (quota.of)(spare) } else { 0 };
+            let unseen = if has_ends { quota.limit / 10 } else { 0 };
+            let spare = spare.filter(|_| quota.spared);
+            let spare = spare.map_or(0, |spare| (quota.of)(spare) + unseen);
             let wanted = ((quota.of)(need) + spare).min(quota.limit);
             (quota.of)(need) == 0 || float(wanted) <= *left
         })
@@ -173,8 +177,8 @@ impl View {
 
     fn fits(&self, book: &Book, job: usize) -> bool {
         let is_batch = book.class(job) == Class::Batch;
-        let spare = if is_batch { self.spare } else { Amount::default() };
-        self.has_slot && self.seen.fits(&need_of(book, job), &spare)
+        let spare = Some(&self.spare).filter(|_| is_batch);
+        self.has_slot && self.seen.fits(&need_of(book, job), spare)
     }
 
     /// Tells whether `other`, which does not fit, may hold up `job`, which would make it later.
