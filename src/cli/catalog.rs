@@ -89,8 +89,16 @@ pub enum CatalogError {
         source: io::Error,
     },
     /// Nothing is known of the model.
-    #[error("no prices of `{0}` are known; `[[prices]]` in the configuration gives it some")]
-    Unknown(String),
+    #[error(
+        "no prices of `{model}` are known{}; `[[prices]]` in the configuration gives it some",
+        meant.as_ref().map(|it| format!(" (did you mean `{it}`?)")).unwrap_or_default()
+    )]
+    Unknown {
+        /// The model.
+        model: String,
+        /// The one that was probably meant.
+        meant: Option<String>,
+    },
 }
 
 /// Does what was asked for.
@@ -107,7 +115,9 @@ pub(super) fn run(args: &CatalogArgs) -> Result<Exit, CliError> {
     let text = match &args.command {
         CatalogCommand::List { part } => listing(prices, part.as_deref().unwrap_or_default()),
         CatalogCommand::Show { model } => {
-            shown(prices, model).ok_or_else(|| CatalogError::Unknown(model.clone()))?
+            let unknown =
+                || CatalogError::Unknown { model: model.clone(), meant: closest(prices, model) };
+            shown(prices, model).ok_or_else(unknown)?
         }
         CatalogCommand::Update { from, dry_run } => update(&loaded, from, *dry_run)?,
     };
@@ -141,6 +151,15 @@ fn shown(prices: &PriceList, model: &str) -> Option<String> {
     let mut text = format!("{name}: dollars for a million units\nfrom {origin}\n");
     lines(&known.to_json(), 1, &mut text);
     Some(text)
+}
+
+/// Returns the known model whose name differs from `model` by a slip of the pen.
+fn closest(prices: &PriceList, model: &str) -> Option<String> {
+    let near = prices.iter().filter_map(|(name, _)| {
+        let distance = strsim::damerau_levenshtein(name, model);
+        (distance <= 1 + model.len() / 4).then_some((distance, name))
+    });
+    near.min().map(|(_, name)| name.to_owned())
 }
 
 /// Writes prices one a line, and below them those of tables.

@@ -34,8 +34,8 @@ pub(super) async fn run(args: &CheckArgs) -> Result<Exit, CliError> {
         return Ok(exit);
     }
     let trials = online::try_keys(&loaded.settings).await?;
-    let works = trials.iter().all(online::Trial::works);
-    Ok(print(&online::listing(&trials), if works { exit } else { Exit::Key }))
+    let tried = online::exit(&trials);
+    Ok(print(&online::listing(&trials), if tried == Exit::Done { exit } else { tried }))
 }
 
 /// Lists the settings in columns, below one line each on the file and on whose keys are used.

@@ -87,11 +87,11 @@ const AFTER_HELP: &str = concat!(
     "  SIGTERM  finishes what is under way; a second one stops at once\n\n",
     "Exit codes:\n",
     "  0  done\n",
-    "  1  something failed that has no code of its own\n",
+    "  1  something failed that has no code of its own, such as a provider that cannot be asked (check --online)\n",
     "  2  the command line cannot be understood\n",
     "  3  the configuration is wrong or cannot be read\n",
     "  4  an address cannot be listened on\n",
-    "  5  a key does not work (check --online)\n",
+    "  5  a provider does not take a key (check --online)\n",
     "  6  a provider's figures are not those that are booked (usage --against)",
 );
 

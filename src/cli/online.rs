@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::exit::CliError;
+use super::exit::{CliError, Exit};
 use crate::config::{Settings, TimeoutSettings, UpstreamSettings};
 use crate::units::KeyLabel;
 use crate::upstream::{
@@ -34,7 +34,7 @@ enum Needs {
 
 impl Trial {
     /// Tells whether requests can be sent with this key.
-    pub(super) fn works(&self) -> bool {
+    fn works(&self) -> bool {
         match (&self.outcome, self.needs) {
             (Ok(Finding { verdict, .. }), Needs::Acceptance) => {
                 matches!(verdict, Verdict::Fine | Verdict::RateLimited | Verdict::SlowDown)
@@ -50,6 +50,13 @@ impl Trial {
             }
             (Err(_), _) => false,
         }
+    }
+
+    /// Tells whether the provider was asked and does not take the key.
+    fn is_refused(&self) -> bool {
+        let verdict = self.outcome.as_ref().ok().map(|finding| finding.verdict);
+        self.needs == Needs::Acceptance
+            && matches!(verdict, Some(Verdict::KeyRejected | Verdict::OutOfQuota))
     }
 
     /// Tells what became of the key, and what to do about it.
@@ -74,6 +81,15 @@ impl Trial {
         };
         words.to_owned()
     }
+}
+
+/// Returns how the program ends after `trials`; a key that does not work counts more than a provider that cannot be
+/// asked.
+pub(super) fn exit(trials: &[Trial]) -> Exit {
+    if trials.iter().any(Trial::is_refused) {
+        return Exit::Key;
+    }
+    if trials.iter().all(Trial::works) { Exit::Done } else { Exit::Failed }
 }
 
 /// Tries every key of every upstream, all at the same time.

@@ -119,7 +119,15 @@ impl Section {
         match T::from_raw(&raw.value) {
             Some(value) => Some(Located { value, origin: raw.origin }),
             None => {
-                self.wrong(key, &raw, T::RULE, check);
+                match wrong_item::<T>(&raw.value) {
+                    Some((place, item)) => check.problem(Problem::Value {
+                        origin: item.origin.clone(),
+                        key: self.path_of(key),
+                        found: format!("a list whose item {place} is {}", item.value.shown(key)),
+                        rule: T::RULE.into(),
+                    }),
+                    None => self.wrong(key, &raw, T::RULE, check),
+                }
                 None
             }
         }
@@ -217,6 +225,15 @@ impl Section {
             rule: rule.into(),
         });
     }
+}
+
+/// Returns the first item of a list that cannot be read by itself, and its place from 1 on, where another one can.
+fn wrong_item<T: FromRaw>(value: &RawValue) -> Option<(usize, &Raw)> {
+    let RawValue::List(items) = value else { return None };
+    let is_read = |item: &Raw| T::from_raw(&RawValue::List(vec![item.clone()])).is_some();
+    let wrong = items.iter().position(|item| !is_read(item))?;
+    let is_a_list_of_them = items.iter().any(is_read);
+    items.get(wrong).filter(|_| is_a_list_of_them).map(|item| (wrong + 1, item))
 }
 
 /// Returns the known key that was probably meant: the same name in another table, or a name in

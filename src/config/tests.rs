@@ -205,6 +205,7 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
         ("a wrong type", "[line]\nmax_waiting = \"many\"".into(), "/etc/config.toml:2: `line.max_waiting` is \"many\", but must be a whole number of at least 1"),
         ("a wrong word", "[line]\non_disconnect = \"stop\"".into(), "/etc/config.toml:2: `line.on_disconnect` is \"stop\", but must be \"cancel\" or \"drain\""),
         ("no unit", "[line]\nmax_wait = 90".into(), "/etc/config.toml:2: `line.max_wait` is 90, but must be a duration from \"1ms\" to \"366d\", such as \"90s\" or \"1m30s\""),
+        ("a wrong item", "[server]\ncors_origins = [\"http://a.example\",\n\"b.example\"]".into(), "/etc/config.toml:3: `server.cors_origins` is a list whose item 2 is \"b.example\", but must be a list of origins as browsers write them, without a path: [\"https://chat.example\", \"http://localhost:3000\"]"),
         ("no table", "server = 1".into(), "/etc/config.toml:1: `server` is 1, but must be a table, `[server]`"),
         ("no list", "[upstreams]\nname = \"x\"".into(), "/etc/config.toml:1: `upstreams` is a table, but must be a list of tables, each under `[[upstreams]]`"),
         ("not TOML", "[server\nlisten = 1".into(), "/etc/config.toml:1: not valid TOML: unclosed table, expected `]`"),

@@ -92,3 +92,16 @@ fn without_a_data_folder_no_list_is_taken() {
     assert_eq!(code(&output), expect(Exit::Failed));
     assert!(text(&output.stderr).contains("`data_dir` is empty"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn a_model_with_a_slip_of_the_pen_is_told_the_right_name() {
+    let told = |model: &str| {
+        let output = sluicegate(&["catalog", "show", model], &[], &home());
+        assert_eq!(code(&output), expect(Exit::Failed));
+        text(&output.stderr)
+    };
+    let slip = told("gtp-4o-mini");
+    assert!(slip.contains("(did you mean `gpt-4o-mini`?)"), "{slip}");
+    let other = told("something-else-entirely-that-nobody-has");
+    assert!(other.contains("no prices of") && !other.contains("did you mean"), "{other}");
+}

@@ -328,7 +328,7 @@ fn check_online_without_a_key_tells_whether_the_provider_is_there() {
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
     let upstream = format!("http://{}/v1", nobody.expect("a port that is free again"));
     let output = sluicegate(&["check", "--online", "--upstream", &upstream], &[], &home());
-    assert_eq!(code(&output), expect(Exit::Key));
+    assert_eq!(code(&output), expect(Exit::Failed), "no key is at fault");
     assert!(text(&output.stdout).contains("unreachable: "), "{}", text(&output.stdout));
 }
 
