@@ -75,7 +75,8 @@ async fn on_a_full_disk_requests_are_refused_and_what_was_sent_is_booked_when_th
         let app = app.clone();
         async move { app.post(CHAT, HELLO).await }
     });
-    until(&admin, |state| state["refuses"] == true).await;
+    // Whether there is room beside it is known before the store was asked.
+    until(&admin, |state| state["refuses"] == true && state["trouble"].is_string()).await;
     let state = admin.get("/ledger").await.json();
     assert!(state["trouble"].as_str().is_some_and(|it| it.contains("sluicegate.db")), "{state}");
     let refused = app.post(CHAT, HELLO).await;
