@@ -56,6 +56,19 @@ impl Proxy {
         purse.still_allows(record.allowance.as_ref(), &self.spending(record, errand))
     }
 
+    /// Tells whether the budgets let a websocket go on.
+    pub(super) fn pays_on(&self, record: &Record) -> bool {
+        let purse = &self.inner.purse;
+        let ask = || Ask {
+            payer: Payer { app: record.party.app.clone(), labels: record.party.labels.clone() },
+            class: record.party.class,
+            model: record.sent_model.clone(),
+            is_movable: false,
+            planned: self.planned(record),
+        };
+        purse.is_empty() || purse.still_allows(record.allowance.as_ref(), &ask())
+    }
+
     /// Returns what is asked of the budgets for a request.
     fn spending(&self, record: &Record, errand: &Errand) -> Ask {
         let party = &record.party;

@@ -28,6 +28,8 @@ pub(super) struct Session {
     state: Arc<Mutex<State>>,
     /// Rung when something is answered.
     answered: Arc<Notify>,
+    /// Rung when a budget is against what may be asked next.
+    spent: Arc<Notify>,
 }
 
 struct State {
@@ -64,11 +66,12 @@ impl Session {
             history: 0,
             fresh: 0,
         };
-        let answered = Arc::new(Notify::new());
-        Self { proxy, talk, state: Arc::new(Mutex::new(state)), answered }
+        let (answered, spent) = (Arc::default(), Arc::default());
+        Self { proxy, talk, state: Arc::new(Mutex::new(state)), answered, spent }
     }
 
-    /// Serves a websocket to its end, or until the program stops and nothing is left to be answered.
+    /// Serves a websocket to its end, or until the program stops, or a budget of it is against more, and nothing is left
+    /// to be answered.
     pub(super) async fn serve(&self, ends: (Upgraded, Upgraded), mut pass: Pass) -> Ended {
         let (told, heard) = (self.clone(), self.clone());
         let asks = move |text: &[u8]| told.asks(text);
@@ -78,7 +81,10 @@ impl Session {
         let may_rename = self.talk == Talk::Responses && self.proxy.renames();
         let rename = may_rename.then_some(&rename as Rename<'_>);
         let stop = async {
-            pass.draining().await;
+            tokio::select! {
+                () = pass.draining() => {}
+                () = self.spent.notified() => {}
+            }
             tokio::select! {
                 () = self.quiet() => {}
                 () = pass.cut() => {}
@@ -219,6 +225,10 @@ impl Session {
             (None, Ending::Refused) => asked.refused(),
             (None, ending) => asked.keep(ending),
         };
+        let state = self.state();
+        if state.socket.as_ref().is_some_and(|socket| !self.proxy.pays_on(socket.record())) {
+            self.spent.notify_one();
+        }
     }
 
     /// Takes out the oldest that is open: it is answered.
