@@ -123,22 +123,21 @@ impl Ring {
     /// Writes whose the file is, and where what is wanted still begins.
     pub(super) fn write_head(&mut self, run: i64, start: u64) -> io::Result<()> {
         let head = Head { size: self.size, run, start };
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(&head.bytes())
+        self.write_all_at(&head.bytes(), 0)
     }
 
     /// Returns how many of so many bytes from `at` on lie before the end of the ring, and where in the file.
-    fn before_end(&self, at: u64, length: usize) -> (usize, SeekFrom) {
+    fn before_end(&self, at: u64, length: usize) -> (usize, u64) {
         let place = at.checked_rem(self.room()).unwrap_or_default();
         let here = usize::try_from(self.room() - place).unwrap_or(usize::MAX).min(length);
-        (here, SeekFrom::Start(HEAD + place))
+        (here, HEAD + place)
     }
 
     /// Reads from a place on.
     pub(super) fn read_at(&mut self, at: u64, into: &mut [u8]) -> io::Result<()> {
         let (here, place) = self.before_end(at, into.len());
         let (front, back) = into.split_at_mut(here);
-        self.file.seek(place)?;
+        self.file.seek(SeekFrom::Start(place))?;
         self.file.read_exact(front)?;
         if back.is_empty() {
             return Ok(());
@@ -151,13 +150,23 @@ impl Ring {
     pub(super) fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let (here, place) = self.before_end(at, bytes.len());
         let (front, back) = bytes.split_at(here);
-        self.file.seek(place)?;
-        self.file.write_all(front)?;
+        self.write_all_at(front, place)?;
         if back.is_empty() {
             return Ok(());
         }
-        self.file.seek(SeekFrom::Start(HEAD))?;
-        self.file.write_all(back)
+        self.write_all_at(back, HEAD)
+    }
+
+    /// Writes in one call to the system, where it has such a one.
+    #[cfg(unix)]
+    fn write_all_at(&mut self, bytes: &[u8], place: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, place)
+    }
+
+    #[cfg(not(unix))]
+    fn write_all_at(&mut self, bytes: &[u8], place: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(place))?;
+        self.file.write_all(bytes)
     }
 
     /// Takes the room on the disk.
