@@ -8,7 +8,7 @@ use super::answer::{
     Alarm, Answer, Ask, BudgetId, Color, Hold, Objection, Part, Payer, Planned, Ticket, Tint, Why,
 };
 use super::period::Span;
-use super::settings::{Actions, BudgetSettings, Reserves, Scope};
+use super::settings::{Actions, BudgetSettings, Listeners, Reserves, Scope};
 use crate::units::{AppName, Class, ModelName, PicoUsd};
 
 /// All budgets, their levels, and who waits for them.
@@ -311,14 +311,19 @@ impl Budget {
             return None;
         }
         self.told = color;
-        self.actions(color).warns.then(|| Alarm {
+        self.actions(color).warns.then(|| self.state(self.settings.listeners.clone()))
+    }
+
+    /// Returns how it stands, for `listeners`.
+    pub(super) fn state(&self, listeners: Listeners) -> Alarm {
+        Alarm {
             budget: Arc::clone(&self.settings.name),
-            color,
+            color: self.color(),
             booked: self.booked,
             amount: self.settings.amount,
             until: self.span.end,
-            listeners: self.settings.listeners.clone(),
-        })
+            listeners,
+        }
     }
 }
 

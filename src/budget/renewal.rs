@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{Answer, BudgetId, Color, Payer, Ticket};
+use super::answer::{Alarm, Answer, BudgetId, Color, Payer, Ticket};
 use super::book::{Budget, Budgets, Judged, Turn};
-use super::settings::BudgetSettings;
+use super::settings::{BudgetSettings, Listeners};
 use crate::units::PicoUsd;
 
 /// What a budget does not know of its present period.
@@ -82,17 +82,17 @@ impl Budgets {
         unknown.map(gap).collect()
     }
 
-    /// Takes in what was booked in a gap, by who paid.
-    pub fn recall(&mut self, gap: Gap, spent: &[(Payer, PicoUsd)]) {
+    /// Takes in what was booked in a gap, by who paid. Returns how the budget stands if it is not green: those who
+    /// listen heard it when it came to that.
+    pub fn recall(&mut self, gap: Gap, spent: &[(Payer, PicoUsd)]) -> Option<Alarm> {
         let is_of = |it: &&mut Budget| it.id == gap.budget && it.span.begin == gap.begin;
-        let Some(budget) = self.each.iter_mut().find(is_of).filter(|it| !it.is_recalled) else {
-            return;
-        };
+        let budget = self.each.iter_mut().find(is_of).filter(|it| !it.is_recalled)?;
         budget.is_recalled = true;
         let own = spent.iter().filter(|(payer, _)| budget.belongs(payer));
         let sum: PicoUsd = own.map(|(_, cost)| *cost).sum();
         budget.booked = budget.booked + sum;
         budget.told = budget.color();
+        (budget.told > Color::Green).then(|| budget.state(Listeners::default()))
     }
 
     /// Returns how each budget stands, in the order of the settings.

@@ -48,7 +48,9 @@ fn ask(cost: u64) -> Ask {
 /// Tells every budget that has a gap that app `a` spent so much in it.
 fn recall(budgets: &mut Budgets, cost: u64) {
     let spent = [(ask(0).payer, PicoUsd::new(cost))];
-    budgets.gaps(NOW).into_iter().for_each(|gap| budgets.recall(gap, &spent));
+    for gap in budgets.gaps(NOW) {
+        drop(budgets.recall(gap, &spent));
+    }
 }
 
 fn goes(budgets: &mut Budgets, ask: Ask) -> Hold {
@@ -240,6 +242,18 @@ fn a_budget_that_only_warns_holds_nobody_up_and_warns_once() {
     let told = |alarms: Vec<Alarm>| alarms.iter().map(|alarm| alarm.color).collect::<Vec<_>>();
     assert_eq!(told(budgets.spend(&first, Some(PicoUsd::new(5_000)), NOW)), [Color::Red]);
     assert_eq!(told(budgets.spend(&second, Some(PicoUsd::new(5_000)), NOW)), []);
+}
+
+#[test]
+fn a_budget_that_is_used_up_before_it_begins_to_count_says_so_once() {
+    let mut budgets = Budgets::new(vec![daily()], NOW);
+    let gap = budgets.gaps(NOW)[0];
+    let spent = [(ask(0).payer, PicoUsd::new(5_000))];
+    let state = budgets.recall(gap, &spent).expect("it is red");
+    assert_eq!((state.color, state.booked), (Color::Red, PicoUsd::new(5_000)));
+    assert_eq!(budgets.recall(gap, &spent), None);
+    let mut budgets = Budgets::new(vec![daily()], NOW);
+    assert_eq!(budgets.recall(gap, &[]), None, "it is green");
 }
 
 #[test]

@@ -171,9 +171,11 @@ impl Purse {
         self.lock().budgets.gaps(self.now())
     }
 
-    /// Takes in what was booked in a gap, by who paid.
+    /// Takes in what was booked in a gap, by who paid; writes to the log which budgets are not green by that.
     pub fn recall(&self, gap: Gap, spent: &[(Payer, PicoUsd)]) {
-        self.lock().budgets.recall(gap, spent);
+        if let Some(state) = self.lock().budgets.recall(gap, spent) {
+            tell(&state);
+        }
     }
 
     fn answered(&self, answer: Answer) -> Result<Afforded, Unaffordable> {
