@@ -22,12 +22,7 @@ pub async fn catch_up(store: &Store, folder: &Path, durability: Durability) {
     let run = i64::from_ne_bytes(rand::random::<[u8; 8]>()) & i64::MAX;
     let place = folder.to_owned();
     let taken = tokio::task::spawn_blocking(move || Spill::take_left(&place, run)).await;
-    let Ok(taken) = taken else { return };
-    let left = taken.unwrap_or_else(|error| {
-        let folder = folder.display();
-        tracing::warn!(%error, %folder, "what was kept beside the store is not booked yet");
-        Vec::new()
-    });
+    let Ok(left) = taken else { return };
     let mut base = Base::new(store.clone(), durability);
     for spill in left {
         if let Err(error) = book(spill, store, &mut base).await {

@@ -60,6 +60,8 @@ impl Ring {
         match Head::parse(&head) {
             Some(head) => {
                 ring.size = head.size;
+                // What was cut off was not stored, but its room is to be there.
+                ring.fill()?;
                 Ok(Some((ring, Some(head))))
             }
             // Nothing was ever written, or the making of it was cut short.
@@ -67,6 +69,7 @@ impl Ring {
                 if size.is_none() {
                     return Ok(None);
                 }
+                ring.file.set_len(0)?;
                 ring.fill()?;
                 Ok(Some((ring, None)))
             }
@@ -169,11 +172,14 @@ impl Ring {
         self.file.write_all(bytes)
     }
 
-    /// Takes the room on the disk.
+    /// Takes the room on the disk that the file has not yet.
     fn fill(&mut self) -> io::Result<()> {
         let zeros = [0; 16 << 10];
-        self.file.seek(SeekFrom::Start(0))?;
-        let mut left = self.size;
+        let length = self.file.seek(SeekFrom::End(0))?;
+        let mut left = self.size.saturating_sub(length);
+        if left == 0 {
+            return Ok(());
+        }
         while left > 0 {
             let some = left.min(zeros.len() as u64);
             let some = usize::try_from(some).unwrap_or(zeros.len());

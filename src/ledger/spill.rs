@@ -57,37 +57,48 @@ pub(super) struct Frames {
 impl Spill {
     /// Takes the first file in `folder` that nobody holds for `run`, and makes it if it is missing, `size`
     /// bytes long. What it holds of earlier runs, and that the last one is over, is read first. Returns it with
-    /// how many files others hold before it.
+    /// how many files others hold before it. One of another form is passed over.
     ///
     /// # Errors
     ///
     /// Returns what the system said.
     pub(super) fn take(folder: &Path, run: i64, size: u64) -> io::Result<(Self, usize)> {
         make_folder(folder)?;
+        let mut others = 0;
         for slot in 0..SLOTS {
-            if let Some((ring, head)) = Ring::take(&folder.join(name(slot)), Some(size))? {
-                return Self::open(ring, head, run).map(|spill| (spill, slot));
+            match Ring::take(&folder.join(name(slot)), Some(size)) {
+                Ok(Some((ring, head))) => {
+                    return Self::open(ring, head, run).map(|spill| (spill, others));
+                }
+                Ok(None) => others += 1,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::warn!(%error, "a file beside the store is left as it is");
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(io::Error::other(format!("{SLOTS} instances keep their ledger here")))
     }
 
-    /// Takes every file in `folder` that is there and that nobody holds, for `run`.
-    ///
-    /// # Errors
-    ///
-    /// Returns what the system said.
-    pub(super) fn take_left(folder: &Path, run: i64) -> io::Result<Vec<Self>> {
+    /// Takes every file in `folder` that is there and that nobody holds, for `run`. What cannot be read is told and
+    /// left as it is: it keeps none of the others.
+    pub(super) fn take_left(folder: &Path, run: i64) -> Vec<Self> {
+        let take = |slot| {
+            let taken = Ring::take(&folder.join(name(slot)), None)?;
+            taken.map(|(ring, head)| Self::open(ring, head, run)).transpose()
+        };
         let mut left = Vec::new();
         for slot in 0..SLOTS {
-            match Ring::take(&folder.join(name(slot)), None) {
-                Ok(Some((ring, head))) => left.push(Self::open(ring, head, run)?),
-                Ok(None) => {}
+            match take(slot) {
+                Ok(spill) => left.extend(spill),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let (folder, file) = (folder.display(), name(slot));
+                    tracing::warn!(%error, %folder, file, "what was kept beside the store is not booked yet");
+                }
             }
         }
-        Ok(left)
+        left
     }
 
     /// Returns what lies in the files of `folder` that their instances have not stored yet, or had not when they ended:

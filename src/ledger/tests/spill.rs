@@ -184,7 +184,7 @@ fn what_nobody_holds_is_taken_whole() {
     append(&mut first, &rows(0..1));
     append(&mut second, &rows(1..3));
     drop((first, second));
-    let mut left = Spill::take_left(home.path(), 9).expect("readable");
+    let mut left = Spill::take_left(home.path(), 9);
     assert_eq!(left.len(), 2, "the third is held");
     assert_eq!(all(&mut left[0]), [Record::Entry(row(0)), Record::Over(1)]);
     assert_eq!(all(&mut left[1])[..2], records(1..3));
@@ -209,7 +209,32 @@ fn a_file_of_another_form_is_left_as_it_is() {
     let home = TempDir::new().expect("a folder");
     let path = home.path().join("sluicegate-0.spill");
     std::fs::write(&path, "something else altogether").expect("written");
-    let error = Spill::take(home.path(), 1, SIZE).expect_err("it is not ours");
-    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
+    let (mut spill, others) = Spill::take(home.path(), 1, SIZE).expect("the next one");
+    assert_eq!(others, 0, "nobody holds it");
+    append(&mut spill, &rows(0..1));
+    drop(spill);
+    let mut left = Spill::take_left(home.path(), 9);
+    assert_eq!(left.len(), 1, "it keeps nobody from the others");
+    assert_eq!(all(&mut left[0]), [Record::Entry(row(0)), Record::Over(1)]);
     assert_eq!(std::fs::read(&path).expect("there"), b"something else altogether");
+}
+
+#[test]
+fn a_file_that_was_cut_off_gives_what_is_left_and_takes_its_room_again() {
+    let home = TempDir::new().expect("a folder");
+    let mut spill = take(home.path(), 1);
+    append(&mut spill, &rows(0..2));
+    let held = spill.held();
+    drop(spill);
+    let path = home.path().join("sluicegate-0.spill");
+    for length in [64 + held - 1, 64 + 20, 64] {
+        let file = std::fs::File::options().write(true).open(&path).expect("it is there");
+        file.set_len(length).expect("cut off");
+        let mut left = Spill::take_left(home.path(), 9);
+        let found = all(&mut left[0]);
+        let whole = usize::from(length > 64 + 20);
+        assert_eq!(found[..whole], records(0..1)[..whole], "{length}");
+        assert!(!found.contains(&Record::Entry(row(1))), "{length}");
+        assert_eq!(path.metadata().expect("it is there").len(), SIZE, "{length}");
+    }
 }
