@@ -97,7 +97,8 @@ fn who_is_short_of_what_is_booked_is_refused_until_the_period_ends() {
     let until = Some(Duration::from_secs(12 * 86_400));
     let (amount, booked) = (PicoUsd::new(1_000), PicoUsd::new(900));
     assert_eq!(refused(&mut budgets, ask(101)), Why::Spent { amount, booked, until });
-    assert!(matches!(budgets.ask(ask(100), NOW), Answer::Go(_)), "so much is left");
+    let rest = goes(&mut budgets, ask(100));
+    assert!(budgets.release(rest, NOW).is_empty());
     assert!(matches!(budgets.ask(ask(1_000), NOW + DAY), Answer::Go(_)), "another day");
 }
 
@@ -192,7 +193,10 @@ fn who_leaves_lets_those_behind_go() {
 #[test]
 fn another_period_lets_go_who_waits() {
     let mut budgets = Budgets::new(vec![daily()], NOW);
-    let hold = goes(&mut budgets, ask(700));
+    let over = goes(&mut budgets, ask(300));
+    assert!(budgets.spend(&over, Some(PicoUsd::new(300)), NOW).is_empty());
+    assert!(budgets.release(over, NOW).is_empty());
+    let hold = goes(&mut budgets, ask(400));
     let ticket = waits(&mut budgets, ask(400));
     let called = budgets.look(NOW + DAY);
     assert!(matches!(&called[..], [(called, Answer::Go(_))] if *called == ticket), "{called:?}");
