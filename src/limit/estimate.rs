@@ -52,18 +52,26 @@ impl Estimates {
 
     /// Returns the provider's estimate of a prompt.
     pub(super) fn estimate(&self, prompt: Prompt) -> u64 {
+        self.known(prompt).unwrap_or_else(|| prompt.by(Estimator::Max))
+    }
+
+    /// Returns the least that the provider's estimate of a prompt may be.
+    pub(super) fn least(&self, prompt: Prompt) -> u64 {
+        self.known(prompt).unwrap_or_else(|| u64::from(prompt.tokens.min(prompt.quarter)))
+    }
+
+    /// Returns the provider's estimate of a prompt where it is known how that is made.
+    fn known(&self, prompt: Prompt) -> Option<u64> {
         if let Some(given) = self.given {
-            return prompt.by(given);
+            return Some(prompt.by(given));
         }
         let known = ALL.iter().zip(&self.fits).filter(|(_, fit)| fit.seen >= ENOUGH);
         let best = known.min_by(|a, b| a.1.spread.total_cmp(&b.1.spread));
-        let Some((by, fit)) = best.filter(|(_, fit)| fit.spread < STEADY) else {
-            return prompt.by(Estimator::Max);
-        };
+        let (by, fit) = best.filter(|(_, fit)| fit.spread < STEADY)?;
         let ratio = if (fit.ratio - 1.0).abs() < STEADY { 1.0 } else { fit.ratio };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
         let estimate = (float(prompt.by(*by)) * ratio).ceil() as u64;
-        estimate
+        Some(estimate)
     }
 
     /// Returns by how much the estimate of a prompt may be too large.

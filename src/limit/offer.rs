@@ -41,13 +41,16 @@ impl Lane {
             None => self.assumed(usual, guess),
         };
         let prompt = Prompt::of(demand);
-        let certain = Charge {
-            requests: demand.requests.count(),
-            estimate: self.estimates.estimate(prompt),
-            bound: stated.unwrap_or(0),
-            images: demand.images,
-            assumed: Assumed::default(),
-        };
+        let certain = self.fitting(
+            Charge {
+                requests: demand.requests.count(),
+                estimate: self.estimates.estimate(prompt),
+                bound: stated.unwrap_or(0),
+                images: demand.images,
+                assumed: Assumed::default(),
+            },
+            self.estimates.least(prompt),
+        );
         let mut charge = Charge { bound: assumed, ..certain };
         if stated.is_none()
             && let Some(least) = least
@@ -58,6 +61,21 @@ impl Lane {
             charge.assumed = Assumed { count: 1, bound: charge.bound };
         }
         Offer { charge, certain, bound: known, bounded, prompt }
+    }
+
+    /// Lowers the estimate of a prompt to what fits an untouched quota, or to the `least` that it may be: only what
+    /// can never be served is refused for ever, and as long as nothing is sent nothing is learned of estimates.
+    fn fitting(&self, mut certain: Charge, least: u64) -> Charge {
+        // Once for each quota that it may exceed.
+        for _ in &self.banks {
+            if certain.estimate <= least {
+                break;
+            }
+            let Some((_, limit, wanted)) = self.exceeded(&certain) else { break };
+            let lower = certain.estimate.saturating_sub(wanted.saturating_sub(limit));
+            certain.estimate = lower.max(least);
+        }
+        certain
     }
 
     /// Returns the quota that is too small for `demand` ever to fit, with its limit and what the

@@ -221,6 +221,22 @@ fn a_configured_limit_is_not_tried() {
 }
 
 #[test]
+fn a_prompt_that_may_fit_is_not_refused_for_what_its_characters_would_be() {
+    let (mut lane, now) = met(LaneSettings { estimator: None, ..settings(1_000) });
+    // 850 tokens of 5,000 characters: by a quarter of those it never fits.
+    let spacious = Demand { characters: 5_000, ..demand(850, Some(50)) };
+    assert_eq!(lane.oversize(&spacious, now), None);
+    let debit = lane.try_reserve(&spacious, Spare::default(), now).expect("all there is");
+    assert_eq!(tokens_left(&lane, now), 0, "nobody goes beside it");
+    lane.cancel(debit);
+    let never = Demand { characters: 5_000, ..demand(951, Some(50)) };
+    assert!(lane.oversize(&never, now).is_some(), "by no measure");
+    let told = LaneSettings { estimator: Some(Estimator::Chars4), ..settings(1_000) };
+    let (lane, now) = met(told);
+    assert!(lane.oversize(&spacious, now).is_some(), "as configured");
+}
+
+#[test]
 fn a_kept_debit_stays() {
     let (mut lane, now) = met(settings(1_000));
     let debit =

@@ -14,6 +14,7 @@ use sluicegate::simulate::{Config, Latency, Outputs, Provider};
 use crate::books::Books;
 use crate::cli::Serving;
 use crate::house::{Answer, App};
+use crate::ledger::until_stored;
 use crate::path::CHAT;
 
 const REQUESTS: usize = 200;
@@ -92,6 +93,7 @@ impl Spree {
             }
         }))
         .await;
+        until_stored(&App::new(program.admin.parse().expect("an address"), "")).await;
         let sql = "SELECT sent_ms, booked_ms, cost_pico FROM entries WHERE booked_ms > 0 \
                    ORDER BY booked_ms, seq";
         let entries = books.rows(sql).await.into_iter().map(|row| {
