@@ -55,9 +55,9 @@ impl Estimates {
         self.known(prompt).unwrap_or_else(|| prompt.by(Estimator::Max))
     }
 
-    /// Returns the least that the provider's estimate of a prompt may be.
-    pub(super) fn least(&self, prompt: Prompt) -> u64 {
-        self.known(prompt).unwrap_or_else(|| u64::from(prompt.tokens.min(prompt.quarter)))
+    /// Returns the provider's estimate of a prompt if it is made of what the prompt comes to in the end: its tokens.
+    pub(super) fn true_one(&self, prompt: Prompt) -> u64 {
+        self.known(prompt).unwrap_or_else(|| prompt.by(Estimator::Tokens))
     }
 
     /// Returns the provider's estimate of a prompt where it is known how that is made.

@@ -49,7 +49,7 @@ impl Lane {
                 images: demand.images,
                 assumed: Assumed::default(),
             },
-            self.estimates.least(prompt),
+            self.estimates.true_one(prompt),
         );
         let mut charge = Charge { bound: assumed, ..certain };
         if stated.is_none()
@@ -63,8 +63,8 @@ impl Lane {
         Offer { charge, certain, bound: known, bounded, prompt }
     }
 
-    /// Lowers the estimate of a prompt to what fits an untouched quota, or to the `least` that it may be: only what
-    /// can never be served is refused for ever, and as long as nothing is sent nothing is learned of estimates.
+    /// Lowers the estimate of a prompt to what fits an untouched quota, but not below its `least`, its tokens: what is too
+    /// large only by another measure may be served, and as long as nothing is sent nothing is learned of measures.
     fn fitting(&self, mut certain: Charge, least: u64) -> Charge {
         // Once for each quota that it may exceed.
         for _ in &self.banks {
