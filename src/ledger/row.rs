@@ -28,7 +28,8 @@ pub(super) const FACET: [(&str, Kind); 12] = [
     ("model", Text), ("sent_model", Text), ("served_model", Text), ("tier", Text),
 ];
 
-/// The columns of `entries`. New ones come last: what lies beside the store since an earlier version has fewer. Those behind the first [`FIXED`] change when it is booked.
+/// The columns of `entries`. Those behind the first [`FIXED`] change when it is booked. New ones come last: what lies
+/// beside the store since an earlier version has fewer.
 #[rustfmt::skip] // One line for what belongs together.
 pub(super) const ENTRY: [(&str, Kind); 36] = [
     ("run", Number), ("seq", Number), ("request", Text), ("attempt", Number),

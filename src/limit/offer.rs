@@ -41,16 +41,17 @@ impl Lane {
             None => self.assumed(usual, guess),
         };
         let prompt = Prompt::of(demand);
-        let certain = self.fitting(
-            Charge {
-                requests: demand.requests.count(),
-                estimate: self.estimates.estimate(prompt),
-                bound: stated.unwrap_or(0),
-                images: demand.images,
-                assumed: Assumed::default(),
-            },
-            self.estimates.true_one(prompt),
-        );
+        let mut certain = Charge {
+            requests: demand.requests.count(),
+            estimate: self.estimates.estimate(prompt),
+            bound: stated.unwrap_or(0),
+            images: demand.images,
+            assumed: Assumed::default(),
+        };
+        // What fits the smallest limit with all of its bound fits, however it is charged.
+        if least.is_some_and(|least| certain.estimate.saturating_add(certain.bound) > least) {
+            certain = self.fitting(certain, self.estimates.true_one(prompt));
+        }
         let mut charge = Charge { bound: assumed, ..certain };
         if stated.is_none()
             && let Some(least) = least

@@ -91,7 +91,7 @@ impl Proxy {
     async fn home_of_named(&self, visit: &Visit, errand: &Errand) -> Result<Option<Home>, Failure> {
         let now = self.inner.clock.since_epoch(Instant::now());
         let mut home: Option<Home> = None;
-        for id in self.named(&visit.head.uri, errand).await {
+        for id in self.named(&visit.head.uri, errand).await? {
             let Some(found) = self.home_of(visit, &id, now).await else { continue };
             match &home {
                 None => home = Some(found),
@@ -107,18 +107,22 @@ impl Proxy {
     }
 
     /// Returns what may be ids in a request; a large body is read where that holds up nobody.
-    async fn named(&self, uri: &Uri, errand: &Errand) -> Vec<String> {
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Failure`] where it was not read to its end: without what it names it could go to a wrong account.
+    async fn named(&self, uri: &Uri, errand: &Errand) -> Result<Vec<String>, Failure> {
         let mut all = in_target(uri, errand);
         let body = errand.looked_at();
         if body.len() <= SCANNED_AT_ONCE {
             in_body(&body, &mut all);
-            return all;
+            return Ok(all);
         }
         let found = self.aside(move || {
             in_body(&body, &mut all);
             all
         });
-        found.await.unwrap_or_default()
+        found.await
     }
 
     /// Returns where `id` lies. A path that leads to an upstream means what is there.

@@ -34,16 +34,12 @@ impl Proxy {
         }
         let (counter, call) = (self.inner.counter.clone(), call.clone());
         let size = call.body.len() as u64;
-        // As many at a time as there are cores: more would take the time of those who serve.
-        let turn = Arc::clone(&self.inner.counting).acquire_owned().await;
-        let counted = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+        let counted = self.aside(move || {
             let demand = counter.count(&call, &facts);
             (demand, prefix(&counter, &call, &demand))
         });
-        let counted = counted.await;
-        // Only a runtime that shuts down drops the task; what is left then is the size.
-        counted.unwrap_or_else(|_| {
+        // Where that is dropped, what is left is the size.
+        counted.await.unwrap_or_else(|_| {
             let demand = Demand {
                 input: Tokens::new(size / 2),
                 output_bound: None,
