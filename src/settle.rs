@@ -39,7 +39,7 @@ use crate::ledger::{Booked, Closing, Fate, Ledger, Opened};
 use crate::limit::{Hint, QuotaLevel};
 use crate::telemetry::{Metrics, Series};
 use crate::units::{Choice, ModelName, PicoUsd, Receipt, Usage};
-use crate::upstream::{Change, Finding};
+use crate::upstream::{Change, Finding, Trouble};
 
 /// A request under way whose true cost is not yet known.
 ///
@@ -176,6 +176,12 @@ impl Unsettled {
         self.answered.1 = id.cloned();
         let report = |flight: &InFlight| flight.report(finding, headers, now);
         self.in_flight.as_ref().map_or(Change::Unchanged, report)
+    }
+
+    /// Returns what `finding` says of the key that the request was sent with, without the key; `None` where
+    /// the request is closed.
+    pub fn trouble(&self, finding: &Finding) -> Option<Trouble> {
+        self.in_flight.as_ref()?.trouble(finding)
     }
 
     /// Notes that the provider refused the request because its lane is short: that rests when the

@@ -76,7 +76,7 @@ const RULES: &[Rule] = &[
     Rule { layer: Effects,    module: "settle",    may_import: &["units", "clock", "budget", "catalog", "call", "count", "limit", "upstream", "admit", "ledger", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Effects,    module: "relay",     may_import: &["units", "catalog", "call", "packing", "count", "config", "ledger", "upstream", "settle"], must_not_say: NO_PRINT },
     Rule { layer: Spine,      module: "proxy",     may_import: &["units", "clock", "budget", "catalog", "packing", "call", "count", "limit", "config", "auth", "line", "ledger", "upstream", "admit", "settle", "relay", "telemetry"], must_not_say: NO_PRINT },
-    Rule { layer: Shells,     module: "admin",     may_import: &["units", "budget", "limit", "admit", "ledger", "settle", "telemetry"], must_not_say: NO_PRINT },
+    Rule { layer: Shells,     module: "admin",     may_import: &["units", "budget", "limit", "upstream", "admit", "ledger", "settle", "telemetry"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "server",    may_import: &["units", "clock", "budget", "limit", "config", "upstream", "admit", "ledger", "settle", "relay", "proxy", "admin"], must_not_say: NO_PRINT_NOR_EXIT },
     Rule { layer: Shells,     module: "simulate",  may_import: &["clock", "catalog", "count"], must_not_say: NO_PRINT },
     Rule { layer: Shells,     module: "demo",      may_import: &["upstream", "report", "config", "limit", "simulate", "server"], must_not_say: &["tracing"] },

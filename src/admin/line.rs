@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::accounts::AccountView;
 use crate::admit::{AppLevels, AppSnapshot, LaneSnapshot, LineSnapshot, Snapshot, WaiterSnapshot};
 use crate::limit::{Belief, Charging, Counting, QuotaKind, QuotaLevel, Sureness};
 use crate::units::UpstreamName;
@@ -24,6 +25,12 @@ pub(super) fn json(views: &Views, apps: &[AppLevels]) -> String {
         lanes: views
             .iter()
             .flat_map(|(name, snapshot)| snapshot.lanes.iter().map(|lane| LaneView::of(name, lane)))
+            .collect(),
+        accounts: views
+            .iter()
+            .flat_map(|(name, snapshot)| {
+                snapshot.accounts.iter().map(|account| AccountView::of(name, account))
+            })
             .collect(),
         apps: apps.iter().map(OwnView::of).collect(),
     };
@@ -83,6 +90,7 @@ struct Page<'a> {
     waiting_bytes: usize,
     lines: Vec<LineView<'a>>,
     lanes: Vec<LaneView<'a>>,
+    accounts: Vec<AccountView<'a>>,
     /// Those that have quotas of their own.
     apps: Vec<OwnView<'a>>,
 }

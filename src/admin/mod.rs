@@ -2,14 +2,15 @@
 //!
 //! # What this module owns
 //!
-//! The routes of the admin listener: `/healthz` (the process lives), `/readyz` (requests are taken, and some key is
-//! usable), `/metrics` (OpenMetrics text), `/line` (lanes, and who waits for what), `/ledger` (whether all is
+//! The routes of the admin listener: `/healthz` (the process lives), `/readyz` (requests are taken, and some account
+//! can serve), `/metrics` (OpenMetrics text), `/line` (lanes, and who waits for what), `/ledger` (whether all is
 //! booked) and `/budgets` (how much of each is spent).
 //!
 //! # What this module does not do
 //!
 //! It changes nothing, and holds no socket: [`crate::server`] does, which also hears there that apps have changed.
 
+mod accounts;
 mod budgets;
 mod ledger;
 mod line;
@@ -91,8 +92,8 @@ impl Admin {
         if stopping {
             return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
         }
-        if !self.upstreams.iter().any(|(_, admission)| admission.has_usable_key()) {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "no usable key\n");
+        if !self.upstreams.iter().any(|(_, admission)| admission.can_serve()) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "no account can serve: see /line\n");
         }
         text(StatusCode::OK, "ready\n")
     }
@@ -108,7 +109,10 @@ impl Admin {
     fn metrics_text(&self) -> String {
         let mut text = self.metrics.render();
         let end = text.rfind("# EOF").unwrap_or(text.len());
-        text.insert_str(end, &line::gauges(&self.views()));
+        let views = self.views();
+        text.insert_str(end, &line::gauges(&views));
+        let end = text.rfind("# EOF").unwrap_or(text.len());
+        text.insert_str(end, &accounts::gauges(&views));
         let end = text.rfind("# EOF").unwrap_or(text.len());
         text.insert_str(end, &ledger::metrics(self.ledger.state().as_ref()));
         let end = text.rfind("# EOF").unwrap_or(text.len());

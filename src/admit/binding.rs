@@ -69,7 +69,8 @@ impl State {
             Standing::Out => None,
         };
         let name = self.fleet.name(account).unwrap_or_else(|| AccountName::new("(unknown)"));
-        Some(Refusal::AccountDown { account: name, back_in })
+        let trouble = self.fleet.trouble(account);
+        Some(Refusal::AccountDown { account: name, trouble, back_in })
     }
 
     /// Lets those who are bound to an account that turned out to be another wait for that one.

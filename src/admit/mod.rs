@@ -191,8 +191,11 @@ impl Shared {
         let (look, keep) = (state.line.next_look(), state.memories.due());
         let result = act(&mut state);
         let (next_look, next_keep) = (state.line.next_look(), state.memories.due());
-        let freed = std::mem::take(&mut state.freed);
+        let (freed, news) = (std::mem::take(&mut state.freed), state.fleet.news());
         drop(state);
+        for news in news {
+            news.tell();
+        }
         for app in freed {
             self.allotments.ring(&app, Instant::now());
         }

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::limit::QuotaKind;
 use crate::line::Full;
 use crate::units::{AccountName, ModelName};
-use crate::upstream::AdoptError;
+use crate::upstream::{AdoptError, Trouble};
 
 /// Why a request was not admitted. Nothing is debited in any case.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -71,12 +71,14 @@ pub enum Refusal {
 
     /// The one account that can serve the request cannot be used.
     #[error(
-        "the account `{account}` cannot be used for now, and no other can serve this request: it names what \
-         that one has, or asks for it"
+        "the account `{account}` cannot be used for now{}, and no other can serve this request: it names \
+         what that one has, or asks for it", trouble_phrase(trouble.as_ref())
     )]
     AccountDown {
         /// The account.
         account: AccountName,
+        /// What is wrong with it.
+        trouble: Option<Trouble>,
         /// When it may be tried again, from now, if that is known.
         back_in: Option<Duration>,
     },
@@ -220,6 +222,10 @@ fn ahead_phrase(ahead: u64) -> String {
         1 => String::from("about one more stands before it"),
         _ => format!("about {ahead} more stand before it"),
     }
+}
+
+fn trouble_phrase(trouble: Option<&Trouble>) -> String {
+    trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default()
 }
 
 fn short_of_phrase(quota: Option<QuotaKind>) -> String {

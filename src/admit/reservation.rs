@@ -12,7 +12,7 @@ use crate::count::Demand;
 use crate::limit::{Hint, QuotaKind, QuotaLevel};
 use crate::line::Place;
 use crate::units::{AccountName, Choice, ModelName, Party, Pick, Usage, Why};
-use crate::upstream::{AccountId, Change, Credential, Finding};
+use crate::upstream::{AccountId, Change, Credential, Finding, Trouble};
 
 /// A debit whose request has not been sent yet.
 ///
@@ -107,6 +107,11 @@ impl InFlight {
     pub fn report(&self, finding: &Finding, headers: &HeaderMap, now: Instant) -> Change {
         let Some(grant) = &self.open.grant else { return Change::Unchanged };
         self.open.shared.with(|state| state.report(grant, (finding, headers), now))
+    }
+
+    /// Returns what `finding` says of the key, without the key; `None` where the debit is closed.
+    pub fn trouble(&self, finding: &Finding) -> Option<Trouble> {
+        self.open.grant.as_ref().map(|grant| grant.lent.trouble(finding))
     }
 
     /// Debits another request of `party` for `model`, which goes along with this one at once, with its account.

@@ -9,7 +9,7 @@ use super::state::{LaneEntry, State};
 use crate::limit::{Belief, Cost, QuotaKind, QuotaLevel};
 use crate::line::{AppView, Backlog, PoolId};
 use crate::units::{AccountName, AppName, Class, ModelName};
-use crate::upstream::{ClientKey, Standing};
+use crate::upstream::{ClientKey, Condition, Standing};
 
 /// The state of all lanes and lines at one moment.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub lanes: Vec<LaneSnapshot>,
     /// Every line in which somebody waits.
     pub lines: Vec<LineSnapshot>,
+    /// How each account and its keys are doing.
+    pub accounts: Vec<Condition>,
     /// How many wait in all.
     pub waiting: usize,
     /// How many bytes they hold.
@@ -123,7 +125,8 @@ impl Admission {
                 .collect();
             lanes.sort_by(|a, b| (&a.group, &a.account).cmp(&(&b.group, &b.account)));
             let (waiting, waiting_bytes) = (state.line.len(), state.line.bytes());
-            Snapshot { lanes, lines: lines(state, now), waiting, waiting_bytes }
+            let accounts = state.fleet.conditions();
+            Snapshot { lanes, lines: lines(state, now), accounts, waiting, waiting_bytes }
         })
     }
 }
@@ -146,9 +149,9 @@ impl Admission {
         })
     }
 
-    /// Tells whether some key can be used now or after a rest; true where clients bring their own.
-    pub fn has_usable_key(&self) -> bool {
-        self.stands(|standing| standing != Standing::Out)
+    /// Tells whether a request that came now could be served, as far as is known.
+    pub fn can_serve(&self) -> bool {
+        self.shared.with(|state| state.fleet.can_serve(Instant::now()))
     }
 
     /// Tells whether some key can be used now; true where clients bring their own.

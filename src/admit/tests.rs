@@ -338,13 +338,15 @@ async fn the_last_key_stays_and_is_probed_back() {
     let change = flight.report(&rejected, &HeaderMap::new(), Instant::now());
     assert_eq!(change, Change::LastUsable, "its answer is to be passed on");
     flight.refused(Instant::now());
-    assert!(admission.has_usable_key());
+    assert!(!admission.can_serve(), "nothing shows that it can");
     let at = admission.with_fleet(|fleet| fleet.next_probe_at()).expect("a probe");
     advance(at.saturating_duration_since(Instant::now())).await;
     let due = admission.with_fleet(|fleet| fleet.probes_due(Instant::now()));
     let (key, _) = due.first().expect("it is due");
-    let back = admission.with_fleet(|fleet| fleet.probed(*key, Verdict::Fine, Instant::now(), 0.0));
+    let fine = Finding::of(Verdict::Fine);
+    let back = admission.with_fleet(|fleet| fleet.probed(*key, &fine, Instant::now(), 0.0));
     assert!(matches!(back, Change::Back(_)), "{back:?}");
+    assert!(admission.can_serve());
     assert_eq!(admission.with_fleet(|fleet| fleet.next_probe_at()), None);
 }
 

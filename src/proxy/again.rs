@@ -111,7 +111,9 @@ pub(super) fn unanswered(
 ) -> Result<Outcome, Failure> {
     let Sent { mut unsettled, place, account, .. } = sent;
     if !matches!(error, SendError::Upload) {
-        let finding = Finding::of(Verdict::Unreachable);
+        let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let said = Some(format!("{error}{cause}").into());
+        let finding = Finding { said, ..Finding::of(Verdict::Unreachable) };
         unsettled.report(&finding, &HeaderMap::new(), Instant::now());
     }
     let Try { errand, backoff } = going;

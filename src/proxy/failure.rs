@@ -18,8 +18,8 @@ use crate::config::OtherName;
 use crate::packing::UnpackError;
 use crate::relay::{Body, RelayError};
 use crate::settle::{Record, Unaffordable};
-use crate::units::{AccountName, UpstreamName};
-use crate::upstream::{RequestError, SendError};
+use crate::units::{AccountName, KeyLabel, UpstreamName};
+use crate::upstream::{RequestError, SendError, Trouble};
 
 /// Why a request got no answer from the provider.
 #[derive(Debug, Error)]
@@ -96,6 +96,22 @@ pub enum Failure {
     /// The budgets do not have what it costs.
     #[error(transparent)]
     Unaffordable(#[from] Unaffordable),
+    /// The provider does not accept the key of ours that it was sent with.
+    #[error(
+        "sluicegate's own key `{key}` for the account `{account}` of the upstream `{upstream}` was refused by the \
+         provider{}; the key of the client is not meant",
+        said_phrase(said)
+    )]
+    KeyRefused {
+        /// Where it was sent.
+        upstream: UpstreamName,
+        /// Whose key it is.
+        account: AccountName,
+        /// The label of the key.
+        key: KeyLabel,
+        /// What the provider said.
+        said: Trouble,
+    },
     /// The path cannot be sent on.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -139,6 +155,7 @@ impl Failure {
             Self::BodyTooSlow | Self::Body(_) => "body_broken",
             Self::Refused(Refusal::TooLarge { .. }) => "too_large",
             Self::Refused(_) => "refused_in_line",
+            Self::KeyRefused { .. } => "upstream_key_refused",
             Self::Send { error: SendError::TimedOut, .. } => "upstream_timeout",
             Self::Send { .. } => "upstream_unreachable",
             Self::Relay(_) => "upstream_cut",
@@ -153,7 +170,7 @@ impl Failure {
 
     /// Tells whether the log line was written already, when the request that was sent was closed.
     pub(super) const fn is_logged(&self) -> bool {
-        matches!(self, Self::Send { .. } | Self::Relay(_) | Self::Dropped)
+        matches!(self, Self::Send { .. } | Self::KeyRefused { .. } | Self::Relay(_) | Self::Dropped)
     }
 
     /// Returns the answer to the client of `record`, who asked for `endpoint`.
@@ -188,6 +205,7 @@ impl Failure {
                 }
                 discourage(headers);
             }
+            Self::KeyRefused { .. } => discourage(headers),
             Self::Unaffordable(_) => {
                 headers.insert(header::RETRY_AFTER, number(SOON));
             }
@@ -276,6 +294,10 @@ fn scattered(
         (None, Some(wished)) => format!("{first}, and asks for the account `{wished}`"),
         (None, None) => first,
     }
+}
+
+fn said_phrase(trouble: &Trouble) -> String {
+    if trouble.said.is_empty() { String::new() } else { format!(": {}", trouble.said) }
 }
 
 fn again(wait: Duration) -> String {

@@ -14,7 +14,9 @@ use crate::config::LineMode;
 use crate::limit::QuotaLevel;
 use crate::packing::Packing;
 use crate::relay::{self, Body, Read, RelayError, is_event_stream};
-use crate::upstream::{Answer, Change, Finding, Inside, Reading, Shape, Verdict, classify};
+use crate::upstream::{
+    AccountId, Answer, Change, Finding, Inside, Reading, Shape, Verdict, classify,
+};
 
 /// An answer that is an error, by its status or inside.
 pub(super) struct ErrorAnswer {
@@ -74,10 +76,10 @@ impl Proxy {
             sent.unsettled.give_back();
             return Ok(Outcome::Elsewhere);
         }
-        let body = match body {
+        let own = sent.key_refused(&finding).map_or(Ok(()), Err);
+        let body = match own.and_then(|()| body.map_err(Failure::from)) {
             Ok(body) => body,
-            Err(error) => {
-                let failure = Failure::from(error);
+            Err(failure) => {
                 sent.unsettled.set_status(failure.status().as_u16());
                 // The answer is ours.
                 let _booked = sent.unsettled.refused();
@@ -148,6 +150,22 @@ impl Proxy {
             _ => {}
         }
         (finding, change, levels)
+    }
+}
+
+impl Sent {
+    /// Returns what the client is told instead of the provider's words, if those are about a key of ours:
+    /// it would take them to be about its own. The log is told as well.
+    fn key_refused(&mut self, finding: &Finding) -> Option<Failure> {
+        let is_ours = self.account.is_some_and(AccountId::is_ours);
+        if finding.verdict != Verdict::KeyRejected || !is_ours {
+            return None;
+        }
+        let said = self.unsettled.trouble(finding)?;
+        self.unsettled.note_cause(said.to_string().into());
+        let record = self.unsettled.record();
+        let (account, key) = (record.account.clone()?, record.key.clone()?);
+        Some(Failure::KeyRefused { upstream: self.site.name.clone(), account, key, said })
     }
 }
 

@@ -63,7 +63,7 @@ impl Failure {
             Self::Send { error: SendError::TimedOut, .. } => {
                 shape(StatusCode::GATEWAY_TIMEOUT, "server_error", Some(self.label()))
             }
-            Self::Send { .. } | Self::Relay(_) => {
+            Self::Send { .. } | Self::KeyRefused { .. } | Self::Relay(_) => {
                 shape(StatusCode::BAD_GATEWAY, "server_error", Some(self.label()))
             }
             Self::Unbooked => shape(

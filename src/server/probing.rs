@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::proxy::Site;
-use crate::upstream::{Credential, KeyId, Verdict, probe};
+use crate::upstream::{Credential, Finding, KeyId, Verdict, probe};
 
 /// Probes each key of `site` that is due until `stop` says so. A probe that hangs holds up no other.
 pub(super) async fn run(site: Arc<Site>, mut stop: watch::Receiver<bool>) {
@@ -31,12 +31,14 @@ pub(super) async fn run(site: Arc<Site>, mut stop: watch::Receiver<bool>) {
 
 async fn try_again(site: Arc<Site>, key: KeyId, credential: Credential) {
     let probed = timeout(PATIENCE, probe(site.client(), site.address(), &credential)).await;
-    let verdict = probed.map_or(Verdict::Unreachable, |finding| finding.verdict);
+    let finding = probed.unwrap_or(Finding::of(Verdict::Unreachable));
+    let verdict = finding.verdict;
     let change = site
         .admission()
-        .with_fleet(|fleet| fleet.probed(key, verdict, Instant::now(), rand::random()));
+        .with_fleet(|fleet| fleet.probed(key, &finding, Instant::now(), rand::random()));
     let (upstream, key) = (site.name().as_str(), credential.label.as_str());
-    tracing::info!(upstream, key, ?verdict, ?change, "key probed");
+    // Those who should know are told what it changes.
+    tracing::debug!(upstream, key, ?verdict, ?change, "key probed");
 }
 
 /// How long a list of models may take.

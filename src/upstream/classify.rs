@@ -37,8 +37,22 @@ pub enum Verdict {
     Unreachable,
 }
 
+impl Verdict {
+    /// Tells whether others than the one who asked have to know.
+    const fn is_trouble(self) -> bool {
+        matches!(
+            self,
+            Self::KeyRejected
+                | Self::OutOfQuota
+                | Self::SlowDown
+                | Self::Overloaded
+                | Self::ServerError
+        )
+    }
+}
+
 /// What an answer tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What became of the request.
     pub verdict: Verdict,
@@ -48,12 +62,14 @@ pub struct Finding {
     pub quota: Option<QuotaKind>,
     /// When the provider says to come back: by header, else by the error's message.
     pub retry_after: Option<Duration>,
+    /// What was said of a key that is not accepted, or of an account or a provider that cannot serve.
+    pub said: Option<Box<str>>,
 }
 
 impl Finding {
     /// Creates a finding that is a verdict and nothing else.
     pub const fn of(verdict: Verdict) -> Self {
-        Self { verdict, refusal: None, quota: None, retry_after: None }
+        Self { verdict, refusal: None, quota: None, retry_after: None, said: None }
     }
 }
 
@@ -87,7 +103,8 @@ pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Finding
     let by_limit = matches!(verdict, Verdict::RateLimited | Verdict::TooLarge);
     let (refusal, quota) = if by_limit { (words.refusal(), words.quota()) } else { (None, None) };
     let retry_after = hint::retry_after(headers).or_else(|| words.retry_after());
-    Finding { verdict, refusal, quota, retry_after }
+    let said = verdict.is_trouble().then(|| words.said(status).into());
+    Finding { verdict, refusal, quota, retry_after, said }
 }
 
 /// The code decides; the type only where the code is unknown, because the type may stay

@@ -28,16 +28,23 @@ use super::affinity::Affinity;
 use super::credential::ClientKey;
 use super::guests::Guests;
 use super::health::{Fitness, Health};
+use super::trouble::{News, Note, Trouble};
 use crate::config::UpstreamSettings;
-use crate::units::{AccountName, KeyLabel};
+use crate::units::{AccountName, KeyLabel, UpstreamName};
 
 /// Accounts, keys and their health.
 #[derive(Debug)]
 pub struct Fleet {
+    pub(super) upstream: UpstreamName,
     pub(super) accounts: Vec<Account>,
     pub(super) keys: Vec<Key>,
     pub(super) guests: Guests,
     pub(super) affinity: Affinity,
+    /// Whether the provider of clients' own keys can be reached, and what is wrong where not.
+    pub(super) reached: Health,
+    pub(super) reach: Note,
+    /// What nobody was told yet.
+    pub(super) news: Vec<News>,
     /// How many keys were lent so far.
     lent: u64,
     /// How many accounts, and how many keys, were there so far.
@@ -142,10 +149,14 @@ impl Fleet {
     /// Returns [`FleetError::Credential`] where a key cannot stand in a header.
     pub fn new(upstream: &UpstreamSettings) -> Result<Self, FleetError> {
         let mut fleet = Self {
+            upstream: upstream.name.clone(),
             accounts: Vec::new(),
             keys: Vec::new(),
             guests: Guests::new(),
             affinity: Affinity::new(),
+            reached: Health::ready(),
+            reach: Note::default(),
+            news: Vec::new(),
             lent: 0,
             numbered: (0, 0),
         };
@@ -273,8 +284,10 @@ pub(super) struct Account {
     pub(super) holders: String,
     /// Whether it has quota.
     pub(super) quota: Health,
+    pub(super) quota_note: Note,
     /// Whether it answers.
     pub(super) service: Health,
+    pub(super) service_note: Note,
     /// As the provider's answers name it: organisation and project.
     pub(super) seen_as: Option<Identity>,
     /// The account that it turned out to be, which pays for its keys.
@@ -286,6 +299,11 @@ impl Account {
     pub(super) fn has_project(&self) -> bool {
         let [_, project] = &self.owner;
         project.is_some()
+    }
+
+    /// Returns what is wrong with it as a whole.
+    pub(super) fn trouble(&self) -> Option<&Trouble> {
+        self.quota_note.trouble().or_else(|| self.service_note.trouble())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::Value;
 
 use super::duration;
@@ -71,6 +72,12 @@ impl Words {
         let unit = words.next()?;
         let (_, seconds) = UNITS.iter().find(|(name, _)| unit.starts_with(name))?;
         duration::parse_seconds(time)?.checked_mul(*seconds)
+    }
+
+    /// Returns the message, or the status where there is none.
+    pub(super) fn said(&self, status: StatusCode) -> String {
+        let message = self.message.trim();
+        if message.is_empty() { status.to_string() } else { message.to_owned() }
     }
 
     /// Tells whether it says that the request can never fit.

@@ -41,11 +41,13 @@ mod health;
 mod hint;
 mod message;
 mod probe;
+mod probes;
 mod ranking;
 mod renewal;
 mod request;
 mod shards;
 mod spool;
+mod trouble;
 mod verdicts;
 
 pub use self::address::{Address, KeyHeader, deployment};
@@ -66,3 +68,4 @@ pub use self::ranking::{Merit, picked, rank};
 pub use self::request::{Reading, RequestError, outgoing, returning};
 pub use self::shards::Answer;
 pub use self::spool::{MOST_HELD, Spool};
+pub use self::trouble::{Ail, Condition, KeyCondition, News, Trouble};

@@ -10,6 +10,7 @@ use super::credential::{Authorization, Credential};
 use super::fingerprint::fingerprints;
 use super::fleet::{Account, AccountId, Fleet, FleetError, Key, KeyId};
 use super::health::Health;
+use super::trouble::Note;
 use crate::config::{AccountSettings, UpstreamSettings};
 
 impl Fleet {
@@ -88,7 +89,9 @@ impl Fleet {
             owner,
             holders: String::new(),
             quota: Health::ready(),
+            quota_note: Note::default(),
             service: Health::ready(),
+            service_note: Note::default(),
             seen_as: None,
             merged_into: None,
         }

@@ -14,6 +14,7 @@ use super::credential::Credential;
 use super::fleet::{Account, AccountId, Change, Fleet, Identity, KeyId, Lent};
 use super::health::Schedule;
 use super::request::{ORGANIZATION, PROJECT};
+use super::trouble::{Ail, Place, Trouble};
 
 /// For what is out until somebody acts: a revoked key, an empty account.
 const OUTAGE: Schedule =
@@ -26,9 +27,12 @@ const FAILURES_TO_REST: u32 = 3;
 /// The longest rest that a provider's `retry-after` brings about.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
-/// When a report comes, and the randomness for its jitter.
+/// What a report says, when it comes, and the randomness for its jitter.
 #[derive(Debug, Clone, Copy)]
-struct Moment {
+struct Moment<'r> {
+    finding: &'r Finding,
+    /// What the request was sent with.
+    credential: Option<&'r Credential>,
     begun: Instant,
     now: Instant,
     jitter: f64,
@@ -40,8 +44,12 @@ impl Fleet {
     /// What was lent before the key or account changed last does not speak of its present state, so
     /// that requests which fail together count once; each of them is told what became of its key.
     pub fn report(&mut self, lent: &Lent, finding: &Finding, now: Instant, jitter: f64) -> Change {
-        let at = Moment { begun: lent.at(), now, jitter };
+        let at =
+            Moment { finding, credential: Some(lent.credential()), begun: lent.at(), now, jitter };
         let Some(id) = self.key(lent.key()).map(|key| key.account) else {
+            if !lent.account().is_ours() {
+                self.guest_fared(at);
+            }
             return of_one_gone(lent, finding.verdict);
         };
         let change = match finding.verdict {
@@ -67,35 +75,17 @@ impl Fleet {
         }
     }
 
-    /// Returns the keys that are to be probed now, and counts them as being probed: each is to be
-    /// answered with [`probed`](Self::probed).
-    pub fn probes_due(&mut self, now: Instant) -> Vec<(KeyId, Credential)> {
-        let keys = self.keys.iter_mut();
-        let due =
-            keys.filter(|key| !key.is_probed && key.health.probe_at().is_some_and(|at| at <= now));
-        due.map(|key| {
-            key.is_probed = true;
-            (key.id, key.credential.clone())
-        })
-        .collect()
-    }
-
-    /// Returns when [`probes_due`](Self::probes_due) should be asked next; `None` while no key is
-    /// out. Look again after every [`Change`].
-    pub fn next_probe_at(&self) -> Option<Instant> {
-        let waiting = self.keys.iter().filter(|key| !key.is_probed);
-        waiting.filter_map(|key| key.health.probe_at()).min()
-    }
-
     /// Notes what a probe of `key` said; `jitter` is random in 0..1.
-    pub fn probed(&mut self, key: KeyId, verdict: Verdict, now: Instant, jitter: f64) -> Change {
-        let at = Moment { begun: now, now, jitter };
+    pub fn probed(&mut self, key: KeyId, finding: &Finding, now: Instant, jitter: f64) -> Change {
         let Some(probed) = self.key_mut(key) else { return Change::Unchanged };
         probed.is_probed = false;
-        if probed.health.is_ready() {
-            return Change::Unchanged;
-        }
-        match verdict {
+        let (credential, account) = (probed.credential.clone(), probed.account);
+        let at = Moment { finding, credential: Some(&credential), begun: now, now, jitter };
+        let reached = self.reached_again(account, at);
+        let Some(probed) = self.key_mut(key).filter(|key| !key.health.is_ready()) else {
+            return reached;
+        };
+        match finding.verdict {
             Verdict::KeyRejected => self.key_failed(key, at),
             Verdict::Overloaded | Verdict::ServerError | Verdict::Unreachable => {
                 let again = now + OUTAGE.rest(1, jitter);
@@ -108,7 +98,8 @@ impl Fleet {
             }
             _ => {
                 probed.health.readmit(now);
-                Change::Back(probed.account)
+                self.end(Place::Key(key));
+                Change::Back(account)
             }
         }
     }
@@ -161,7 +152,7 @@ impl Fleet {
         key: KeyId,
         id: AccountId,
         verdict: Verdict,
-        at: Moment,
+        at: Moment<'_>,
     ) -> Change {
         let accepts_key = matches!(
             verdict,
@@ -189,68 +180,121 @@ impl Fleet {
                 _ => account.quota.abandon(at.begun, at.now),
             }
         }
+        if is_back {
+            self.end_what_is_over(key, id);
+        }
         if is_back { Change::Back(id) } else { Change::Unchanged }
     }
 
-    fn key_failed(&mut self, id: KeyId, at: Moment) -> Change {
+    /// Notes the end of what a success showed to be over.
+    fn end_what_is_over(&mut self, key: KeyId, id: AccountId) {
+        if self.key(key).is_some_and(|key| key.health.is_ready()) {
+            self.end(Place::Key(key));
+        }
+        let over = self.account(id).map(|own| (own.quota.is_ready(), own.service.is_ready()));
+        let (has_quota, serves) = over.unwrap_or_default();
+        if has_quota {
+            self.end(Place::Quota(id));
+        }
+        if serves {
+            self.end(Place::Service(id));
+        }
+    }
+
+    /// Notes of the upstream of clients' own keys whether it answers. They are used on in any case.
+    fn guest_fared(&mut self, at: Moment<'_>) {
+        if at.finding.verdict != Verdict::Unreachable {
+            self.reached.succeed(at.begun, at.now);
+            return self.end(Place::Guests);
+        }
+        let Some(failures) = self.reached.count_failure(at.begun) else { return };
+        if failures >= FAILURES_TO_REST {
+            self.reached.doubt(at.now + OUTAGE.rest(1, at.jitter), at.now);
+            self.begin(Place::Guests, at.trouble(), at.now);
+        }
+    }
+
+    /// Deals with a probe of an account that could not be reached.
+    fn reached_again(&mut self, id: AccountId, at: Moment<'_>) -> Change {
+        let Some(own) = self.account_mut(id).filter(|own| own.is_to_be_reached(at.now)) else {
+            return Change::Unchanged;
+        };
+        if at.finding.verdict == Verdict::Unreachable {
+            return self.service_failed(id, at);
+        }
+        own.service.readmit(at.now);
+        self.end(Place::Service(id));
+        Change::Back(id)
+    }
+
+    fn key_failed(&mut self, id: KeyId, at: Moment<'_>) -> Change {
         let is_last = !self.has_other_key(id);
         let Some(key) = self.key_mut(id) else { return Change::Unchanged };
         let Some(failures) = key.health.count_failure(at.begun) else {
             return if is_last { Change::LastUsable } else { Change::KeyOut(id) };
         };
         let until = at.now + OUTAGE.rest(failures, at.jitter);
-        if is_last && key.health.is_in() {
+        let stays = is_last && key.health.is_in();
+        if stays {
             key.health.doubt(until, at.now);
-            return Change::LastUsable;
+        } else {
+            key.health.rest(until, at.now);
         }
-        key.health.rest(until, at.now);
-        Change::KeyOut(id)
+        self.begin(Place::Key(id), at.trouble(), at.now);
+        if stays { Change::LastUsable } else { Change::KeyOut(id) }
     }
 
-    fn quota_failed(&mut self, id: AccountId, at: Moment) -> Change {
+    fn quota_failed(&mut self, id: AccountId, at: Moment<'_>) -> Change {
         let is_last = !self.has_other_account(id, |_| true);
         let Some(account) = self.account_mut(id) else { return Change::Unchanged };
         let Some(failures) = account.quota.count_failure(at.begun) else {
             return if is_last { Change::LastUsable } else { Change::AccountOut(id) };
         };
         let until = at.now + OUTAGE.rest(failures, at.jitter);
-        if is_last && account.quota.is_in() {
+        let stays = is_last && account.quota.is_in();
+        if stays {
             account.quota.doubt(until, at.now);
-            return Change::LastUsable;
+        } else {
+            account.quota.rest(until, at.now);
         }
-        account.quota.rest(until, at.now);
-        Change::AccountOut(id)
+        self.begin(Place::Quota(id), at.trouble(), at.now);
+        if stays { Change::LastUsable } else { Change::AccountOut(id) }
     }
 
     /// Lets an account rest that asked for it, whether or not there is another.
-    fn spare(&mut self, id: AccountId, wanted: Duration, at: Moment) -> Change {
+    fn spare(&mut self, id: AccountId, wanted: Duration, at: Moment<'_>) -> Change {
         let Some(account) = self.account_mut(id) else { return Change::Unchanged };
-        match account.service.count_failure(at.begun) {
-            Some(failures) => account.rest(id, failures, wanted.min(LONGEST_REST), at),
-            None => Change::Unchanged,
-        }
+        let Some(failures) = account.service.count_failure(at.begun) else {
+            return Change::Unchanged;
+        };
+        let change = account.rest(id, failures, wanted.min(LONGEST_REST), at);
+        self.begin(Place::Service(id), at.trouble(), at.now);
+        change
     }
 
     /// Lets an account rest that has too much to do, whether or not there is another: after several
     /// failures in a row, for a provider may say so of one request in a hundred on a good day.
-    fn overloaded(&mut self, id: AccountId, at: Moment) -> Change {
+    fn overloaded(&mut self, id: AccountId, at: Moment<'_>) -> Change {
         let Some(account) = self.account_mut(id) else { return Change::Unchanged };
-        match account.over(at) {
-            Some(over) => account.rest(id, over, Duration::ZERO, at),
-            None => Change::Unchanged,
-        }
+        let Some(over) = account.over(at) else { return Change::Unchanged };
+        let change = account.rest(id, over, Duration::ZERO, at);
+        self.begin(Place::Service(id), at.trouble(), at.now);
+        change
     }
 
     /// Lets an account rest after several failures in a row, if there is another one that works.
-    fn service_failed(&mut self, id: AccountId, at: Moment) -> Change {
+    fn service_failed(&mut self, id: AccountId, at: Moment<'_>) -> Change {
         let is_last = !self.has_other_account(id, |other| other.service.is_ready());
         let Some(account) = self.account_mut(id) else { return Change::Unchanged };
         let Some(over) = account.over(at) else { return Change::Unchanged };
-        if is_last {
+        let change = if is_last {
             account.service.doubt(at.now + FAILURE.rest(over, at.jitter), at.now);
-            return Change::LastUsable;
-        }
-        account.rest(id, over, Duration::ZERO, at)
+            Change::LastUsable
+        } else {
+            account.rest(id, over, Duration::ZERO, at)
+        };
+        self.begin(Place::Service(id), at.trouble(), at.now);
+        change
     }
 
     fn has_other_key(&self, id: KeyId) -> bool {
@@ -287,17 +331,33 @@ fn of_one_gone(lent: &Lent, verdict: Verdict) -> Change {
     }
 }
 
+impl Moment<'_> {
+    /// Returns the trouble that it tells of.
+    fn trouble(&self) -> Trouble {
+        Trouble::of(self.finding, self.credential)
+    }
+}
+
 impl Account {
     /// Counts a failure of its service; returns by how many they are more than it may have in a row,
     /// `None` if they are not.
-    fn over(&mut self, at: Moment) -> Option<u32> {
+    fn over(&mut self, at: Moment<'_>) -> Option<u32> {
         let failures = self.service.count_failure(at.begun)?;
         let over = failures.saturating_sub(FAILURES_TO_REST - 1);
         (over > 0 || !self.service.is_in()).then_some(over.max(1))
     }
 
+    pub(super) fn is_unreachable(&self) -> bool {
+        self.service_note.trouble().is_some_and(|trouble| trouble.ail == Ail::Unreachable)
+    }
+
+    /// Tells whether a probe is to show that it can be reached.
+    fn is_to_be_reached(&self, now: Instant) -> bool {
+        self.is_unreachable() && self.service.probe_at().is_some_and(|at| at <= now)
+    }
+
     /// Lets it rest after so many failures, at least for `least`.
-    fn rest(&mut self, id: AccountId, failures: u32, least: Duration, at: Moment) -> Change {
+    fn rest(&mut self, id: AccountId, failures: u32, least: Duration, at: Moment<'_>) -> Change {
         let until = at.now + FAILURE.rest(failures, at.jitter).max(least);
         self.service.rest(until, at.now);
         Change::Resting { account: id, until }

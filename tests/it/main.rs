@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test binary: helpers outside test functions fail so")]
 
 mod affinity;
+mod ailing;
 mod aliases;
 mod apps;
 mod apps_command;

@@ -83,6 +83,13 @@ impl Program {
         kilobytes(self.id(), name)
     }
 
+    /// Ends it, and returns what it logged since as JSON.
+    pub(crate) fn stop(self) -> Vec<Value> {
+        self.terminate();
+        let told = self.lines.iter().map(|line| serde_json::from_str(&line).expect("JSON"));
+        told.collect()
+    }
+
     fn terminate(&self) {
         let status = Command::new("kill").arg(self.child.id().to_string()).status();
         assert!(status.expect("kill is there").success());

@@ -31,7 +31,7 @@ async fn each_sort_of_refusal_is_dealt_with_in_its_way() {
         Case { name: "no quota",    status: 429, tries: 1, answered: 429, body: r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"# },
         Case { name: "spend cap",   status: 429, tries: 1, answered: 429, body: r#"{"type":"error","error":{"type":"rate_limit_error","error_code":"enforced_spend_limit_reached","message":"x"}}"# },
         Case { name: "no credit",   status: 402, tries: 1, answered: 402, body: r#"{"error":{"message":"Insufficient Balance","code":402}}"# },
-        Case { name: "dead key",    status: 401, tries: 1, answered: 401, body: r#"{"error":{"message":"Incorrect API key provided","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"# },
+        Case { name: "dead key",    status: 401, tries: 1, answered: 502, body: r#"{"error":{"message":"Incorrect API key provided","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"# },
     ];
     for Case { name, status, body, tries, answered } in cases {
         let recorder = Recorder::start(move |number, _| match number {

@@ -188,9 +188,16 @@ async fn what_is_refused_on_a_websocket_costs_no_tokens() {
 #[tokio::test]
 async fn a_websocket_that_the_provider_refuses_is_refused_in_its_words() {
     let provider = provider().await;
-    let proxy = proxy(&one_account(&provider.base_url(), "sk-wrong", "")).await;
-    let refused = connect(&proxy, "/v1/responses").await;
-    let Err(Error::Http(answer)) = refused else { panic!("it was not refused") };
-    assert_eq!(answer.status(), 401);
-    assert_eq!(open(&proxy), 0);
+    let keys = [("sk-wrong", 502), ("", 401)];
+    for (key, status) in keys {
+        let toml = match key {
+            "" => format!("[[upstreams]]\nbase_url = \"{}\"\n", provider.base_url()),
+            key => one_account(&provider.base_url(), key, ""),
+        };
+        let proxy = proxy(&toml).await;
+        let refused = connect(&proxy, "/v1/responses").await;
+        let Err(Error::Http(answer)) = refused else { panic!("it was not refused") };
+        assert_eq!(answer.status(), status, "a key of ours is told to be ours: {key}");
+        assert_eq!(open(&proxy), 0);
+    }
 }

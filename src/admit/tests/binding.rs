@@ -11,7 +11,8 @@ fn bound(name: &str) -> Ask {
 async fn reject(admission: &Admission, name: &str) {
     let reservation = now(admission, bound(name)).await;
     let in_flight = reservation.commit(Instant::now());
-    let finding = Finding::of(Verdict::KeyRejected);
+    let said = Some("no such key".into());
+    let finding = Finding { said, ..Finding::of(Verdict::KeyRejected) };
     let _change = in_flight.report(&finding, &HeaderMap::new(), Instant::now());
     in_flight.refused(Instant::now());
 }
@@ -37,9 +38,11 @@ async fn an_account_that_cannot_be_used_refuses_what_is_bound_to_it_at_once() {
     assert_eq!(admission.home(), Some(AccountName::new("a")));
     reject(&admission, "a").await;
     let refusal = admission.acquire(bound("a")).await.expect_err("its key is out");
-    let down = Refusal::AccountDown { account: AccountName::new("a"), back_in: None };
-    assert_eq!(refusal, down);
-    assert!(refusal.to_string().contains("`a`") && refusal.is_worth_retrying());
+    let words =
+        "the account `a` cannot be used for now (the provider refuses its key: no such key)";
+    assert!(refusal.to_string().starts_with(words), "{refusal}");
+    assert!(matches!(refusal, Refusal::AccountDown { back_in: None, .. }), "{refusal:?}");
+    assert!(refusal.is_worth_retrying());
     assert_eq!(admission.home(), Some(AccountName::new("b")));
     let other = now(&admission, ask(100)).await;
     assert_eq!(other.account_name(), Some(AccountName::new("b")));

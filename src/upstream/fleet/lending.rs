@@ -4,8 +4,10 @@ use tokio::time::Instant;
 
 use super::{AccountId, Fleet, KeyId, Standing};
 use crate::units::{Pick, Why};
+use crate::upstream::classify::Finding;
 use crate::upstream::credential::{Authorization, Credential};
 use crate::upstream::health::{Fitness, Health};
+use crate::upstream::trouble::{Note, Trouble};
 
 /// A key on loan for one request.
 #[derive(Debug)]
@@ -100,6 +102,11 @@ impl Lent {
         &self.credential
     }
 
+    /// Returns what `finding` tells of it, without the key.
+    pub fn trouble(&self, finding: &Finding) -> Trouble {
+        Trouble::of(finding, Some(&self.credential))
+    }
+
     /// Returns why it is this one of the account's keys.
     pub const fn pick(&self) -> Pick {
         self.pick
@@ -122,6 +129,8 @@ pub(in crate::upstream) struct Key {
     pub(in crate::upstream) credential: Credential,
     /// Whether the provider accepts it.
     pub(in crate::upstream) health: Health,
+    /// What is wrong with it.
+    pub(in crate::upstream) note: Note,
     /// Whether a probe of it is under way.
     pub(in crate::upstream) is_probed: bool,
     pub(in crate::upstream) in_flight: u64,
@@ -130,14 +139,10 @@ pub(in crate::upstream) struct Key {
 }
 
 impl Key {
-    pub(in crate::upstream) const fn new(
-        id: KeyId,
-        home: AccountId,
-        credential: Credential,
-    ) -> Self {
-        let (health, account) = (Health::ready(), home);
+    pub(in crate::upstream) fn new(id: KeyId, home: AccountId, credential: Credential) -> Self {
+        let (health, note, account) = (Health::ready(), Note::default(), home);
         let (is_probed, in_flight, last_lent) = (false, 0, 0);
-        Self { id, home, account, credential, health, is_probed, in_flight, last_lent }
+        Self { id, home, account, credential, health, note, is_probed, in_flight, last_lent }
     }
 
     /// Returns by what keys of one account are lent, the least first.

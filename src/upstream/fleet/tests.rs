@@ -104,10 +104,13 @@ fn a_rejected_key_is_out_until_a_probe_finds_it_accepted() {
     let due = fleet.probes_due(now + secs(30));
     assert_eq!(due.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [bad]);
     assert!(fleet.probes_due(now + secs(30)).is_empty(), "it is being probed");
-    fleet.probed(bad, Verdict::KeyRejected, now + secs(30), 0.0);
+    fleet.probed(bad, &Finding::of(Verdict::KeyRejected), now + secs(30), 0.0);
     assert_eq!(fleet.next_probe_at(), Some(now + secs(90)), "the rest doubles");
     let _due = fleet.probes_due(now + secs(90));
-    assert_eq!(fleet.probed(bad, Verdict::Fine, now + secs(90), 0.0), Change::Back(A));
+    assert_eq!(
+        fleet.probed(bad, &Finding::of(Verdict::Fine), now + secs(90), 0.0),
+        Change::Back(A)
+    );
     assert_eq!(fleet.next_probe_at(), None);
 }
 
