@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::clerk::{Busy, Doing, MOST_AT_ONCE, MOST_KEPT, Queued, Work};
 use super::fault::StoreError;
 use super::job::Job;
+use super::journal::Lent;
 use super::pace::{PATIENCE, TOGETHER};
 use super::spill::Spill;
 use crate::config::{Durability, WhenFull};
@@ -109,7 +110,7 @@ impl Work {
             self.put_back(late);
         }
         if self.spills_opened() && self.opened_at.is_some_and(|at| now >= at + TOGETHER) {
-            self.queue_opened();
+            self.queue_opened(now.checked_sub(TOGETHER).unwrap_or(now));
         }
         let patience = if self.is_stuck() { Duration::ZERO } else { self.pace.beside };
         let first = self.first_unsafe().map(|first| first.since);
@@ -122,6 +123,49 @@ impl Work {
             let booked = lost.iter().filter(|entry| entry.row.is_booked()).count();
             self.shared.unbooked.fetch_add(booked as u64, Ordering::Relaxed);
             give_receipts(lost);
+        }
+    }
+
+    /// Lets those who close entries write them beside the store, if nothing else is to be done there first.
+    pub(super) fn lend(&mut self) {
+        let is_free = self.pace.beside.is_zero()
+            && !self.is_stuck()
+            && !self.spill_is_slow
+            && !self.spill_fails
+            && self.queue.len() < MOST_KEPT
+            && self.safe() == self.queue.len();
+        let may_lend = |spill: &mut Spill| is_free && !spill.is_synced() && !spill.has_unread();
+        if let Some(spill) = self.spill.take_if(may_lend) {
+            self.shared.journal.lend(Lent {
+                spill,
+                pen: std::mem::take(&mut self.pen),
+                run: self.kept.run,
+                written: std::mem::take(&mut self.written),
+                is_awaited: !self.queue.is_empty() || self.busy.is_some(),
+                is_slow: false,
+                frames: std::mem::take(&mut self.frames),
+            });
+        }
+    }
+
+    /// Takes back what was lent.
+    pub(super) async fn take_back(&mut self) {
+        for tries in 0_u32.. {
+            let Ok(lent) = self.shared.journal.try_take() else {
+                // Whoever has it is writing: a moment, but where the disk hangs.
+                if tries < 16 {
+                    tokio::task::yield_now().await;
+                } else {
+                    sleep(QUICK).await;
+                }
+                continue;
+            };
+            if let Some(Lent { spill, pen, written, is_slow, frames, .. }) = lent {
+                (self.spill, self.pen, self.frames) = (Some(spill), pen, frames);
+                self.written = written;
+                self.spill_is_slow |= is_slow;
+            }
+            return;
         }
     }
 
@@ -200,4 +244,4 @@ fn give_receipt(told: oneshot::Sender<()>) {
 }
 
 /// A disk that takes longer keeps no thread that serves requests.
-const QUICK: Duration = Duration::from_millis(1);
+pub(super) const QUICK: Duration = Duration::from_millis(1);

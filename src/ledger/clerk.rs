@@ -32,10 +32,10 @@ use super::desk::{Kept, Ledger, Note, Shared};
 use super::entry::Opening;
 use super::fault::StoreError;
 use super::job::Job;
-use super::pace::{PATIENCE, Pace};
+use super::pace::{PATIENCE, Pace, TOGETHER};
 use super::pen::Pen;
 use super::row::Row;
-use super::spill::Spill;
+use super::spill::{Frames, Spill};
 use super::store::Store;
 use super::trouble::Trouble;
 use crate::clock::WallClock;
@@ -78,6 +78,8 @@ impl Clerk {
             base: Some(Base::new(store, durability)),
             busy: None,
             pen: Pen::default(),
+            written: Vec::new(),
+            frames: Frames::default(),
             opened: HashMap::new(),
             opened_at: None,
             queue: VecDeque::new(),
@@ -143,6 +145,10 @@ pub(super) struct Work {
     pub(super) base: Option<Base>,
     pub(super) busy: Option<Busy>,
     pub(super) pen: Pen,
+    /// What others wrote beside the store, in its order.
+    pub(super) written: Vec<Queued>,
+    /// Where they put it together.
+    pub(super) frames: Frames,
     /// What was sent and is neither closed nor written.
     pub(super) opened: HashMap<i64, Arc<Opening>>,
     pub(super) opened_at: Option<Instant>,
@@ -170,16 +176,21 @@ impl Work {
         self.take_spill().await;
         loop {
             let look = self.next_look();
-            let is_over = tokio::select! {
-                () = self.shared.bell.notified() => false,
-                (base, done) = stored(&mut self.busy) => {
-                    self.answered(base, done).await;
-                    false
-                }
-                () = sleep_until(look) => false,
-                _told = over.changed() => true,
+            self.lend();
+            let looks_soon = look.saturating_duration_since(Instant::now()) <= TOGETHER;
+            self.shared.looks_soon.store(looks_soon, Ordering::SeqCst);
+            let (done, is_over) = tokio::select! {
+                () = self.shared.bell.notified() => (None, false),
+                done = stored(&mut self.busy) => (Some(done), false),
+                () = sleep_until(look) => (None, false),
+                _told = over.changed() => (None, true),
             };
+            self.shared.looks_soon.store(false, Ordering::SeqCst);
+            self.take_back().await;
             self.gather();
+            if let Some((base, done)) = done {
+                self.answered(base, done).await;
+            }
             if is_over {
                 return self.finish().await;
             }
@@ -194,6 +205,7 @@ impl Work {
     fn gather(&mut self) {
         let now = Instant::now();
         let clock = WallClock::from_system();
+        let mut closed = Vec::new();
         for note in self.shared.notes() {
             match note {
                 Note::Opened(seq, opening) => {
@@ -204,10 +216,15 @@ impl Work {
                     self.opened.remove(&seq);
                     let at = (self.kept.run, seq);
                     let row = self.pen.row(at, &opening, Some(&closing), clock);
-                    self.queue.push_back(Queued { row, told, since: now, beside: None });
+                    closed.push(Queued { row, told, since: now, beside: None });
                 }
             }
         }
+        for written in self.written.drain(..) {
+            written.row.key().1.and_then(|seq| self.opened.remove(&seq));
+            self.queue.push_back(written);
+        }
+        self.queue.extend(closed);
         if self.opened.is_empty() {
             self.opened_at = None;
         }
@@ -233,7 +250,7 @@ impl Work {
         }
         self.is_spills_turn = true;
         if !self.spills_opened() {
-            self.queue_opened();
+            self.queue_opened(Instant::now());
         }
         let some = self.queue.len().min(MOST_AT_ONCE);
         let entries: Vec<Queued> = self.queue.drain(..some).collect();
@@ -259,14 +276,15 @@ impl Work {
         self.busy = Some(Busy { storing, what, since, began });
     }
 
-    /// Lets what is open be written as well.
-    pub(super) fn queue_opened(&mut self) {
+    /// Lets what was sent until then, and is open, be written as well.
+    pub(super) fn queue_opened(&mut self, until: Instant) {
         let clock = WallClock::from_system();
-        let since = self.opened_at.take().unwrap_or_else(Instant::now);
-        for (seq, opening) in self.opened.drain() {
+        for (seq, opening) in self.opened.extract_if(|_, opening| opening.sent <= until) {
             let row = self.pen.row((self.kept.run, seq), &opening, None, clock);
+            let since = opening.sent;
             self.queue.push_back(Queued { row, told: None, since, beside: None });
         }
+        self.opened_at = self.opened.values().map(|opening| opening.sent).min();
     }
 
     /// Takes in what became of the store's work.
@@ -303,8 +321,9 @@ impl Work {
 
     /// Stores all that is left, beside the store where that takes too long.
     async fn finish(mut self) {
-        self.queue_opened();
-        let until = Instant::now() + PATIENCE;
+        let now = Instant::now();
+        self.queue_opened(now);
+        let until = now + PATIENCE;
         while self.trouble.is_none() && (!self.queue.is_empty() || self.busy.is_some()) {
             if self.busy.is_none() {
                 self.give_next().await;
@@ -338,11 +357,7 @@ impl Work {
             };
         self.shared.waiting.store(waiting, Ordering::Relaxed);
         let (room, held) = self.spill.as_ref().map_or((0, 0), |it| (it.left(), it.held()));
-        let room = if self.spill_fails { 0 } else { room };
-        // At most half a second's work of it lies there as long as it is well.
-        self.shared.is_far_behind.store(held > room, Ordering::Relaxed);
-        self.shared.room.store(room, Ordering::Relaxed);
-        self.shared.spilled.store(held, Ordering::Relaxed);
+        self.shared.tell_beside(if self.spill_fails { 0 } else { room }, held);
     }
 }
 

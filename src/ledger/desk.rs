@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, oneshot};
 
 use super::entry::{Closing, Opening};
+use super::journal::Journal;
 use crate::config::{Durability, WhenFull};
 
 /// Books what is sent. Cloning it shares everything.
@@ -22,8 +23,12 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     notes: Mutex<Vec<Note>>,
+    /// Where what is closed is written at once, if it can be.
+    pub(super) journal: Journal,
     /// Rung when something is to be booked.
     pub(super) bell: Notify,
+    /// Whether the clerk looks by itself before what is only sent has to be written.
+    pub(super) looks_soon: AtomicBool,
     /// How it is kept; empty where it is not.
     kept: OnceLock<Kept>,
     seq: AtomicI64,
@@ -99,7 +104,8 @@ impl Ledger {
         let opening = Arc::new(opening);
         if self.shared.kept.get().is_some() {
             self.shared.open.fetch_add(1, Ordering::Relaxed);
-            self.shared.leave(Note::Opened(seq, Arc::clone(&opening)));
+            let rings = || !self.shared.looks_soon.load(Ordering::SeqCst);
+            self.shared.leave(Note::Opened(seq, Arc::clone(&opening)), rings);
         }
         Opened { ledger: self.clone(), seq, opening }
     }
@@ -146,6 +152,13 @@ impl Opened {
         let Self { ledger: Ledger { shared }, seq, opening } = self;
         let Some(kept) = shared.kept.get() else { return Booked::there() };
         shared.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(wrote) = shared.journal.write(seq, &opening, &closing) {
+            shared.tell_beside(wrote.room, wrote.held);
+            if wrote.rings {
+                shared.bell.notify_one();
+            }
+            return Booked::there();
+        }
         let (told, receipt) = match kept.durability {
             Durability::Relaxed => (None, Booked::there()),
             Durability::Strict | Durability::Fsync => {
@@ -153,7 +166,7 @@ impl Opened {
                 (Some(told), Booked(Some(Owed::Stored(stored))))
             }
         };
-        shared.leave(Note::Closed(seq, opening, Box::new(closing), told));
+        shared.leave(Note::Closed(seq, opening, Box::new(closing), told), || true);
         receipt
     }
 }
@@ -214,18 +227,24 @@ impl Shared {
         std::mem::take(&mut *self.lock())
     }
 
+    /// Notes for how many bytes of entries there is room beside the store, and how many bytes of records lie there.
+    pub(super) fn tell_beside(&self, room: u64, held: u64) {
+        // At most half a second's work of it lies there as long as it is well.
+        self.is_far_behind.store(held > room, Ordering::Relaxed);
+        self.room.store(room, Ordering::Relaxed);
+        self.spilled.store(held, Ordering::Relaxed);
+    }
+
     /// Notes why the store takes nothing; `None` when it does again.
     pub(super) fn set_trouble(&self, trouble: Option<String>) {
         self.is_stuck.store(trouble.is_some(), Ordering::Relaxed);
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    fn leave(&self, note: Note) {
-        let mut notes = self.lock();
-        let was_empty = notes.is_empty();
-        notes.push(note);
-        drop(notes);
-        if was_empty {
+    /// Leaves a note to the clerk, who is rung for if `rings` says so then.
+    fn leave(&self, note: Note, rings: impl FnOnce() -> bool) {
+        self.lock().push(note);
+        if rings() {
             self.bell.notify_one();
         }
     }

@@ -33,6 +33,7 @@ mod entry;
 mod fault;
 mod found;
 mod job;
+mod journal;
 mod lessons;
 mod link;
 mod pace;

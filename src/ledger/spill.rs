@@ -54,6 +54,14 @@ pub(super) struct Frames {
     pub(super) ends: Vec<u64>,
 }
 
+impl Frames {
+    /// Forgets what is written elsewhere by now.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
+
 impl Spill {
     /// Takes the first file in `folder` that nobody holds for `run`, and makes it if it is missing, `size`
     /// bytes long. What it holds of earlier runs, and that the last one is over, is read first. Returns it with
@@ -131,7 +139,7 @@ impl Spill {
         if let Some(Head { run: last, .. }) = head {
             spill.find_tail()?;
             let mut frames = Frames::default();
-            spill.frame(&Record::Over(last).to_json(), &mut frames);
+            spill.frame(&mut frames, |text| text.extend_from_slice(last.to_string().as_bytes()));
             if spill.held() + frames.bytes.len() as u64 <= spill.ring.room() {
                 spill.write(&frames)?;
             }
@@ -173,17 +181,25 @@ impl Spill {
 
     /// Writes down as many of `rows` as have room.
     pub(super) fn frames<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> Frames {
-        let (mut frames, left) = (Frames::default(), self.left());
+        let mut frames = Frames::default();
         for row in rows {
-            let before = frames.bytes.len();
-            self.frame(&json_of(row), &mut frames);
-            if frames.bytes.len() as u64 > left {
-                frames.bytes.truncate(before);
-                frames.ends.pop();
+            if self.add(row, &mut frames).is_none() {
                 break;
             }
         }
         frames
+    }
+
+    /// Writes `row` down behind those of `into`, and returns where it will end; nothing where it has no room.
+    pub(super) fn add(&self, row: &Row, into: &mut Frames) -> Option<u64> {
+        let before = into.bytes.len();
+        self.frame(into, |text| write_json(row, text));
+        if into.bytes.len() as u64 > self.left() {
+            into.bytes.truncate(before);
+            into.ends.pop();
+            return None;
+        }
+        into.ends.last().copied()
     }
 
     /// Writes `frames`, which were made since the last were written, behind all that is there.
@@ -285,15 +301,18 @@ impl Spill {
         self.ring.write_head(self.run, self.start)
     }
 
-    /// Adds a record that will be written behind those of `into`.
-    fn frame(&self, text: &[u8], into: &mut Frames) {
-        let at = self.tail + into.bytes.len() as u64;
-        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        into.bytes.extend_from_slice(&length.to_le_bytes());
-        let place = u32::try_from(at & LOW).unwrap_or_default();
-        into.bytes.extend_from_slice(&place.to_le_bytes());
-        into.bytes.extend_from_slice(&checksum(at, text).to_le_bytes());
-        into.bytes.extend_from_slice(text);
+    /// Adds a record that will be written behind those of `into`, its text as `write` adds it.
+    fn frame(&self, into: &mut Frames, write: impl FnOnce(&mut Vec<u8>)) {
+        let begin = into.bytes.len();
+        let at = self.tail + begin as u64;
+        into.bytes.extend_from_slice(&[0; RECORD_HEAD as usize]);
+        write(&mut into.bytes);
+        let record = into.bytes.get_mut(begin..).unwrap_or_default();
+        let Some((head, text)) = record.split_at_mut_checked(RECORD_HEAD as usize) else { return };
+        let words = (text.len() as u64 & LOW) | (at & LOW) << 32;
+        let (front, back) = head.split_at_mut(8);
+        front.copy_from_slice(&words.to_le_bytes());
+        back.copy_from_slice(&checksum(at, text).to_le_bytes());
         into.ends.push(self.tail + into.bytes.len() as u64);
     }
 }
@@ -309,13 +328,6 @@ pub(super) type Read = (Vec<Record>, u64);
 type Found = (Vec<u8>, u64);
 
 impl Record {
-    fn to_json(&self) -> Vec<u8> {
-        match self {
-            Self::Entry(row) => json_of(row),
-            Self::Over(run) => run.to_string().into_bytes(),
-        }
-    }
-
     fn from_json(text: &[u8]) -> Option<Self> {
         match serde_json::from_slice(text).ok()? {
             Json::Array(parts) => {
@@ -335,8 +347,8 @@ impl Record {
 }
 
 /// Writes the two lists of a row. Most of it is zeros and nulls.
-fn json_of(row: &Row) -> Vec<u8> {
-    let mut text = Vec::with_capacity(768);
+fn write_json(row: &Row, text: &mut Vec<u8>) {
+    text.reserve(768);
     for (values, begin) in [(&row.facet, b"[["), (&row.entry, b",[")] {
         text.extend_from_slice(begin);
         for (at, value) in values.iter().enumerate() {
@@ -349,8 +361,8 @@ fn json_of(row: &Row) -> Vec<u8> {
                     text.push(b'0');
                     Ok(())
                 }
-                Value::Number(Some(number)) => serde_json::to_writer(&mut text, number),
-                Value::Text(Some(words)) => serde_json::to_writer(&mut text, &**words),
+                Value::Number(Some(number)) => serde_json::to_writer(&mut *text, number),
+                Value::Text(Some(words)) => serde_json::to_writer(&mut *text, &**words),
                 Value::Number(None) | Value::Text(None) => {
                     text.extend_from_slice(b"null");
                     Ok(())
@@ -360,7 +372,6 @@ fn json_of(row: &Row) -> Vec<u8> {
         text.push(b']');
     }
     text.push(b']');
-    text
 }
 
 fn from_json(values: &[Json], columns: &[(&str, Kind)]) -> Option<Vec<Value>> {
