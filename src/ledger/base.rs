@@ -133,7 +133,7 @@ impl Base {
         let mut noted = HashSet::new();
         for row in fresh {
             if noted.insert(row.facet_id()) {
-                self.execute(shared(&self.facet), row.facet.to_vec()).await?;
+                self.execute(shared(&self.facet), row.facet.values().to_vec()).await?;
             }
         }
         let mut rollup = Rollup::default();

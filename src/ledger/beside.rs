@@ -31,7 +31,7 @@ impl Reading {
         reading.beside = reading.not_stored(rows).await?;
         for row in &reading.beside {
             let id = row.facet_id();
-            reading.facets.entry(id).or_insert_with(|| Arc::new(facet(&row.facet)));
+            reading.facets.entry(id).or_insert_with(|| Arc::new(facet(row.facet.values())));
         }
         Ok(reading)
     }

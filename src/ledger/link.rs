@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{
-    Column as _, Connection as _, Postgres, Row as _, SqlSafeStr as _, SqlStr, Sqlite,
-    TypeInfo as _, ValueRef as _,
+    Arguments as _, Column as _, Connection as _, Postgres, Row as _, SqlSafeStr as _, SqlStr,
+    Sqlite, TypeInfo as _, ValueRef as _,
 };
 
 use super::row::Value;
@@ -92,12 +91,12 @@ impl Link<'_> {
         let Statement { sql, values } = statement;
         match self {
             Self::Sqlite(connection) => {
-                let query = values.into_iter().fold(sqlx::query(sql), bind_sqlite);
+                let query = sqlx::query_with(sql, sqlite_arguments(values)?);
                 let done = Box::pin(query.execute(&mut **connection)).await?;
                 Ok(done.rows_affected())
             }
             Self::Postgres(connection) => {
-                let query = values.into_iter().fold(sqlx::query(sql), bind_postgres);
+                let query = sqlx::query_with(sql, postgres_arguments(values)?);
                 let done = Box::pin(query.execute(&mut **connection)).await?;
                 Ok(done.rows_affected())
             }
@@ -109,12 +108,12 @@ impl Link<'_> {
         let Statement { sql, values } = statement;
         match self {
             Self::Sqlite(connection) => {
-                let query = values.into_iter().fold(sqlx::query(sql), bind_sqlite);
+                let query = sqlx::query_with(sql, sqlite_arguments(values)?);
                 let rows = Box::pin(query.fetch_all(&mut **connection)).await?;
                 rows.iter().map(read_sqlite).collect()
             }
             Self::Postgres(connection) => {
-                let query = values.into_iter().fold(sqlx::query(sql), bind_postgres);
+                let query = sqlx::query_with(sql, postgres_arguments(values)?);
                 let rows = Box::pin(query.fetch_all(&mut **connection)).await?;
                 rows.iter().map(read_postgres).collect()
             }
@@ -147,21 +146,30 @@ impl Link<'_> {
     }
 }
 
-type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
-type PostgresQuery<'q> = Query<'q, Postgres, PgArguments>;
-
-fn bind_sqlite(query: SqliteQuery<'_>, value: Value) -> SqliteQuery<'_> {
-    match value {
-        Value::Number(number) => query.bind(number),
-        Value::Text(text) => query.bind(text),
+fn sqlite_arguments(values: Vec<Value>) -> Result<SqliteArguments, sqlx::Error> {
+    let mut arguments = SqliteArguments::default();
+    arguments.reserve(values.len(), 0);
+    for value in values {
+        let added = match value {
+            Value::Number(number) => arguments.add(number),
+            Value::Text(text) => arguments.add(text),
+        };
+        added.map_err(sqlx::Error::Encode)?;
     }
+    Ok(arguments)
 }
 
-fn bind_postgres(query: PostgresQuery<'_>, value: Value) -> PostgresQuery<'_> {
-    match value {
-        Value::Number(number) => query.bind(number),
-        Value::Text(text) => query.bind(text),
+fn postgres_arguments(values: Vec<Value>) -> Result<PgArguments, sqlx::Error> {
+    let mut arguments = PgArguments::default();
+    arguments.reserve(values.len(), values.len() * size_of::<i64>());
+    for value in values {
+        let added = match value {
+            Value::Number(number) => arguments.add(number),
+            Value::Text(text) => arguments.add(text),
+        };
+        added.map_err(sqlx::Error::Encode)?;
     }
+    Ok(arguments)
 }
 
 /// A column of SQLite holds what was put there: each value tells what it is.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::entry::{Closing, Opening};
-use super::row::{ENTRY, LABEL_BREAK, Row, Value, millis};
+use super::row::{Common, ENTRY, LABEL_BREAK, Row, Value, millis};
 use crate::clock::WallClock;
 use crate::units::{Choice, Name, PicoUsd, Served, Tokens};
 
@@ -16,9 +16,9 @@ use crate::units::{Choice, Name, PicoUsd, Served, Tokens};
 #[derive(Debug, Default)]
 pub(super) struct Pen {
     /// The values of facets by their hash; at most [`MOST_FACETS`].
-    facets: HashMap<i64, Arc<[Value]>>,
+    facets: HashMap<i64, Arc<Common>>,
     /// The labels that are known to the program: few.
-    words: HashMap<&'static str, Arc<str>>,
+    words: Vec<(&'static str, Arc<str>)>,
     /// Why accounts and keys were taken, in words; at most [`MOST_FACETS`].
     choices: HashMap<Choice, Arc<str>>,
     /// Where what a facet is hashed from is put together.
@@ -104,7 +104,7 @@ impl Pen {
     }
 
     /// Returns the hash and the values of the attempt's facet.
-    fn facet(&mut self, opening: &Opening, served: Option<&Served>) -> (i64, Arc<[Value]>) {
+    fn facet(&mut self, opening: &Opening, served: Option<&Served>) -> (i64, Arc<Common>) {
         let labels = opening.party.labels.join(LABEL_BREAK.encode_utf8(&mut [0; 4]));
         let served_model = served.and_then(|served| served.model.as_ref()).map(Name::as_str);
         let tier = served.and_then(|served| served.tier.as_ref()).map(Name::as_str);
@@ -141,7 +141,7 @@ impl Pen {
             Some(labels) if at == LABELS => Value::Text(Some(labels.into())),
             value => value.map_or(Value::Text(None), text),
         });
-        let facet: Arc<[Value]> = std::iter::once(number(id)).chain(values).collect();
+        let facet = Arc::new(Common::new(std::iter::once(number(id)).chain(values).collect()));
         self.facets.insert(id, Arc::clone(&facet));
         (id, facet)
     }
@@ -156,7 +156,12 @@ impl Pen {
 
     /// Returns the value of a label that is known to the program.
     fn word(&mut self, label: &'static str) -> Value {
-        Value::Text(Some(Arc::clone(self.words.entry(label).or_insert_with(|| label.into()))))
+        if let Some((_, word)) = self.words.iter().find(|(known, _)| *known == label) {
+            return Value::Text(Some(Arc::clone(word)));
+        }
+        let word: Arc<str> = label.into();
+        self.words.push((label, Arc::clone(&word)));
+        Value::Text(Some(word))
     }
 }
 

@@ -51,16 +51,63 @@ pub(super) const FIXED: usize = 10;
 /// One entry as it is written. Cloning it shares its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
-    /// The values of [`FACET`].
-    pub(super) facet: Arc<[Value]>,
+    /// What it has in common with many.
+    pub(super) facet: Arc<Common>,
     /// The values of [`ENTRY`].
     pub(super) entry: Arc<[Value]>,
+}
+
+/// The values of [`FACET`], and as what they are written down.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Common {
+    values: Vec<Value>,
+    json: Vec<u8>,
+}
+
+impl Common {
+    /// Writes `values` down, once for all rows that have them in common.
+    pub(super) fn new(values: Vec<Value>) -> Self {
+        let mut json = Vec::new();
+        write_list(&values, &mut json);
+        Self { values, json }
+    }
+
+    /// Returns the values of [`FACET`].
+    pub(super) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// Returns them as a list in JSON.
+    pub(super) fn json(&self) -> &[u8] {
+        &self.json
+    }
+}
+
+/// Writes `values` as a list in JSON. Most of them are zeros and nulls.
+pub(super) fn write_list(values: &[Value], text: &mut Vec<u8>) {
+    text.push(b'[');
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 {
+            text.push(b',');
+        }
+        match value {
+            Value::Number(Some(number)) => {
+                text.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+            }
+            Value::Text(Some(words)) => {
+                // Texts can always be written.
+                let _written = serde_json::to_writer(&mut *text, &**words);
+            }
+            Value::Number(None) | Value::Text(None) => text.extend_from_slice(b"null"),
+        }
+    }
+    text.push(b']');
 }
 
 impl Row {
     /// Returns the hash that names its facet.
     pub(super) fn facet_id(&self) -> i64 {
-        self.facet.first().and_then(Value::as_number).unwrap_or_default()
+        self.facet.values().first().and_then(Value::as_number).unwrap_or_default()
     }
 
     /// Returns what no other entry has: its run and its number there.

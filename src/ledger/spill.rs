@@ -20,7 +20,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::ring::{Head, Ring, checksum, le_number};
-use super::row::{ENTRY, FACET, Kind, Row, Value};
+use super::row::{Common, ENTRY, FACET, Kind, Row, Value, write_list};
 use super::sqlite::make_folder;
 
 /// The file, held by this instance alone.
@@ -339,38 +339,20 @@ impl Record {
                     entry.resize(ENTRY.len(), Json::Null);
                 }
                 let entry = from_json(&entry, &ENTRY)?;
-                Some(Self::Entry(Row { facet: facet.into(), entry: entry.into() }))
+                Some(Self::Entry(Row { facet: Common::new(facet).into(), entry: entry.into() }))
             }
             number => number.as_i64().map(Self::Over),
         }
     }
 }
 
-/// Writes the two lists of a row. Most of it is zeros and nulls.
+/// Writes the two lists of a row.
 fn write_json(row: &Row, text: &mut Vec<u8>) {
     text.reserve(768);
-    for (values, begin) in [(&row.facet, b"[["), (&row.entry, b",[")] {
-        text.extend_from_slice(begin);
-        for (at, value) in values.iter().enumerate() {
-            if at > 0 {
-                text.push(b',');
-            }
-            // Numbers and texts can always be written.
-            let _written = match value {
-                Value::Number(Some(0)) => {
-                    text.push(b'0');
-                    Ok(())
-                }
-                Value::Number(Some(number)) => serde_json::to_writer(&mut *text, number),
-                Value::Text(Some(words)) => serde_json::to_writer(&mut *text, &**words),
-                Value::Number(None) | Value::Text(None) => {
-                    text.extend_from_slice(b"null");
-                    Ok(())
-                }
-            };
-        }
-        text.push(b']');
-    }
+    text.push(b'[');
+    text.extend_from_slice(row.facet.json());
+    text.push(b',');
+    write_list(&row.entry, text);
     text.push(b']');
 }
 

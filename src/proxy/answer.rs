@@ -1,6 +1,5 @@
 //! The headers that sluicegate adds to an answer.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -47,6 +46,7 @@ pub(super) static OWN: OwnHeaders = OwnHeaders {
 
 /// Adds what is known when the head of the provider's answer is there.
 pub(super) fn describe(headers: &mut HeaderMap, record: &Record) {
+    headers.reserve(MOST_ADDED);
     let mut put = |name: &HeaderName, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
             headers.insert(name, value);
@@ -72,6 +72,9 @@ pub(super) fn describe(headers: &mut HeaderMap, record: &Record) {
         headers.insert(&OWN.would_wait, millis(wait));
     }
 }
+
+/// Room for so many headers of ours is made at once.
+const MOST_ADDED: usize = 12;
 
 /// Names all accounts that an answer was made of.
 pub(super) fn put_accounts(headers: &mut HeaderMap, accounts: &[AccountName]) {
@@ -128,7 +131,7 @@ pub(super) fn limits(headers: &mut HeaderMap, levels: &[QuotaLevel]) {
         };
         headers.insert(&view.limit, number(limit));
         headers.insert(&view.remaining, number(level.headroom.max(0).unsigned_abs()));
-        if let Ok(reset) = HeaderValue::try_from(go_duration(level.reset)) {
+        if let Ok(reset) = HeaderValue::from_str(&go_duration(level.reset)) {
             headers.insert(&view.reset, reset);
         }
     }
@@ -159,7 +162,9 @@ static VIEWS: [View; 2] = [
 
 /// Returns a number as a header's value.
 pub(super) fn number(number: u64) -> HeaderValue {
-    HeaderValue::from(number)
+    // Digits always fit. `From<u64>` would share them, which takes two allocations.
+    let digits = HeaderValue::from_str(itoa::Buffer::new().format(number));
+    digits.unwrap_or_else(|_| HeaderValue::from(number))
 }
 
 /// Returns a duration in whole milliseconds as a header's value.
@@ -169,24 +174,31 @@ pub(super) fn millis(time: Duration) -> HeaderValue {
 
 /// Writes a duration as Go does, in whole milliseconds: `12ms`, `8.64s`, `6m0s`, `23h18m29.144s`.
 fn go_duration(time: Duration) -> String {
-    let millis = time.as_millis();
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let mut text = String::with_capacity(24);
+    let mut put = |number: u64, unit: &str| {
+        text.push_str(itoa::Buffer::new().format(number));
+        text.push_str(unit);
+    };
     if millis < 1000 {
-        return format!("{millis}ms");
+        put(millis, "ms");
+        return text;
     }
     let (seconds, fraction) = (millis / 1000, millis % 1000);
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    let mut text = String::new();
-    // Writing to a string cannot fail.
     if hours > 0 {
-        let _written = write!(text, "{hours}h");
+        put(hours, "h");
     }
     if hours > 0 || minutes > 0 {
-        let _written = write!(text, "{minutes}m");
+        put(minutes, "m");
     }
-    let _written = write!(text, "{}", seconds % 60);
+    put(seconds % 60, "");
     if fraction > 0 {
-        let digits = format!(".{fraction:03}");
-        text.push_str(digits.trim_end_matches('0'));
+        // The leading one keeps the zeros in front.
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(1000 + fraction).trim_end_matches('0');
+        text.push('.');
+        text.push_str(digits.get(1..).unwrap_or_default());
     }
     text.push('s');
     text

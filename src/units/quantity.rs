@@ -109,17 +109,15 @@ impl PicoUsd {
     /// Returns the amount in dollars, to its last digit.
     pub fn exact(self) -> String {
         const DOLLAR: u64 = 1_000_000_000_000;
-        let mut text = (self.0 / DOLLAR).to_string();
-        let mut part = self.0 % DOLLAR;
+        let mut text = String::with_capacity(24);
+        text.push_str(itoa::Buffer::new().format(self.0 / DOLLAR));
+        let part = self.0 % DOLLAR;
         if part > 0 {
+            // The leading one keeps the zeros in front.
+            let mut digits = itoa::Buffer::new();
+            let digits = digits.format(DOLLAR + part).trim_end_matches('0');
             text.push('.');
-        }
-        let mut place = DOLLAR;
-        while part > 0 {
-            place /= 10;
-            let digit = u8::try_from(part / place).unwrap_or_default();
-            text.push(char::from(b'0' + digit));
-            part %= place;
+            text.push_str(digits.get(1..).unwrap_or_default());
         }
         text
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::ledger::row::{ENTRY, FACET, Kind, Row, Value};
+use crate::ledger::row::{Common, ENTRY, FACET, Kind, Row, Value};
 use crate::ledger::spill::{Record, Spill};
 
 const SIZE: u64 = 256 * 1024;
@@ -17,8 +17,9 @@ fn row(seq: i64) -> Row {
         (2, Kind::Number) => Value::Number(None),
         (_, Kind::Number) => Value::Number(Some(seq * 1_000_000_007)),
     };
-    let values = |columns: &[(&str, Kind)]| columns.iter().enumerate().map(value).collect();
-    Row { facet: values(&FACET), entry: values(&ENTRY) }
+    let values =
+        |columns: &[(&str, Kind)]| columns.iter().enumerate().map(value).collect::<Vec<_>>();
+    Row { facet: Common::new(values(&FACET)).into(), entry: values(&ENTRY).into() }
 }
 
 fn rows(seqs: std::ops::Range<i64>) -> Vec<Row> {
