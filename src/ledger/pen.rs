@@ -12,13 +12,16 @@ use super::row::{Common, ENTRY, LABEL_BREAK, Row, Value, millis};
 use crate::clock::WallClock;
 use crate::units::{Choice, Name, PicoUsd, Served, Tokens};
 
+/// A label that is known to the program, and as it is written.
+type Word = (&'static str, Arc<str>);
+
 /// Writes entries down. What many of them have in common is written once, and shared by their rows.
 #[derive(Debug, Default)]
 pub(super) struct Pen {
     /// The values of facets by their hash; at most [`MOST_FACETS`].
     facets: HashMap<i64, Arc<Common>>,
     /// The labels that are known to the program: few.
-    words: Vec<(&'static str, Arc<str>)>,
+    words: Vec<Word>,
     /// Why accounts and keys were taken, in words; at most [`MOST_FACETS`].
     choices: HashMap<Choice, Arc<str>>,
     /// Where what a facet is hashed from is put together.

@@ -305,10 +305,10 @@ impl Spill {
     fn frame(&self, into: &mut Frames, write: impl FnOnce(&mut Vec<u8>)) {
         let begin = into.bytes.len();
         let at = self.tail + begin as u64;
-        into.bytes.extend_from_slice(&[0; RECORD_HEAD as usize]);
+        into.bytes.extend_from_slice(&[0; HEAD_LENGTH]);
         write(&mut into.bytes);
         let record = into.bytes.get_mut(begin..).unwrap_or_default();
-        let Some((head, text)) = record.split_at_mut_checked(RECORD_HEAD as usize) else { return };
+        let Some((head, text)) = record.split_at_mut_checked(HEAD_LENGTH) else { return };
         let words = (text.len() as u64 & LOW) | (at & LOW) << 32;
         let (front, back) = head.split_at_mut(8);
         front.copy_from_slice(&words.to_le_bytes());
@@ -365,7 +365,8 @@ fn from_json(values: &[Json], columns: &[(&str, Kind)]) -> Option<Vec<Value>> {
 }
 
 /// Length, place and checksum.
-const RECORD_HEAD: u64 = 16;
+const RECORD_HEAD: u64 = HEAD_LENGTH as u64;
+const HEAD_LENGTH: usize = 16;
 /// What is written of a place.
 const LOW: u64 = 0xffff_ffff;
 /// Room that entries leave to the ends of some hundred runs.
