@@ -30,8 +30,10 @@ impl Lane {
         debit.stage = Stage::Answered;
         debit.told = hint.has_counters();
         self.has_headers |= debit.told;
+        if !refused && !hint.is_error {
+            self.opening.answered(debit.opens);
+        }
         if !refused {
-            self.opening.answered();
             self.hold = self.hold.filter(|hold| !debit.tries.is_some_and(|of| hold.is_of(of)));
         }
         self.dared(debit, refused, now);

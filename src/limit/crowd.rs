@@ -8,8 +8,8 @@
 //! had no slot either. Whose answer comes so soon after the refusal that it may have been on its way had none any
 //! more, or gave it to another one of those: each makes it one slot less, up to three in a hundred, as what is left
 //! free is so for long. After some quiet minutes an eighth more is tried, one by one, later with each time that fails.
-//! Where another refusal follows soon, the limit falls: each request that ends would be followed by one more refusal.
-//! Then half go, and from there on one more with each answer, until that is refused.
+//! One that is refused later makes it one slot less, and where another follows soon, the limit falls: each request that ends
+//! would be followed by one more refusal. Then half go, and from there on one more with each answer, until that is refused.
 //!
 //! # What this module does not do
 //!
@@ -37,12 +37,14 @@ pub(super) struct Crowd {
 #[derive(Debug, Clone, Copy)]
 struct Learned {
     most: u64,
-    /// Who was sent before could not know.
+    /// Who was let go before could not know.
     since: Moment,
     /// How many were under way before anything was known.
     before: u64,
     /// Up to how many are tried, one by one; zero where none are.
     tried: u64,
+    /// Whether one that knew it was refused.
+    is_refuted: bool,
     doubt: Doubtful,
 }
 
@@ -74,9 +76,9 @@ impl Crowd {
         self.learned.is_some_and(|known| known.since == now)
     }
 
-    /// Takes in that a request sent at `sent` was refused while `others` were under way that were not; `said` is
+    /// Takes in that a request let go at `granted` was refused while `others` were under way that were not; `said` is
     /// whether the refusal says that this was the reason. Returns whether it was.
-    fn refused(&mut self, sent: Moment, others: Others, said: bool, now: Moment) -> bool {
+    fn refused(&mut self, granted: Moment, others: Others, said: bool, now: Moment) -> bool {
         let Others { count, gone } = others;
         let Some(known) = &mut self.learned else {
             if !said && (now < self.doubted || count == 0) {
@@ -87,7 +89,7 @@ impl Crowd {
             self.quiet = (self.quiet * 2).clamp(FIRST_QUIET, MOST_QUIET);
             return true;
         };
-        if sent <= known.since {
+        if granted <= known.since {
             // It was counted among those that had a slot.
             if known.most > 1 || said {
                 known.most = known.most.saturating_sub(1).max(1);
@@ -101,8 +103,8 @@ impl Crowd {
         // Before the last of those who were tried all went well.
         let tries = known.tried > 0;
         let most = count.min(known.most.saturating_sub(u64::from(tries))).max(1);
-        let falls = !tries && now.since(known.since) < IN_A_ROW;
-        let found = Learned::new(most, known.before, now);
+        let falls = !tries && known.is_refuted && now.since(known.since) < IN_A_ROW;
+        let found = Learned { is_refuted: !tries, ..Learned::new(most, known.before, now) };
         *known =
             if falls { Learned { most: (most / 2).max(1), tried: most, ..found } } else { found };
         self.quiet = (self.quiet * 2).clamp(FIRST_QUIET, MOST_QUIET);
@@ -145,7 +147,7 @@ impl Crowd {
             known.tried = known.most.saturating_add((known.most / PART).max(1));
         }
         if known.tried > known.most && quiet >= patience && taken == known.most {
-            // Who is sent now knows it.
+            // Who is let go now knows it.
             let since = now.minus(1);
             *known = Learned { most: known.most.saturating_add(1), since, ..*known };
         } else if quiet >= self.quiet.min(FIRST_QUIET).saturating_mul(minute) {
@@ -156,7 +158,7 @@ impl Crowd {
 
 impl Learned {
     fn new(most: u64, before: u64, since: Moment) -> Self {
-        Self { most, since, before, tried: 0, doubt: Doubtful::default() }
+        Self { most, since, before, tried: 0, is_refuted: false, doubt: Doubtful::default() }
     }
 }
 
@@ -185,7 +187,7 @@ impl Lane {
         let limit = said.and_then(|said| said.arithmetic).map(|told| told.limit);
         let is_crowded = match limit.filter(|limit| *limit > 0) {
             Some(limit) => self.crowd.told(limit, now),
-            None => self.crowd.refused(debit.at, others, says_so, now),
+            None => self.crowd.refused(debit.granted, others, says_so, now),
         };
         if had_slots && !is_crowded {
             self.crowd.doubted = now.plus(DOUBTED * nanos(self.settings.minute));

@@ -1,5 +1,6 @@
 //! A debit of every quota of a lane, carried by its request.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::QuotaKind;
@@ -18,7 +19,9 @@ use super::traffic::Totals;
 #[derive(Debug)]
 #[must_use = "a debit that is never closed keeps its slot and its tokens"]
 pub struct Debit {
-    /// When the quotas were debited.
+    /// When it was let go: what became known later it could not heed.
+    pub(super) granted: Moment,
+    /// When the quotas were debited: then, or when it was sent, where that was much later.
     pub(super) at: Moment,
     pub(super) charge: Charge,
     pub(super) prompt: Prompt,
@@ -36,6 +39,8 @@ pub struct Debit {
     pub(super) probing: bool,
     /// The try of a hold that it is.
     pub(super) tries: Option<Try>,
+    /// Its turn among those who try whether there is one slot more.
+    pub(super) opens: Option<NonZeroU64>,
     /// Whether it relies on the likeliest belief alone.
     pub(super) dares: bool,
     pub(super) stage: Stage,

@@ -32,6 +32,8 @@ pub struct Hint {
     pub refusal: Option<RefusalHint>,
     /// Which limit refused, where the error says so without numbers.
     pub refused_by: Option<QuotaKind>,
+    /// Whether the answer is an error: then the request was not served, also where nothing says why.
+    pub is_error: bool,
 }
 
 impl Hint {

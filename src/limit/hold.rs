@@ -36,11 +36,11 @@ impl Hold {
         Self { tries: self.since.plus(pause).min(self.until), pause, ..self }
     }
 
-    /// Returns the hold after another refusal, of a request that was sent at `sent`.
-    pub(super) fn refused_again(self, next: Self, sent: Moment) -> Self {
+    /// Returns the hold after another refusal, of a request that was let go at `granted`.
+    pub(super) fn refused_again(self, next: Self, granted: Moment) -> Self {
         let until = self.until.max(next.until);
-        if sent < self.since {
-            // It was under way when this began.
+        if granted < self.since {
+            // It was let go before this began.
             return Self { until, ..self };
         }
         if next.pause == 0 {

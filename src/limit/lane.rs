@@ -174,7 +174,10 @@ impl Lane {
         if tries.is_none() {
             self.hold = None;
         }
+        self.slots.take(now);
+        let opens = self.opening.begins(self.slots.taken(), now);
         let debit = Debit {
+            granted: now,
             at: now,
             charge: offer.charge,
             prompt: offer.prompt,
@@ -185,6 +188,7 @@ impl Lane {
             absent,
             probing: !self.contact.is_made(),
             tries,
+            opens,
             dares: false,
             stage: Stage::Reserved,
             told: false,
@@ -193,8 +197,6 @@ impl Lane {
             refusal: None,
         };
         self.open.add(&debit);
-        self.slots.take(now);
-        self.opening.begins(self.slots.taken(), now);
         debit
     }
 
@@ -305,6 +307,7 @@ impl Lane {
             self.absent.ends(number);
         }
         self.open.remove(debit);
+        self.opening.ended();
         self.slots.give_back(debit.at);
     }
 

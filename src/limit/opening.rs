@@ -1,9 +1,14 @@
 //! How a first burst grows where nothing is known but that answers come.
 //!
 //! A provider that only takes so many at a time says so by a refusal, at once, while what it takes is silent until
-//! it is answered. So where no quota is known, more is tried as long as nobody is refused: one by one, an eighth more in
-//! the time that a refusal takes, and one more for each answer. What the first refusal finds too much is an eighth then
-//! at most, whatever waits; from there on [`super::crowd`] knows how many there are.
+//! it is answered. So where no quota is known, more is tried as long as nobody is refused: one, and when that one is
+//! answered, or was not refused in the time that a refusal takes, the next. From 34 under way on, of which three in a
+//! hundred are one, an eighth goes in that time, and one more for each answer. Of two on their way one may get the slot
+//! of a third whose answer has not come back yet, while the other is refused: then it could not be told how many there
+//! are. What the first refusal finds too much is one then, or an eighth, whatever waits; from there on [`super::crowd`]
+//! knows how many there are.
+
+use std::num::NonZeroU64;
 
 use super::QuotaKind;
 use super::lane::{FIRST_REQUESTS, Lane, Wait};
@@ -13,8 +18,11 @@ use super::moment::{Moment, nanos};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Opening {
     allowed: u64,
-    /// When so many were under way.
+    /// How many were under way at most, and since when.
+    reached: u64,
     since: Moment,
+    /// Counts those who tried one more, and those who ended.
+    turn: u64,
     /// Until when nothing goes.
     shut: Moment,
 }
@@ -22,21 +30,36 @@ pub(super) struct Opening {
 impl Default for Opening {
     fn default() -> Self {
         let begin = Moment::default();
-        Self { allowed: FIRST_REQUESTS, since: begin, shut: begin }
+        Self { allowed: FIRST_REQUESTS, reached: 0, since: begin, turn: 0, shut: begin }
     }
 }
 
 impl Opening {
-    /// Notes that so many are under way, one of them from now on.
-    pub(super) fn begins(&mut self, under_way: u64, now: Moment) {
-        if under_way >= self.allowed {
-            (self.allowed, self.since) = (under_way, now);
+    /// Notes that so many are under way, one of them from now on. Returns its turn, if it is one more than are known
+    /// to be taken.
+    pub(super) fn begins(&mut self, under_way: u64, now: Moment) -> Option<NonZeroU64> {
+        if under_way < self.allowed {
+            return None;
+        }
+        if under_way > self.reached {
+            (self.allowed, self.reached, self.since) = (under_way, under_way, now);
+        }
+        self.turn += 1;
+        NonZeroU64::new(self.turn)
+    }
+
+    /// Notes that one was answered, the one of this turn, if it has one: where nobody ended meanwhile, so many are taken,
+    /// and one more may try. Of many each lets one more go.
+    pub(super) fn answered(&mut self, turn: Option<NonZeroU64>) {
+        if self.allowed >= MANY || turn.is_some_and(|turn| turn.get() == self.turn) {
+            self.allowed = self.allowed.saturating_add(1);
+            self.turn += 1;
         }
     }
 
-    /// Notes that one was answered.
-    pub(super) fn answered(&mut self) {
-        self.allowed = self.allowed.saturating_add(1);
+    /// Notes that one is over, whose slot another may have got.
+    pub(super) fn ended(&mut self) {
+        self.turn += 1;
     }
 
     /// Lets nothing go until the others were refused as well that found no slot.
@@ -49,7 +72,8 @@ impl Opening {
         if under_way < self.allowed {
             return None;
         }
-        let at = self.since.plus(patience / (self.allowed / PART).max(1));
+        let at_once = if self.allowed < MANY { 1 } else { self.allowed / PART };
+        let at = self.since.plus(patience / at_once);
         if at > now {
             return Some(at);
         }
@@ -79,7 +103,9 @@ impl Lane {
     }
 }
 
-/// This part of what is under way is added in the time that a refusal takes.
+/// From so many on several try in the time that a refusal takes: one too many is three in a hundred of them.
+const MANY: u64 = 34;
+/// They are this part of what is under way.
 const PART: u64 = 8;
 /// A refusal takes this part of a minute, 100 ms, and what one request may be late.
 const PATIENCE: u64 = 600;
@@ -96,7 +122,7 @@ mod tests {
         let mut at = |now| {
             while opening.opens(taken, PATIENT, Moment(now)).is_none() {
                 taken += 1;
-                opening.begins(taken, Moment(now));
+                let _tried = opening.begins(taken, Moment(now));
             }
             taken
         };
@@ -104,29 +130,48 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_grows_by_an_eighth_for_each_time_that_a_refusal_takes() {
-        let seen = under_way((0..=20 * PATIENT).collect::<Vec<_>>());
+    fn a_burst_grows_one_by_one_and_then_by_an_eighth_for_each_time_that_a_refusal_takes() {
+        let seen = under_way((0..=40 * PATIENT).collect::<Vec<_>>());
         let at_step = |step: u64| seen[usize::try_from(step * PATIENT).expect("few")];
-        assert_eq!([0, 1, 2, 3].map(at_step), [4, 5, 6, 7]);
-        assert_eq!([12, 13, 20].map(at_step), [16, 18, 37]);
+        assert_eq!([0, 1, 2, 3, 29].map(at_step), [4, 5, 6, 7, 33]);
+        assert_eq!([30, 31, 32].map(at_step), [34, 38, 42], "from there on by an eighth");
         assert_eq!(under_way([0, 1, 99, 100]), [4, 4, 4, 5], "no sooner");
-        assert_eq!(seen[1_300..1_351].iter().max(), Some(&19), "one by one");
     }
 
     #[test]
-    fn each_answer_lets_one_more_go() {
+    fn whoever_tries_one_more_lets_the_next_go_when_it_is_answered_and_nobody_else_does() {
         let mut opening = Opening::default();
-        opening.begins(4, Moment(0));
+        let fourth = opening.begins(4, Moment(0));
         assert_eq!(opening.opens(4, PATIENT, Moment(1)), Some(Moment(PATIENT)));
-        opening.answered();
+        opening.answered(None);
+        assert_eq!(opening.opens(4, PATIENT, Moment(1)), Some(Moment(PATIENT)), "of the three");
+        opening.answered(fourth);
         assert_eq!(opening.opens(4, PATIENT, Moment(1)), None, "beside the four");
-        assert_eq!(opening.opens(5, PATIENT, Moment(1)), Some(Moment(PATIENT)));
+        let fifth = opening.begins(5, Moment(1));
+        assert_eq!(opening.opens(5, PATIENT, Moment(1)), Some(Moment(1 + PATIENT)));
+        opening.answered(fourth);
+        assert_eq!(opening.opens(5, PATIENT, Moment(1)), Some(Moment(1 + PATIENT)), "told before");
+        opening.answered(fifth);
+        assert_eq!(opening.opens(5, PATIENT, Moment(1)), None);
+    }
+
+    #[test]
+    fn whoever_may_have_got_the_slot_of_one_that_ended_tells_of_none_beside_the_others() {
+        let mut opening = Opening::default();
+        let fourth = opening.begins(4, Moment(0));
+        opening.ended();
+        opening.answered(fourth);
+        assert_eq!(opening.opens(4, PATIENT, Moment(1)), Some(Moment(PATIENT)));
+        let again = opening.begins(4, Moment(60));
+        assert_eq!(opening.opens(4, PATIENT, Moment(99)), Some(Moment(PATIENT)), "as before");
+        opening.answered(again);
+        assert_eq!(opening.opens(4, PATIENT, Moment(99)), None);
     }
 
     #[test]
     fn what_was_under_way_without_a_refusal_may_be_again() {
         let mut opening = Opening::default();
-        opening.begins(40, Moment(0));
+        let _tried = opening.begins(40, Moment(0));
         assert_eq!(opening.opens(39, PATIENT, Moment(1)), None);
     }
 }

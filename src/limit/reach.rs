@@ -37,10 +37,10 @@ struct Cut {
 }
 
 impl Reach {
-    /// Takes in that a request sent at `sent` was refused while `others` were under way, in a minute of
+    /// Takes in that a request let go at `granted` was refused while `others` were under way, in a minute of
     /// `minute` nanoseconds. Returns how long nothing is to go.
-    fn refused(&mut self, (sent, others): (Moment, u64), minute: u64, now: Moment) -> u64 {
-        if self.cut.is_some_and(|cut| sent <= cut.since) {
+    fn refused(&mut self, (granted, others): (Moment, u64), minute: u64, now: Moment) -> u64 {
+        if self.cut.is_some_and(|cut| granted <= cut.since) {
             return 0; // It could not know.
         }
         let allowed = self.allowance(minute, now).map_or(u64::MAX, |(allowed, _)| allowed);
@@ -90,7 +90,7 @@ impl Lane {
         }
         let minute = nanos(self.settings.minute);
         let others = self.open.count.max(self.crowd.take_mistaken());
-        self.reach.refused((debit.at, others), minute, now)
+        self.reach.refused((debit.granted, others), minute, now)
     }
 }
 

@@ -36,7 +36,8 @@ impl Lane {
         if bank.is_some() && arithmetic.is_some_and(|told| told.used.is_some()) {
             hold = hold.with_tries(minute / 120);
         }
-        self.hold = Some(self.hold.map_or(hold, |before| before.refused_again(hold, debit.at)));
+        self.hold =
+            Some(self.hold.map_or(hold, |before| before.refused_again(hold, debit.granted)));
         if said.is_some_and(|said| said.had_room) {
             return self.pace(&debit, kind, now);
         }

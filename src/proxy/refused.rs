@@ -140,6 +140,7 @@ impl Proxy {
         let mut told = self.hint(headers, sent, now);
         told.refusal = finding.refusal;
         told.refused_by = finding.quota;
+        told.is_error = true;
         told.retry_after = told.retry_after.or(finding.retry_after);
         let levels = sent.unsettled.observe(&told, now);
         let change = sent.unsettled.report(&finding, headers, now);

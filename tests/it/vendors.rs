@@ -206,3 +206,36 @@ async fn failures_inside_of_the_simulated_answers_fail_nobody() {
     }
     assert!(provider.stats().lanes[0].tally.failed > 0, "nothing went wrong");
 }
+
+/// Issue 4, point 7: with a concurrency limit only, the first refusal tells how many slots there are. Who was let go
+/// before its answer came may be refused, too: one, as one at a time tries whether there is another slot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_only_takes_so_many_at_a_time_refuses_nobody_after_the_first() {
+    const SLOTS: u64 = 10;
+    for dialect in [Dialect::DeepSeek, Dialect::Ollama, Dialect::Vllm] {
+        let mut config = Config {
+            dialect,
+            latency: Latency {
+                first_token: Duration::from_millis(100),
+                per_token: Duration::from_millis(2),
+                jitter: 0.1,
+            },
+            outputs: Outputs { mean: 15.0, sigma: 0.5 },
+            ..Config::single(KEY, Limits { concurrency: Some(SLOTS), ..Limits::default() })
+        };
+        config.rules.models = vec!["gpt-4o".to_owned()];
+        let provider = Provider::bind(config).await.expect("a free port");
+        let proxy = before(&provider.base_url(), dialect.name()).await;
+        let app = App::new(proxy.listen(), "notebook");
+        let asked = (0..200).map(|number| {
+            let app = app.clone();
+            let body = chat(json!({"max_tokens": 20, "stream": number % 2 == 1}));
+            async move { app.post(CHAT, &body).await.status() }
+        });
+        let statuses = futures_util::future::join_all(asked).await;
+        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+        let stats = provider.stats();
+        let refused = stats.lanes[0].tally.refused.concurrency;
+        assert!((1..=2).contains(&refused), "{}: {refused} were refused", dialect.name());
+    }
+}

@@ -151,6 +151,7 @@ fn refused(
     let finding = classify(head.status, &head.headers, &head.error);
     told.refusal = finding.refusal;
     told.refused_by = finding.quota;
+    told.is_error = true;
     told.retry_after = told.retry_after.or(finding.retry_after);
     flight.observe(&told, now);
     let change = flight.report(&finding, &head.headers, now);

@@ -274,9 +274,9 @@ fn refusals_that_tell_nothing_are_met_with_fewer_and_fewer_tries_and_all_go_soon
             let tenths = seconds.start * 10..seconds.end * 10;
             tenths.map(|tenth| send_all(&mut lane, refusal, begin + tenth * SECOND / 10)).collect()
         };
-        let quiet = during(0..2, None);
+        let quiet = during(0..5, None);
         assert!(quiet.first() < Some(&10), "who nobody knows is met with few: {quiet:?}");
-        let storm = during(2..60, Some(&hint));
+        let storm = during(5..60, Some(&hint));
         assert_eq!(storm.first(), Some(&300), "nothing was refused yet");
         let later: usize = storm.iter().skip(1).sum();
         assert!((10..400).contains(&later), "{later} more for {hint:?}");
@@ -318,4 +318,49 @@ fn who_is_told_to_come_before_a_window_could_end_waits_for_no_window() {
     assert!(ways.clone().all(|(of, _)| of != Counting::Fixed), "{:?}", ways.collect::<Vec<_>>());
     let soon = now + 3 * SECOND;
     assert!(lane.try_reserve(&ask, Spare::default(), soon).is_ok(), "a level refills at once");
+}
+
+/// Lets all go that may, and notes that they are sent.
+fn send_what_fits(lane: &mut Lane, now: Instant) -> Vec<Debit> {
+    let ask = demand(10, Some(10));
+    let mut sent: Vec<Debit> =
+        std::iter::from_fn(|| lane.try_reserve(&ask, Spare::default(), now).ok()).collect();
+    sent.iter_mut().for_each(|debit| lane.sent(debit, now));
+    sent
+}
+
+/// Issue 4, point 7: over sockets a refusal's head let another go that was refused as well.
+#[test]
+fn the_head_of_a_refusal_that_says_nothing_lets_nobody_go() {
+    let (mut lane, begin) = met(LaneSettings::default());
+    let now = begin + SECOND;
+    let mut sent = send_what_fits(&mut lane, now);
+    let mut last = sent.pop().expect("one that tries a slot more");
+    lane.observe(&mut last, &Hint { is_error: true, ..Hint::default() }, now + SECOND / 100);
+    assert!(send_what_fits(&mut lane, now + SECOND / 100).is_empty());
+    lane.refused(last, now + SECOND / 100);
+    let slots = limit_of(&lane, QuotaKind::Concurrency, now + SECOND / 100);
+    assert_eq!(slots, Some(sent.len() as u64), "those that were not refused have them all");
+    sent.into_iter().for_each(|debit| lane.keep(debit, now + SECOND));
+}
+
+/// Issue 4, point 7: one that was let go before a refusal came and sent after it was taken for one that knew, so
+/// half of the slots were given up.
+#[test]
+fn who_was_let_go_before_the_first_refusal_and_sent_after_it_could_not_know() {
+    let (mut lane, begin) = met(LaneSettings::default());
+    let ask = demand(10, Some(10));
+    let now = begin + SECOND;
+    let of_slots = Hint { is_error: true, ..Hint::default() };
+    let mut sent: Vec<Debit> = (0..12).map(|_| lane.reserve_anyway(&ask, now)).collect();
+    let mut late = sent.pop().expect("twelve");
+    let mut first = sent.pop().expect("twelve");
+    sent.iter_mut().chain([&mut first]).for_each(|debit| lane.sent(debit, now));
+    lane.observe(&mut first, &of_slots, now + SECOND / 100);
+    lane.refused(first, now + SECOND / 100);
+    lane.sent(&mut late, now + SECOND / 50);
+    lane.observe(&mut late, &of_slots, now + SECOND / 25);
+    lane.refused(late, now + SECOND / 25);
+    assert_eq!(limit_of(&lane, QuotaKind::Concurrency, now + SECOND / 10), Some(10));
+    sent.into_iter().for_each(|debit| lane.keep(debit, now + SECOND));
 }

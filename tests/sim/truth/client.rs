@@ -123,6 +123,7 @@ impl Client {
 fn is_refused(mut flight: InFlight, head: &Head, mut told: Hint) {
     let finding = classify(head.status, &head.headers, &head.error);
     told.refusal = finding.refusal;
+    told.is_error = true;
     told.retry_after = told.retry_after.or(finding.retry_after);
     flight.observe(&told, Instant::now());
     flight.refused(Instant::now());
