@@ -3,7 +3,7 @@
 //! # What this module owns
 //!
 //! Counts ([`Tokens`], [`Requests`]), money ([`PicoUsd`]), what an answer tells of its cost
-//! ([`Receipt`]), how urgent a request is ([`Class`]), why it went where it went ([`Choice`]), names that must not be mixed up ([`AccountName`], [`ModelName`], ...) and
+//! ([`Receipt`]), how urgent a request is ([`Class`]), why it went where it went ([`Choice`]), names that must not be mixed up ([`AccountName`], [`ModelName`], ...), what a path asks for ([`below_base`]) and
 //! [`Secret`], a text that cannot be printed by accident.
 //!
 //! # What this module does not do
@@ -20,6 +20,7 @@ mod class;
 mod decimal;
 mod digest;
 mod name;
+mod path;
 mod quantity;
 mod secret;
 mod usage;
@@ -31,6 +32,7 @@ pub use self::digest::KeyDigest;
 pub use self::name::{
     AccountName, AppName, KeyLabel, ModelName, Name, RequestId, TierName, UpstreamName, kind,
 };
+pub use self::path::{DEPLOYMENTS, below_base, deployment, unversioned};
 pub use self::quantity::{PicoUsd, Requests, Tokens};
 pub use self::secret::Secret;
 pub use self::usage::{Receipt, Served, Usage};

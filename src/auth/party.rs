@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Gate;
-use crate::config::{AppSettings, ModelPattern, below_base};
+use crate::config::{AppSettings, ModelPattern};
 use crate::units::{AppName, Class, ModelName, Party};
 
 /// Who is asking. Cloning it copies a pointer.
@@ -132,15 +132,16 @@ impl Client {
     /// Returns what it may not ask for, with what it may.
     pub fn permit(&self, path: &str, model: Option<&ModelName>) -> Result<(), Forbidden> {
         let Scope { models, endpoints, .. } = &*self.scope;
-        let is_among = |patterns: &[ModelPattern], text: &str| {
-            patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(text))
-        };
-        if !is_among(endpoints, below_base(path)) {
+        let is_of_path = |pattern: &ModelPattern| pattern.matches_path(path);
+        if !endpoints.is_empty() && !endpoints.iter().any(is_of_path) {
             let (app, path) = (self.app.clone(), path.to_owned());
             return Err(Forbidden::Endpoint { app, path, may: listed(endpoints) });
         }
         match model {
-            Some(model) if !is_among(models, model.as_str()) => {
+            Some(model)
+                if !models.is_empty()
+                    && !models.iter().any(|pattern| pattern.matches(model.as_str())) =>
+            {
                 let (app, model) = (self.app.clone(), model.clone());
                 Err(Forbidden::Model { app, model, may: listed(models) })
             }

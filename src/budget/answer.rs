@@ -189,8 +189,8 @@ impl fmt::Display for Objection {
             }
             Why::TooDear { planned, amount } => write!(
                 f,
-                "the request may cost {planned} USD, and the budget `{budget}` has {amount} USD in all: lower \
-                 its max_tokens, or raise the budget"
+                "the request may cost {planned} USD, and the budget `{budget}` has {amount} USD in all: make it \
+                 smaller (its prompt, or its max_tokens where it has one), or raise the budget"
             ),
             Why::Unpriced(model) => write!(
                 f,

@@ -3,6 +3,7 @@
 use http::Method;
 
 use super::runs::RunPath;
+use crate::units::below_base;
 
 /// A metered endpoint; every other path passes through uncounted but for one request.
 ///
@@ -90,14 +91,13 @@ impl Endpoint {
         Self::MessageTokens,
     ];
 
-    /// Returns the endpoint that `method` and `path` (without its query) ask for, with or without
-    /// `/v1`: a client's base URL may lack it. Azure's is `/openai/v1`.
+    /// Returns the endpoint that `method` and `path` (without its query) ask for, in whatever way that is
+    /// written (see [`below_base`]).
     pub fn of(method: &Method, path: &str) -> Option<Self> {
         if method != Method::POST {
             return None;
         }
-        let path =
-            ["/v1", "/openai/v1"].iter().find_map(|base| path.strip_prefix(base)).unwrap_or(path);
+        let path = below_base(path);
         let known = Self::ALL.into_iter().find(|endpoint| endpoint.path() == path);
         known.or_else(|| match RunPath::of(path)? {
             RunPath { run: None, .. } => Some(Self::Runs),

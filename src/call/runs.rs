@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Call;
 use super::json::{Text, members};
+use crate::units::below_base;
 
 /// What a path of runs names: `/threads/{thread}/runs`, `/threads/{thread}/runs/{run}` and parts of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +24,7 @@ pub struct RunPath<'p> {
 impl<'p> RunPath<'p> {
     /// Reads a path, with or without a version in front; `None` where it is not one of runs.
     pub fn of(path: &'p str) -> Option<Self> {
-        let path =
-            ["/openai/v1", "/v1"].iter().find_map(|base| path.strip_prefix(base)).unwrap_or(path);
-        let mut segments = path.strip_prefix("/threads/")?.split('/');
+        let mut segments = below_base(path).strip_prefix("/threads/")?.split('/');
         let thread = segments.next().filter(|thread| !thread.is_empty())?;
         if segments.next() != Some("runs") {
             return None;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::clients::{AppKey, AppSettings, Patterns, RuleSettings, UtcTime};
-use super::pattern::{ModelPattern, below_base};
+use super::pattern::ModelPattern;
 use super::problem::Problem;
 use super::section::{Check, Located, Section};
 use super::upstreams::{Unique, secret, sections, value};
@@ -138,7 +138,7 @@ fn rule(
     }
     section.finish(check);
     RuleSettings {
-        path: path.map(|path| ModelPattern::new(below_base(path.as_str()))),
+        path: path.map(|path| path.of_paths()),
         model,
         user_agent,
         app: app.map(|app| AppName::new(app.value.0)),

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::raw::{RawTable, RawValue};
 use super::section::{Check, FromRaw, Located, Section};
 use super::upstreams::{Unique, sections, value};
-use super::values::{Label, Labels};
+use super::values::{AppNames, Label, Labels};
 use crate::budget::{Actions, BudgetSettings, Listeners, Period, Reserves, Scope};
 use crate::units::{AppName, ModelName, PicoUsd, Secret};
 
@@ -94,7 +94,7 @@ pub fn app_budget(app: &AppName, lines: &str) -> Result<BudgetSettings, Vec<Prob
 /// Reads whose money it is.
 fn scope(section: &mut Section, apps: &[Located<AppSettings>], check: &mut Check<'_>) -> Scope {
     let (named, labels) =
-        (section.take::<Labels>("apps", check), section.take::<Labels>("labels", check));
+        (section.take::<AppNames>("apps", check), section.take::<Labels>("labels", check));
     let is_app = |name: &str| apps.iter().any(|known| known.value.name.as_str() == name);
     // Without configured apps, programs name themselves.
     let unknown = |name: &&Arc<str>| !apps.is_empty() && !is_app(name);

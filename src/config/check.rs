@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::apps::{apps, rules};
 use super::budgets::budgets;
+use super::clients::AppSettings;
 use super::dialect::Dialect;
 use super::ledger::ledger;
 use super::prices::prices;
@@ -17,9 +18,10 @@ use super::settings::{
     DataDir, Disconnect, LineMode, LineSettings, LogFormat, ServerSettings, Settings,
     TimeoutSettings,
 };
-use super::upstreams::upstreams;
+use super::upstreams::{Addressed, upstreams};
 use super::values::{AtLeastOne, BaseUrl, Bytes, Origins, Text};
 use crate::catalog::PriceList;
+use crate::units::KeyDigest;
 
 /// Reads everything; `None` only if `check` has a problem to show for it.
 pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Settings> {
@@ -58,6 +60,7 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
             });
         }
     }
+    check_keys(&upstreams, &apps, check);
     Some(Settings {
         server: server.settings(),
         data_dir,
@@ -73,6 +76,21 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
         line: line.settings(),
         timeouts: timeouts?,
     })
+}
+
+/// Tells of an app whose key is that of a provider: who has it could do without the proxy.
+fn check_keys(upstreams: &[Addressed], apps: &[Located<AppSettings>], check: &mut Check<'_>) {
+    let accounts = upstreams.iter().flat_map(|upstream| &upstream.settings.accounts);
+    let ours: Vec<KeyDigest> = accounts
+        .flat_map(|account| &account.keys)
+        .map(|key| KeyDigest::of(key.secret.expose()))
+        .collect();
+    for app in apps {
+        if app.value.keys.iter().any(|key| ours.contains(&key.digest)) {
+            let (origin, app) = (app.origin.clone(), app.value.name.clone());
+            check.warnings.push(Warning::SharedKey { origin, app });
+        }
+    }
 }
 
 /// Resolves a path that a file names: relative to that file.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::pattern::{ModelPattern, below_base};
+use super::pattern::ModelPattern;
 use super::raw::RawValue;
 use super::section::FromRaw;
 use crate::limit::AppLimits;
@@ -56,7 +56,7 @@ pub struct Patterns(pub Vec<ModelPattern>);
 impl Patterns {
     /// Returns them as patterns of paths without `/v1`.
     pub fn paths(self) -> Vec<ModelPattern> {
-        self.0.iter().map(|path| ModelPattern::new(below_base(path.as_str()))).collect()
+        self.0.iter().map(ModelPattern::of_paths).collect()
     }
 }
 
@@ -125,7 +125,7 @@ impl RuleSettings {
         let is_met = |pattern: &Option<ModelPattern>, text: Option<&str>| {
             pattern.as_ref().is_none_or(|wanted| text.is_some_and(|text| wanted.matches(text)))
         };
-        is_met(&self.path, Some(below_base(path)))
+        self.path.as_ref().is_none_or(|wanted| wanted.matches_path(path))
             && is_met(&self.model, model)
             && is_met(&self.user_agent, user_agent)
     }

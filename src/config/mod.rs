@@ -52,7 +52,7 @@ pub use self::budgets::app_budget;
 pub use self::clients::{AppKey, AppSettings, Patterns, RuleSettings, UtcTime};
 pub use self::dialect::Dialect;
 pub use self::environment::{Flags, Keys};
-pub use self::pattern::{ModelPattern, below_base};
+pub use self::pattern::ModelPattern;
 pub use self::problem::{ConfigError, Origin, Problem, Warning};
 use self::raw::{RawTable, RawValue};
 pub use self::renewal::{RenewError, Renewed};

@@ -1,5 +1,7 @@
 //! Matches texts against patterns.
 
+use crate::units::{below_base, unversioned};
+
 /// A text (mostly a model's name) in which `*` stands for any text, also for none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelPattern(pub(super) String);
@@ -8,6 +10,18 @@ impl ModelPattern {
     /// Creates a pattern from its text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Makes it a pattern of paths: without `/v1`, and with the `/` that each path begins with.
+    pub(super) fn of_paths(&self) -> Self {
+        let text =
+            if self.0.starts_with(['/', '*']) { self.0.clone() } else { format!("/{}", self.0) };
+        Self(unversioned(&text).to_owned())
+    }
+
+    /// Tells whether what `path` asks for is meant, or `path` itself.
+    pub fn matches_path(&self, path: &str) -> bool {
+        self.matches(below_base(path)) || self.matches(unversioned(path))
     }
 
     /// Returns the pattern as written.
@@ -36,14 +50,6 @@ impl ModelPattern {
     }
 }
 
-/// Returns a path without the version that clients may leave out.
-pub fn below_base(path: &str) -> &str {
-    match path.strip_prefix("/v1") {
-        Some(rest) if rest.is_empty() || rest.starts_with(['/', '*']) => rest,
-        _ => path,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -63,6 +69,23 @@ mod tests {
         ];
         for (pattern, model, matches) in cases {
             assert_eq!(ModelPattern::new(pattern).matches(model), matches, "{pattern} on {model}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_meant_in_whatever_way_it_is_written() {
+        #[rustfmt::skip] // One case a line: the table is read by columns.
+        let cases = [
+            ("/embeddings",    "/v1/embeddings", true),        ("/v1/embeddings", "/embeddings", true),
+            ("embeddings",     "/v1/embeddings", true),        ("v1/embeddings",  "/embeddings", true),
+            ("/embeddings",    "/openai/deployments/e/embeddings", true),
+            ("/embeddings",    "/openai/v1/embeddings", true), ("/embeddings", "/v1/embeddings/x", false),
+            ("/openai/*",      "/openai/v1/embeddings", true), ("/openai/*", "/v1/embeddings", false),
+            ("*",              "/v1/files", true),             ("/v1*", "/files", true),
+        ];
+        for (pattern, path, matches) in cases {
+            let pattern_of_paths = ModelPattern::new(pattern).of_paths();
+            assert_eq!(pattern_of_paths.matches_path(path), matches, "{pattern} on {path}");
         }
     }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::units::AppName;
+
 /// Why a configuration was rejected.
 ///
 /// Messages are lower-case fragments without a full stop, fit to stand after "cannot start: ".
@@ -121,6 +123,13 @@ pub enum Warning {
         /// What is wrong with it.
         reason: String,
     },
+    /// An app has the key of a provider.
+    SharedKey {
+        /// Where the app is named.
+        origin: Origin,
+        /// The app.
+        app: AppName,
+    },
     /// A key from the environment is not used, because a file names another host.
     UnusedKey {
         /// Where the host is named.
@@ -157,6 +166,10 @@ impl fmt::Display for Warning {
             Self::UnusedKey { origin, variable } => write!(
                 f,
                 "{origin}: {variable} is set but not sent to this host; each client's own key is passed on. Name it in `[[upstreams.accounts.keys]]` to use it, or write `accounts = []`"
+            ),
+            Self::SharedKey { origin, app } => write!(
+                f,
+                "{origin}: the app `{app}` has the key of a provider: whoever has it can go past the limits; give the app a key of its own"
             ),
             Self::Prices { path, reason } => write!(
                 f,

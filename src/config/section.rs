@@ -123,7 +123,7 @@ impl Section {
                     Some((place, item)) => check.problem(Problem::Value {
                         origin: item.origin.clone(),
                         key: self.path_of(key),
-                        found: format!("a list whose item {place} is {}", item.value.shown(key)),
+                        found: shown_item(place, item, key),
                         rule: T::RULE.into(),
                     }),
                     None => self.wrong(key, &raw, T::RULE, check),
@@ -187,13 +187,18 @@ impl Section {
             return None;
         };
         let mut sections = Vec::new();
-        for item in items {
+        for (place, item) in items.into_iter().enumerate() {
             match item.value {
                 RawValue::Table(table) => {
                     let (path, origin) = (path.clone(), item.origin);
                     sections.push(Self { path, table, origin, replaced: false });
                 }
-                _ => self.wrong(key, &item, rule(), check),
+                _ => check.problem(Problem::Value {
+                    found: shown_item(place + 1, &item, key),
+                    origin: item.origin,
+                    key: path.clone(),
+                    rule: rule().into(),
+                }),
             }
         }
         Some(Located { value: sections, origin: raw.origin })
@@ -227,12 +232,19 @@ impl Section {
     }
 }
 
-/// Returns the first item of a list that cannot be read by itself, and its place from 1 on, where another one can.
+/// Tells which item of a list is wrong, by its place from 1 on.
+fn shown_item(place: usize, item: &Raw, key: &str) -> String {
+    format!("a list whose item {place} is {}", item.value.shown(key))
+}
+
+/// Returns the first item of a list that cannot be read by itself, and its place from 1 on, where another one can, or
+/// none is needed.
 fn wrong_item<T: FromRaw>(value: &RawValue) -> Option<(usize, &Raw)> {
     let RawValue::List(items) = value else { return None };
     let is_read = |item: &Raw| T::from_raw(&RawValue::List(vec![item.clone()])).is_some();
     let wrong = items.iter().position(|item| !is_read(item))?;
-    let is_a_list_of_them = items.iter().any(is_read);
+    let may_be_empty = T::from_raw(&RawValue::List(Vec::new())).is_some();
+    let is_a_list_of_them = may_be_empty || items.iter().any(is_read);
     items.get(wrong).filter(|_| is_a_list_of_them).map(|item| (wrong + 1, item))
 }
 
@@ -240,6 +252,13 @@ fn wrong_item<T: FromRaw>(value: &RawValue) -> Option<(usize, &Raw)> {
 /// the same table that differs by a slip of the pen.
 fn closest(key: &str, known: &BTreeSet<String>) -> Option<String> {
     let (table, name) = split(key);
+    let other_name = OTHER_NAMES.iter().find(|(other, _)| *other == name).map(|(_, ours)| ours);
+    if let Some(ours) = other_name
+        .map(|ours| if table.is_empty() { (*ours).to_owned() } else { format!("{table}.{ours}") })
+        && known.contains(&ours)
+    {
+        return Some(ours);
+    }
     let near = known.iter().filter_map(|candidate| {
         let (its_table, its_name) = split(candidate);
         let distance = match (its_table == table, its_name == name) {
@@ -251,6 +270,22 @@ fn closest(key: &str, known: &BTreeSet<String>) -> Option<String> {
     });
     near.min().map(|(_, candidate)| candidate.clone())
 }
+
+/// What other programs and providers call what is meant, and how it is called here.
+const OTHER_NAMES: [(&str, &str); 12] = [
+    ("rpm", "requests_per_minute"),
+    ("tpm", "tokens_per_minute"),
+    ("rpd", "requests_per_day"),
+    ("tpd", "tokens_per_day"),
+    ("itpm", "input_tokens_per_minute"),
+    ("otpm", "output_tokens_per_minute"),
+    ("max_parallel_requests", "concurrency"),
+    ("max_concurrency", "concurrency"),
+    ("api_key", "key"),
+    ("url", "base_url"),
+    ("api_base", "base_url"),
+    ("model", "models"),
+];
 
 /// Splits a dotted path into the path of its table and the name of the key.
 fn split(key: &str) -> (&str, &str) {

@@ -191,6 +191,34 @@ fn a_key_may_stand_twice_where_it_draws_on_two_projects() {
 }
 
 #[test]
+fn a_wrong_item_of_a_list_is_named_and_so_is_what_others_call_otherwise() {
+    #[rustfmt::skip] // One case a line: the table is read by columns.
+    let cases = [
+        ("a single wrong item", "[[budgets]]\nname = \"b\"\nusd = 1\nper = \"day\"\non_red = [\"explode\"]".into(), "/etc/config.toml:5: `budgets.on_red` is a list whose item 1 is \"explode\", but must be a list of \"warn\", \"step_down\", \"pause_batch\" and \"refuse\""),
+        ("no table in a list", "[[models]]\nname = \"x\"\nfallbacks = [{ model = \"y\" }, \"z\"]".into(), "/etc/config.toml:3: `models.fallbacks` is a list whose item 2 is \"z\", but must be a list of tables, each under `[[models.fallbacks]]`"),
+        ("apps in a text", "[[budgets]]\nname = \"b\"\nusd = 1\nper = \"day\"\napps = \"x\"".into(), "/etc/config.toml:5: `budgets.apps` is \"x\", but must be a list of names of apps, each once: [\"notebook\"]"),
+        ("another's word", "[[upstreams]]\n[[upstreams.limits]]\nmodels = \"*\"\ntpm = 5".into(), "/etc/config.toml:4: `upstreams.limits.tpm` is unknown; did you mean `upstreams.limits.tokens_per_minute`?"),
+    ];
+    each_is_told(&cases);
+}
+
+#[test]
+fn an_app_with_the_key_of_a_provider_is_warned_of() {
+    let warnings = |key: &str| {
+        let file = format!(
+            "[[upstreams]]\naccounts = [{{ name = \"a\", keys = [{{ key = \"sk-1\" }}] }}]\n\
+             [[apps]]\nname = \"one\"\nkey = \"{key}\"\n"
+        );
+        let warnings = Machine::with_file(&file).loaded().warnings;
+        warnings
+            .iter()
+            .filter(|it| it.to_string().contains("`one` has the key of a provider"))
+            .count()
+    };
+    assert_eq!((warnings("sk-1"), warnings("sk-2")), (1, 0));
+}
+
+#[test]
 fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
     let upstream = "[[upstreams]]\n";
     let account = "[[upstreams.accounts]]\nname = \"a\"\n[[upstreams.accounts.keys]]\n";
@@ -246,9 +274,17 @@ fn every_mistake_is_named_with_its_place_and_what_would_be_right() {
         ("a home that is not expanded", "data_dir = \"~/x\"".into(), "/etc/config.toml:1: `data_dir` is \"~/x\", but `~` is not expanded here: write the whole path"),
         ("a line break in a name", format!("{upstream}name = \"a\\nb\""), "/etc/config.toml:2: `upstreams.name` is \"a\\nb\", but must be a name of 1 to 64 printable ASCII characters"),
     ];
-    let differing = cases.into_iter().filter_map(|(name, file, message)| {
-        let error = Machine::with_file(&file).file("/etc/empty.key", " \n").error();
-        (error != message).then(|| format!("{name}:\n  is   {error}\n  must {message}"))
+    each_is_told(&cases);
+}
+
+/// The name of a case, a file, and what is to be told of it.
+type Mistake<'a> = (&'a str, String, &'a str);
+
+/// Holds what is told of each file against what must be.
+fn each_is_told(cases: &[Mistake<'_>]) {
+    let differing = cases.iter().filter_map(|(name, file, message)| {
+        let error = Machine::with_file(file).file("/etc/empty.key", " \n").error();
+        (error != *message).then(|| format!("{name}:\n  is   {error}\n  must {message}"))
     });
     let differing: Vec<_> = differing.collect();
     assert!(differing.is_empty(), "{}", differing.join("\n"));

@@ -50,6 +50,18 @@ impl FromRaw for Labels {
     }
 }
 
+/// Names of apps.
+#[derive(Debug, Clone)]
+pub(super) struct AppNames(pub(super) Vec<Arc<str>>);
+
+impl FromRaw for AppNames {
+    const RULE: &'static str = "must be a list of names of apps, each once: [\"notebook\"]";
+
+    fn from_raw(value: &RawValue) -> Option<Self> {
+        Labels::from_raw(value).map(|Labels(names)| Self(names))
+    }
+}
+
 /// What stands before the paths of a provider: scheme, host and a path without its last slash.
 #[derive(Debug, Clone)]
 pub(super) struct BaseUrl(pub(super) Uri);

@@ -33,6 +33,10 @@ pub struct Opening {
     pub party: Party,
     /// What was asked for; only the front of its path is written down.
     pub uri: Uri,
+    /// How many bytes of its path lead to the upstream, and say nothing of what is asked for there.
+    pub led: usize,
+    /// The name of its endpoint, if that is a metered one.
+    pub endpoint: Option<&'static str>,
     /// The model as the client names it.
     pub model: ModelName,
     /// The model as the upstream was asked for it.

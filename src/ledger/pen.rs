@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::entry::{Closing, Opening};
 use super::row::{Common, ENTRY, LABEL_BREAK, Row, Value, millis};
 use crate::clock::WallClock;
-use crate::units::{Choice, Name, PicoUsd, Served, Tokens};
+use crate::units::{Choice, Name, PicoUsd, Served, Tokens, below_base};
 
 /// A label that is known to the program, and as it is written.
 type Word = (&'static str, Arc<str>);
@@ -118,7 +118,7 @@ impl Pen {
             Some(known(opening.upstream.as_ref())),
             Some(known(opening.account.as_ref())),
             Some(known(opening.key.as_ref())),
-            Some(place(opening.uri.path())),
+            Some(place(opening)),
             Some(opening.model.as_str()),
             Some(opening.sent_model.as_str()),
             served_model,
@@ -187,12 +187,18 @@ fn known<K>(name: Option<&Name<K>>) -> &str {
     name.map_or("", Name::as_str)
 }
 
+/// Returns the name of what an attempt asks for.
+fn place(opening: &Opening) -> &str {
+    let asked = opening.uri.path().get(opening.led..).unwrap_or_default();
+    opening.endpoint.unwrap_or_else(|| front(asked))
+}
+
 /// Returns the front of a path that names an endpoint and no object.
-fn place(path: &str) -> &str {
+fn front(path: &str) -> &str {
     let names_endpoint = |part: &str| {
         part.len() <= 24 && part.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'_' | b'-'))
     };
-    let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    let path = below_base(path);
     let mut end = 0;
     for part in path.split('/').skip(1).take(3).take_while(|part| names_endpoint(part)) {
         end += 1 + part.len();
@@ -243,15 +249,13 @@ const MOST_FACETS: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
-    use super::place;
-
     #[test]
     fn a_path_is_written_without_the_objects_that_it_names() {
         #[rustfmt::skip] // One case a line.
         let cases = [
             ("/v1/chat/completions",                      "/chat/completions"),
             ("/v1/files/file-abc123/content",             "/files"),
-            ("/openai/deployments/my-gpt-4o/embeddings",  "/openai/deployments"),
+            ("/openai/deployments/my-gpt-4o/embeddings",  "/embeddings"),
             ("/v1",                                       "/"),
             ("/",                                         "/"),
             ("",                                          "/"),
@@ -259,7 +263,7 @@ mod tests {
             ("/v1beta/models",                            "/"),
         ];
         for (path, front) in cases {
-            assert_eq!(place(path), front, "{path}");
+            assert_eq!(super::front(path), front, "{path}");
         }
     }
 }

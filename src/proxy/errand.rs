@@ -17,8 +17,8 @@ use crate::call::{Call, Delivery, Endpoint, FormReader, StreamUsage, spliced};
 use crate::config::Plan;
 use crate::count::{Demand, Method};
 use crate::packing::Packing;
-use crate::units::{ModelName, Requests, Tokens};
-use crate::upstream::{Body, Reading, Spool, deployment};
+use crate::units::{ModelName, Requests, Tokens, deployment};
+use crate::upstream::{Body, Reading, Spool};
 
 /// What is sent upstream.
 #[derive(Debug)]

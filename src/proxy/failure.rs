@@ -13,7 +13,7 @@ use super::wishes::WishError;
 use crate::admit::Refusal;
 use crate::auth::{AuthError, Forbidden};
 use crate::budget::{Color, Why};
-use crate::call::{CallError, Endpoint};
+use crate::call::{CallError, Endpoint, Product};
 use crate::config::OtherName;
 use crate::packing::UnpackError;
 use crate::relay::{Body, RelayError};
@@ -173,10 +173,16 @@ impl Failure {
         matches!(self, Self::Send { .. } | Self::KeyRefused { .. } | Self::Relay(_) | Self::Dropped)
     }
 
-    /// Returns the answer to the client of `record`, who asked for `endpoint`.
-    pub(super) fn answer(&self, record: &Record, endpoint: Option<Endpoint>) -> Response<Body> {
+    /// Returns the answer to the client of `record`, who asked for `endpoint`; `is_late` tells whether an answer would
+    /// be of no use to it any more.
+    pub(super) fn answer(
+        &self,
+        record: &Record,
+        endpoint: Option<Endpoint>,
+        is_late: bool,
+    ) -> Response<Body> {
         let shape = self.shape();
-        let message = self.message();
+        let message = self.message(endpoint, is_late);
         let json = match endpoint {
             Some(endpoint) if endpoint.is_anthropics() => {
                 anthropic::body(shape.status, &message, &record.id)
@@ -211,21 +217,25 @@ impl Failure {
             }
             _ => {}
         }
+        if is_late {
+            discourage(headers);
+        }
         answer
     }
 
-    fn message(&self) -> String {
+    fn message(&self, endpoint: Option<Endpoint>, is_late: bool) -> String {
         match self {
             // As OpenAI's own: clients look for these words.
             Self::Refused(Refusal::TooLarge { model, quota, limit, wanted }) => format!(
                 "Request too large for {model} on {} ({}): Limit {limit}, Requested {wanted}. It \
-                 can never be served: shorten the prompt or lower the output bound (max_tokens), or \
-                 raise the limit.",
+                 can never be served: {}, or raise the limit.",
                 quota.phrase(),
                 quota.label().to_ascii_uppercase(),
+                smaller(endpoint),
             ),
             Self::Refused(refusal @ (Refusal::TimeIsUp { .. } | Refusal::LineFull { .. })) => {
-                format!("Rate limit reached: {refusal}. {}", again(refusal.retry_after()))
+                let again = if is_late { LATE.to_owned() } else { again(refusal.retry_after()) };
+                format!("Rate limit reached: {refusal}. {again}")
             }
             Self::Send { upstream, error } => {
                 let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
@@ -266,6 +276,8 @@ pub(super) fn say_soon(headers: &mut HeaderMap) {
     }
 }
 
+/// What is said where the time that the client stated is over.
+const LATE: &str = "The time that it stated is over.";
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// When who waited in vain for money may come back, in seconds: nobody knows when others have spent theirs.
 const SOON: u64 = 5;
@@ -298,6 +310,14 @@ fn scattered(
 
 fn said_phrase(trouble: &Trouble) -> String {
     if trouble.said.is_empty() { String::new() } else { format!(": {}", trouble.said) }
+}
+
+/// Tells how a request can be made smaller.
+fn smaller(endpoint: Option<Endpoint>) -> &'static str {
+    match endpoint.map(Endpoint::product) {
+        Some(Product::Text) => "shorten the prompt or lower the output bound (max_tokens)",
+        _ => "make the request smaller",
+    }
 }
 
 fn again(wait: Duration) -> String {

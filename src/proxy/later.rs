@@ -9,6 +9,7 @@ use crate::call::{Endpoint, RunPath};
 use crate::packing::Packing;
 use crate::relay::{self, Body, Metering, Unpacking, Watched, is_event_stream};
 use crate::settle::Unsettled;
+use crate::units::below_base;
 
 impl Proxy {
     /// Passes an answer on; one that shows a response that is awaited is read as it passes.
@@ -69,9 +70,7 @@ fn shown<'p>(method: &Method, path: &'p str) -> Option<(Endpoint, &'p str)> {
         };
         return run.filter(|_| is_shown).map(|run| (Endpoint::Runs, run));
     }
-    let path =
-        ["/openai/v1", "/v1"].iter().find_map(|base| path.strip_prefix(base)).unwrap_or(path);
-    let rest = path.strip_prefix("/responses/")?;
+    let rest = below_base(path).strip_prefix("/responses/")?;
     let id = match *method {
         Method::GET => Some(rest),
         Method::POST => rest.strip_suffix("/cancel"),

@@ -59,7 +59,6 @@ use self::answer::limits;
 use self::attempt::{Outcome, Try};
 use self::errand::Errand;
 pub use self::failure::Failure;
-use self::failure::discourage;
 use self::gate::permit;
 use self::legs::turn;
 use self::pulse::Pulse;
@@ -267,10 +266,8 @@ impl Proxy {
     fn fail(&self, visit: &Visit, failure: &Failure) -> Response<Body> {
         let now = Instant::now();
         let endpoint = Endpoint::of(&visit.head.method, visit.head.uri.path());
-        let mut answer = failure.answer(&visit.record, endpoint);
-        if visit.wishes.deadline.is_some_and(|wanted_by| wanted_by <= now) {
-            discourage(answer.headers_mut());
-        }
+        let is_late = visit.wishes.deadline.is_some_and(|wanted_by| wanted_by <= now);
+        let mut answer = failure.answer(&visit.record, endpoint, is_late);
         if failure.is_logged() {
             return answer;
         }

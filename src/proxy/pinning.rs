@@ -11,6 +11,7 @@ use crate::call::is_kept_under;
 use crate::ledger::Term;
 use crate::packing::Packing;
 use crate::relay::{Owner, Pinner, Watched, is_event_stream};
+use crate::units::below_base;
 use crate::upstream::Answer;
 
 impl Proxy {
@@ -50,7 +51,7 @@ fn leaves(visit: &Visit, errand: &Errand) -> Option<Term> {
             let shows_objects = is_kept_under(path)
                 && !path.ends_with("/content")
                 && visit.head.method != Method::HEAD;
-            let is_answer = path.strip_prefix("/v1").unwrap_or(path).starts_with("/responses/");
+            let is_answer = below_base(path).starts_with("/responses/");
             shows_objects.then_some(if is_answer { Term::Month } else { Term::Year })
         }
     }

@@ -72,6 +72,7 @@ impl Proxy {
             id: RequestId::made(self.inner.clock.since_epoch(arrived), rand::random()),
             attempt: 0,
             party: Party::usual(AppName::new("anonymous")),
+            led: uri.path().len().saturating_sub(head.uri.path().len()),
             uri,
             model: "".into(),
             sent_model: "".into(),

@@ -28,6 +28,8 @@ pub struct Record {
     pub party: Party,
     /// What was asked for.
     pub uri: Uri,
+    /// How many bytes of its path lead to the upstream, and are not sent there.
+    pub led: usize,
     /// The model as the client names it; empty for paths that have none.
     pub model: ModelName,
     /// The model as the upstream is asked for it.
@@ -84,6 +86,8 @@ impl Record {
             chosen: self.chosen,
             party: self.party.clone(),
             uri: self.uri.clone(),
+            led: self.led,
+            endpoint: self.endpoint.map(Endpoint::path),
             model: self.model.clone(),
             sent_model: self.sent_model.clone(),
             upstream: self.upstream.clone(),
@@ -162,7 +166,8 @@ impl Record {
             input: usage.input,
             cached: usage.cached,
             output: usage.output,
-            counted: method.label(),
+            // Where nothing was used nothing was counted.
+            counted: if usage.is_none() { "" } else { method.label() },
             served_model: served,
             tier: self.served.tier.as_ref(),
             cost: cost.known(),

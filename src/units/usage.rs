@@ -63,6 +63,11 @@ impl Usage {
         searches: 0,
     };
 
+    /// Tells whether nothing was used.
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+
     /// Returns input and output together.
     pub fn total(&self) -> Tokens {
         self.input + self.output

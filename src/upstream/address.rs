@@ -13,6 +13,7 @@ use http::uri::{PathAndQuery, Scheme};
 
 use super::request::RequestError;
 use crate::config::{AzureSettings, Dialect, UpstreamSettings};
+use crate::units::{DEPLOYMENTS, deployment, unversioned};
 
 /// How an upstream is addressed.
 #[derive(Debug, Clone)]
@@ -146,21 +147,6 @@ impl Address {
     }
 }
 
-/// Returns the deployment that a path of Azure's names, and what is asked of it, from the `/` on.
-pub fn deployment(path: &str) -> Option<(&str, &str)> {
-    let rest = path.strip_prefix(DEPLOYMENTS)?;
-    let at = rest.find('/').filter(|at| *at > 0)?;
-    rest.split_at_checked(at)
-}
-
-/// Returns a path without the version that clients may leave out.
-fn unversioned(path: &str) -> &str {
-    match path.strip_prefix("/v1") {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
-        _ => path,
-    }
-}
-
 /// Tells whether Azure serves a path at a deployment.
 fn is_of_a_deployment(path: &str) -> bool {
     let known = ["/chat/completions", "/completions", "/embeddings"];
@@ -182,7 +168,6 @@ fn in_a_path(text: &str) -> String {
 }
 
 const AZURE: &str = "/openai/";
-const DEPLOYMENTS: &str = "/openai/deployments/";
 
 #[cfg(test)]
 mod tests {

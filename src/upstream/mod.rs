@@ -50,7 +50,7 @@ mod spool;
 mod trouble;
 mod verdicts;
 
-pub use self::address::{Address, KeyHeader, deployment};
+pub use self::address::{Address, KeyHeader};
 pub use self::affinity::Warm;
 pub use self::body::{Body, BodyError};
 pub use self::classify::{Finding, Verdict, classify};

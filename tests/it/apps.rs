@@ -67,6 +67,24 @@ async fn an_app_asks_for_its_own_models_and_paths_only() {
 }
 
 #[tokio::test]
+async fn an_apps_endpoints_are_known_behind_azures_paths_and_routes() {
+    let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
+    let route = "[[routes]]\npath = \"/az2\"\nupstream = \"openai\"\n";
+    let toml =
+        one_account(&recorder.base_url(), "sk-1", &apps("endpoints = [\"chat/completions\"]"));
+    let proxy = proxy(&format!("{toml}{route}")).await;
+    let one = App::new(proxy.listen(), "key-of-one");
+    let azures = "/openai/deployments/mine/chat/completions?api-version=1";
+    for path in [CHAT, azures, "/openai/v1/chat/completions", "/az2/v1/chat/completions"] {
+        let answer = one.post(path, HELLO).await;
+        assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+    }
+    for path in ["/v1/embeddings", "/openai/deployments/mine/embeddings", "/az2/v1/files"] {
+        assert_eq!(one.post(path, HELLO).await.status(), 403, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn an_expired_key_is_told_so() {
     let recorder = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
     let (proxy, one, two) = with_apps(&recorder, "expires = \"2020-01-01\"").await;

@@ -98,6 +98,7 @@ async fn a_stated_deadline_ends_the_wait_and_nobody_is_to_come_back() {
     assert_eq!(late.status(), 429, "{}", late.text());
     assert_eq!(late.header("x-should-retry"), Some("false"));
     assert_eq!(late.header("retry-after"), None);
+    assert!(!late.text().contains("try again"), "{}", late.text());
     assert_eq!(late.header("retry-after-ms"), None);
     assert!(late.header("x-sluicegate-expected-wait-ms").is_some(), "the true wait is not told");
     under_way.abort();

@@ -62,6 +62,37 @@ async fn three_requests(books: &Books) -> (sluicegate::server::Running, String) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_has_one_name_behind_routes_and_in_azures_paths() {
+    let books = Books::new().await;
+    let provider = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
+    let settings = one_account(&provider.base_url(), "sk-1", "");
+    let routes = "[[routes]]\npath = \"/az2\"\nupstream = \"openai\"\n";
+    let proxy = proxy(&(books.settings() + &settings + routes)).await;
+    let app = App::new(proxy.listen(), "notebook");
+    let paths = [
+        CHAT,
+        "/chat/completions",
+        "/az2/v1/chat/completions",
+        "/openai/v1/chat/completions",
+        "/openai/deployments/my-4o/chat/completions?api-version=1",
+    ];
+    for path in paths {
+        let answer = app.post(path, HELLO).await;
+        assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+    }
+    assert_eq!(app.post("/az2/v1/files/file-1/content", "").await.status(), 200);
+    let told = json(&books, &["--by", "endpoint"]).await;
+    let rows = told.pointer("/rows").and_then(Value::as_array).expect("rows");
+    let mut named: Vec<_> = rows
+        .iter()
+        .map(|row| (row.get("endpoint").and_then(Value::as_str), row.get("requests").cloned()))
+        .collect();
+    named.sort_by_key(|(name, _)| *name);
+    let expected = [(Some("/chat/completions"), Some(5.into())), (Some("/files"), Some(1.into()))];
+    assert_eq!(named, expected, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn usage_tells_the_same_while_the_proxy_runs_and_after() {
     let books = Books::new().await;
     let (proxy, id) = three_requests(&books).await;

@@ -38,6 +38,8 @@ pub(super) fn opening(request: &str) -> Opening {
         chosen: Choice::default(),
         party: Party::usual(AppName::new("notebook")),
         uri: http::Uri::from_static("/v1/chat/completions"),
+        led: 0,
+        endpoint: None,
         model: "gpt-4o".into(),
         sent_model: "gpt-4o".into(),
         upstream: Some("openai".into()),
