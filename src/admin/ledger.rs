@@ -17,6 +17,7 @@ pub(super) fn json(state: Option<&State>) -> String {
         waiting: state.map_or(0, |state| state.waiting),
         spilled_bytes: state.map_or(0, |state| state.spilled_bytes),
         unbooked: state.map_or(0, |state| state.unbooked),
+        damaged_bytes: state.map_or(0, |state| state.damaged_bytes),
     };
     // Numbers and texts cannot fail to be written.
     serde_json::to_string(&page).unwrap_or_default()
@@ -39,6 +40,8 @@ pub(super) fn metrics(state: Option<&State>) -> String {
     write("unbooked", "counter", help, state.unbooked);
     let help = "Entries that lie beside the database until it takes them, in bytes";
     write("spilled_bytes", "gauge", help, state.spilled_bytes);
+    let help = "Bytes beside the database that could not be read, and told of entries";
+    write("damaged_bytes", "counter", help, state.damaged_bytes);
     let help = "Whether the database takes what is to be booked";
     write("stores", "gauge", help, u64::from(state.trouble.is_none()));
     text
@@ -59,4 +62,6 @@ struct Page<'a> {
     waiting: usize,
     spilled_bytes: u64,
     unbooked: u64,
+    /// Bytes beside the database that could not be read.
+    damaged_bytes: u64,
 }

@@ -12,7 +12,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::exit::{CliError, Exit, story};
+use super::exit::{CliError, Exit};
 use super::{outside, print};
 use crate::clock::WallClock;
 use crate::config::{DataDir, Flags, Keys, Loaded};
@@ -203,13 +203,11 @@ async fn read(store: &Store, loaded: &Loaded) -> Result<Reading, UsageError> {
         (Some(folder), _) | (None, DataDir::Named(folder) | DataDir::Usual(folder)) => folder,
         (None, DataDir::Nowhere) => return Ok(Reading::of(store.clone())),
     };
-    match Reading::whole(store.clone(), folder).await {
-        Err(error @ StoreError::Folder { .. }) => {
-            eprintln!("warning: what is not in the database yet is not counted: {}", story(&error));
-            Ok(Reading::of(store.clone()))
-        }
-        read => Ok(read?),
+    let reading = Reading::whole(store.clone(), folder).await?;
+    for file in reading.unread() {
+        eprintln!("warning: what is not in the database yet is not counted: {file}");
     }
+    Ok(reading)
 }
 
 /// What is asked for, checked.
@@ -270,8 +268,9 @@ impl Asked {
                 }
             }
         }
-        let unbooked = reading.unbooked(self.range).await?;
-        Ok(tally.finish(Remarks { unbooked, whole_hours: reading.whole_hours(), ..self.remarks() }))
+        let (unbooked, damaged_bytes) = reading.missing(self.range).await?;
+        let whole_hours = reading.whole_hours();
+        Ok(tally.finish(Remarks { unbooked, damaged_bytes, whole_hours, ..self.remarks() }))
     }
 
     async fn lines(&self, reading: &mut Reading, range: Range) -> Result<Vec<Line>, UsageError> {

@@ -29,6 +29,7 @@ impl Work {
                     tracing::warn!(others, %folder, "other programs keep their ledger here, too");
                 }
                 let is_synced = self.kept.durability == Durability::Fsync;
+                self.shared.damaged.fetch_add(spill.damaged(), Ordering::Relaxed);
                 self.spill = Some(if is_synced { spill.sync() } else { spill });
             }
             Ok(Err(error)) => {
@@ -224,7 +225,10 @@ impl Work {
         self.spill.as_ref().filter(|spill| spill.has_unread())?;
         let read = self.with_spill(|spill| spill.next(MOST_AT_ONCE)).await?;
         match read {
-            Ok((records, end)) => Some((Job::of(records), end)),
+            Ok(read) => {
+                let end = read.end;
+                Some((Job::of(read), end))
+            }
             Err(source) => {
                 // It is tried again, as with the store itself.
                 self.failed(&StoreError::File { path: self.spill_place.0.clone(), source });

@@ -29,6 +29,30 @@ pub(super) struct Base {
     rolled: Vec<Arc<str>>,
 }
 
+/// What was booked in one go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) entries: u64,
+    /// Their input and output.
+    pub(super) tokens: u64,
+}
+
+impl Sum {
+    pub(super) const fn add(&mut self, more: Self) {
+        self.entries = self.entries.saturating_add(more.entries);
+        self.tokens = self.tokens.saturating_add(more.tokens);
+    }
+}
+
+/// What is missing in the books.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// Answers that went out and are booked nowhere.
+    pub(super) answers: u64,
+    /// Bytes beside the store that cannot be read.
+    pub(super) damaged_bytes: u64,
+}
+
 /// How many entries a statement writes, and the statement.
 type Written = (usize, Arc<str>);
 
@@ -47,27 +71,28 @@ impl Base {
     }
 
     /// Writes `rows`, of which no two are of one entry, and what they add to the sums: all of it, or nothing. An
-    /// entry that is booked stays as it is, and adds nothing.
+    /// entry that is booked stays as it is, and adds nothing. Returns what was booked.
     ///
     /// # Errors
     ///
     /// Returns a [`StoreError`]; the next call connects anew.
-    pub(super) async fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+    pub(super) async fn write(&mut self, rows: &[Row]) -> Result<Sum, StoreError> {
         let store = self.store.clone();
         let written = store.in_time(GIVING_UP, self.write_once(rows)).await;
-        let written = written.and_then(|()| store.still_there(()));
+        let written = written.and_then(|sum| store.still_there(sum));
         if written.is_err() {
             self.forget().await;
         }
         written
     }
 
-    /// Books what `run` sent and did not book: at its estimate, at the time at which it was sent, as lost.
+    /// Books what `run` sent and did not book: at its estimate, at the time at which it was sent, as lost. Returns what
+    /// that was.
     ///
     /// # Errors
     ///
     /// Returns a [`StoreError`]; nothing is changed then.
-    pub(super) async fn book_lost(&mut self, run: i64) -> Result<(), StoreError> {
+    pub(super) async fn book_lost(&mut self, run: i64) -> Result<Sum, StoreError> {
         let store = self.store.clone();
         let booked = store.in_time(GIVING_UP, self.try_book_lost(run)).await;
         if booked.is_err() {
@@ -76,22 +101,23 @@ impl Base {
         booked
     }
 
-    /// Notes that so many answers went out which are booked nowhere, in the hour of `now` (time since 1970-01-01
-    /// UTC).
+    /// Notes what is missing in the books, in the hour of `now` (time since 1970-01-01 UTC).
     ///
     /// # Errors
     ///
     /// Returns a [`StoreError`]; nothing is changed then.
-    pub(super) async fn note_unbooked(
+    pub(super) async fn note_missing(
         &mut self,
         now: Duration,
-        answers: u64,
+        missing: Missing,
     ) -> Result<(), StoreError> {
         let hour = millis(now).div_euclid(HOUR_MS);
-        let answers = i64::try_from(answers).unwrap_or(i64::MAX);
-        let sql = "INSERT INTO unbooked (hour, answers) VALUES ($1, $2) \
-                   ON CONFLICT (hour) DO UPDATE SET answers = unbooked.answers + excluded.answers";
-        let (store, values) = (self.store.clone(), vec![hour.into(), answers.into()]);
+        let number = |count: u64| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
+        let sql = "INSERT INTO unbooked (hour, answers, damaged_bytes) VALUES ($1, $2, $3) \
+                   ON CONFLICT (hour) DO UPDATE SET answers = unbooked.answers + excluded.answers, \
+                   damaged_bytes = unbooked.damaged_bytes + excluded.damaged_bytes";
+        let values = vec![hour.into(), number(missing.answers), number(missing.damaged_bytes)];
+        let store = self.store.clone();
         let noted = store.in_time(GIVING_UP, self.execute(sql.into_sql_str(), values)).await;
         if noted.is_err() {
             self.forget().await;
@@ -107,18 +133,18 @@ impl Base {
         }
     }
 
-    async fn write_once(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        if !self.try_write(rows, MOST_AT_ONCE).await? {
-            // Some were booked before, as after a crash, and which ones is not known: one by one it is.
-            self.execute("ROLLBACK".into_sql_str(), Vec::new()).await?;
-            self.try_write(rows, 1).await?;
+    async fn write_once(&mut self, rows: &[Row]) -> Result<Sum, StoreError> {
+        if let Some(sum) = self.try_write(rows, MOST_AT_ONCE).await? {
+            return Ok(sum);
         }
-        Ok(())
+        // Some were booked before, as after a crash, and which ones is not known: one by one it is.
+        self.execute("ROLLBACK".into_sql_str(), Vec::new()).await?;
+        Ok(self.try_write(rows, 1).await?.unwrap_or_default())
     }
 
-    /// Writes so many entries with one statement. Returns false, in the middle of it, where some of several were
+    /// Writes so many entries with one statement. Returns nothing, in the middle of it, where some of several were
     /// booked before: what those add to the sums cannot be told from what the others do.
-    async fn try_write(&mut self, rows: &[Row], at_once: usize) -> Result<bool, StoreError> {
+    async fn try_write(&mut self, rows: &[Row], at_once: usize) -> Result<Option<Sum>, StoreError> {
         let mut fresh: Vec<&Row> =
             rows.iter().filter(|row| !self.facets.contains(&row.facet_id())).collect();
         // In one order everywhere, so that no two instances wait for each other.
@@ -150,9 +176,10 @@ impl Base {
             if usize::try_from(written).is_ok_and(|written| written == some.len()) {
                 some.iter().for_each(|row| rollup.add(row));
             } else if some.len() > 1 && some.iter().any(Row::is_booked) {
-                return Ok(false);
+                return Ok(None);
             }
         }
+        let sum = rollup.sum();
         self.add(rollup).await?;
         if !alone {
             self.execute("COMMIT".into_sql_str(), Vec::new()).await?;
@@ -161,10 +188,10 @@ impl Base {
             self.facets.clear();
         }
         self.facets.extend(noted);
-        Ok(true)
+        Ok(Some(sum))
     }
 
-    async fn try_book_lost(&mut self, run: i64) -> Result<(), StoreError> {
+    async fn try_book_lost(&mut self, run: i64) -> Result<Sum, StoreError> {
         let lost = "UPDATE entries SET booked_ms = sent_ms, ending = 'lost', method = 'assumed', status = 0, \
                     input = est_input, output = COALESCE(est_output, 0) \
                     WHERE run = $1 AND booked_ms IS NULL";
@@ -173,8 +200,21 @@ impl Base {
             let sql = AssertSqlSafe(adding_lost(span)).into_sql_str();
             self.execute(sql, vec![run.into()]).await?;
         }
-        self.execute(lost.into_sql_str(), vec![run.into()]).await?;
-        self.execute("COMMIT".into_sql_str(), Vec::new()).await.map(drop)
+        let tokens = self.open_tokens(run).await?;
+        let entries = self.execute(lost.into_sql_str(), vec![run.into()]).await?;
+        self.execute("COMMIT".into_sql_str(), Vec::new()).await?;
+        Ok(Sum { entries, tokens })
+    }
+
+    /// Returns how many tokens were expected of what `run` sent and did not book.
+    async fn open_tokens(&mut self, run: i64) -> Result<u64, StoreError> {
+        let sql = "SELECT CAST(COALESCE(SUM(est_input + COALESCE(est_output, 0)), 0) AS BIGINT) \
+                   FROM entries WHERE run = $1 AND booked_ms IS NULL";
+        let Some(connection) = &mut self.connection else { return Ok(0) };
+        let asked = connection.link().fetch(Statement::new(sql, [run.into()])).await;
+        let rows = asked.map_err(|source| self.store.failed(source))?;
+        let number = rows.first().and_then(|row| row.first()?.as_number());
+        Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default())
     }
 
     /// Adds to the sums, within a transaction.

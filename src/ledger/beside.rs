@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault::StoreError;
+use super::reread::Looked;
 use super::row::{ENTRY, Row, Value, millis};
-use super::spill::Spill;
 use super::store::Store;
 use super::usage::{MICRO, Reading, facet};
 use crate::report::Range;
@@ -17,16 +17,21 @@ impl Reading {
     ///
     /// # Errors
     ///
-    /// Returns a [`StoreError`] where the store cannot be read, [`StoreError::Folder`] where the files beside it
-    /// cannot.
+    /// Returns a [`StoreError`] where the store cannot be read. What cannot be read beside it is
+    /// [told](Self::unread).
     pub async fn whole(store: Store, folder: &Path) -> Result<Self, StoreError> {
         let path = folder.to_owned();
         // First the files, then the store: what is stored in between is in both, and what is gone from there is here.
-        let looked = tokio::task::spawn_blocking(move || Spill::look(&path)).await;
-        let rows = looked.unwrap_or_else(|_| Ok(Vec::new()));
-        let path = folder.to_owned();
-        let rows = rows.map_err(|source| StoreError::Folder { path, source })?;
+        let looked = tokio::task::spawn_blocking(move || Looked::at(&path)).await;
+        let Looked { mut rows, doubtful, damaged, unread } = looked.unwrap_or_default();
+        if !doubtful.is_empty() {
+            // Of other runs it may have been stored, and deleted since.
+            let open = store.open_runs().await?;
+            let is_open = |row: &Row| row.key().0.is_some_and(|run| open.contains(&run));
+            rows.extend(doubtful.into_iter().filter(is_open));
+        }
         let mut reading = Self::of(store.clone());
+        (reading.damaged, reading.unread) = (damaged, unread);
         reading.snapshot = Some(store.snapshot().await?);
         reading.beside = reading.not_stored(rows).await?;
         for row in &reading.beside {
@@ -36,23 +41,35 @@ impl Reading {
         Ok(reading)
     }
 
-    /// Returns those of `rows` that are booked, and are not in the store.
+    /// Returns the files beside the store that cannot be read, and why: what they hold is not counted.
+    pub fn unread(&self) -> &[String] {
+        &self.unread
+    }
+
+    /// Returns those of `rows` that the store has not, or has only as they were sent.
     async fn not_stored(&mut self, rows: Vec<Row>) -> Result<Vec<Row>, StoreError> {
-        let booked = rows.into_iter().filter(Row::is_booked);
-        let mut rows: HashMap<_, Row> = booked.map(|row| (row.key(), row)).collect();
-        let mut keys: Vec<_> = rows.keys().filter_map(|(run, seq)| (*run).zip(*seq)).collect();
+        let mut whole: HashMap<_, Row> = HashMap::new();
+        for row in rows {
+            let known = whole.entry(row.key()).or_insert_with(|| row.clone());
+            if !known.is_booked() {
+                *known = row;
+            }
+        }
+        let mut keys: Vec<_> = whole.keys().filter_map(|(run, seq)| (*run).zip(*seq)).collect();
         keys.sort_unstable();
         for some in keys.chunk_by(|one, other| one.0 == other.0).flat_map(|run| run.chunks(256)) {
             let (Some(first), Some(last)) = (some.first(), some.last()) else { continue };
-            let sql = "SELECT run, seq FROM entries WHERE run = $1 AND seq >= $2 AND seq <= $3 \
-                       AND booked_ms IS NOT NULL";
+            let sql = "SELECT run, seq, booked_ms FROM entries WHERE run = $1 AND seq >= $2 AND seq <= $3";
             let ends = [first.0.into(), first.1.into(), last.1.into()];
             for stored in self.fetch(sql, ends).await? {
                 let number = |at: usize| stored.get(at).and_then(Value::as_number);
-                rows.remove(&(number(0), number(1)));
+                let key = (number(0), number(1));
+                if number(2).is_some() || whole.get(&key).is_some_and(|row| !row.is_booked()) {
+                    whole.remove(&key);
+                }
             }
         }
-        Ok(rows.into_values().collect())
+        Ok(whole.into_values().collect())
     }
 
     /// Returns what is booked beside the store in `range`, as [sums](super::usage) of entries are found there.
@@ -81,7 +98,7 @@ impl Reading {
         at().min().zip(at().max()).map(|(first, last)| (moment(first), moment(last)))
     }
 
-    /// Returns the entries of a request that are booked beside the store in `range`, by these columns.
+    /// Returns the entries of a request that lie beside the store, booked in `range` or under way, by these columns.
     pub(super) fn entries_beside(
         &self,
         id: &str,
@@ -99,7 +116,7 @@ impl Reading {
         let (begin, end) = (millis(range.begin), millis(range.end));
         let is_asked_for = |row: &&Row| {
             let at = row.booking().map(|booked| booked.at_ms);
-            at.is_some_and(|at| (begin..end).contains(&at))
+            at.is_none_or(|at| (begin..end).contains(&at))
                 && (text(row, "request") || text(row, "provider_id"))
         };
         let value = |row: &Row, place: &Option<usize>| {

@@ -267,11 +267,11 @@ impl Work {
         let Some(mut base) = self.base.take() else { return };
         let began = Instant::now();
         self.began = Some(began);
-        job.unbooked = self.unnoted();
-        self.noted[1] = self.noted[0] + job.unbooked;
+        job.missing.answers = self.unnoted();
+        self.noted[1] = self.noted[0] + job.missing.answers;
         let storing = Box::pin(async move {
             let done = job.write_into(&mut base).await;
-            (base, done)
+            (base, done.map(drop))
         });
         self.busy = Some(Busy { storing, what, since, began });
     }

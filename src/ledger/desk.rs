@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) spilled: AtomicU64,
     /// How many answers went out that are booked nowhere.
     pub(super) unbooked: AtomicU64,
+    /// How many bytes beside the store could not be read.
+    pub(super) damaged: AtomicU64,
     /// Why the store takes nothing, in words.
     pub(super) trouble: Mutex<Option<String>>,
 }
@@ -76,6 +78,8 @@ pub struct State {
     pub spilled_bytes: u64,
     /// Answers that went out since the start and are booked nowhere.
     pub unbooked: u64,
+    /// Bytes of the file beside the store that could not be read since the start: what they told is booked nowhere.
+    pub damaged_bytes: u64,
     /// Attempts under way.
     pub open: usize,
     /// Whether requests are refused because nothing can be booked.
@@ -119,9 +123,15 @@ impl Ledger {
             waiting: self.shared.waiting.load(Ordering::Relaxed),
             spilled_bytes: self.shared.spilled.load(Ordering::Relaxed),
             unbooked: self.shared.unbooked.load(Ordering::Relaxed),
+            damaged_bytes: self.shared.damaged.load(Ordering::Relaxed),
             open: self.shared.open.load(Ordering::Relaxed),
             refuses: !self.may_open(),
         })
+    }
+
+    /// Notes that so many bytes that an earlier run left beside the store could not be read.
+    pub fn note_damage(&self, bytes: u64) {
+        self.shared.damaged.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Returns the number of this start of the program; `None` where nothing is booked.

@@ -2,8 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::base::Base;
+use super::base::{Base, Missing, Sum};
 use super::fault::StoreError;
+use super::reread::Read;
 use super::row::Row;
 use super::spill::Record;
 use crate::clock::WallClock;
@@ -15,8 +16,17 @@ pub(super) struct Job {
     rows: Vec<Row>,
     /// Runs that are over: what they left open is lost.
     over: Vec<i64>,
-    /// How many answers went out that are booked nowhere.
-    pub(super) unbooked: u64,
+    /// What is missing in the books, and is to be noted there.
+    pub(super) missing: Missing,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Done {
+    /// What was booked as it was written down.
+    pub(super) booked: Sum,
+    /// What was booked as lost.
+    pub(super) lost: Sum,
 }
 
 impl Job {
@@ -32,20 +42,26 @@ impl Job {
             }
             is_same
         });
-        Self { rows, over, unbooked: 0 }
+        Self { rows, over, missing: Missing::default() }
     }
 
     /// What was read beside the store is to be done.
-    pub(super) fn of(records: Vec<Record>) -> Self {
+    pub(super) fn of(read: Read) -> Self {
         let (mut rows, mut over) = (Vec::new(), Vec::new());
-        for record in records {
+        for record in read.records {
             match record {
                 Record::Entry(row) => rows.push(row),
                 // Runs that are over came before this one: theirs are read by then.
                 Record::Over(run) => over.push(run),
             }
         }
-        Self::new(rows.into_iter(), over)
+        let missing = Missing { damaged_bytes: read.damaged, ..Missing::default() };
+        Self { missing, ..Self::new(rows.into_iter(), over) }
+    }
+
+    /// Ends that run as well, if there is one.
+    pub(super) fn end(&mut self, run: Option<i64>) {
+        self.over.extend(run);
     }
 
     /// Returns the runs that are over.
@@ -58,18 +74,19 @@ impl Job {
     /// # Errors
     ///
     /// Returns a [`StoreError`]; doing it again is right then.
-    pub(super) async fn write_into(self, base: &mut Base) -> Result<(), StoreError> {
+    pub(super) async fn write_into(self, base: &mut Base) -> Result<Done, StoreError> {
+        let mut done = Done::default();
         if !self.rows.is_empty() {
-            base.write(&self.rows).await?;
+            done.booked = base.write(&self.rows).await?;
         }
         for run in self.over {
-            base.book_lost(run).await?;
+            done.lost.add(base.book_lost(run).await?);
         }
-        if self.unbooked > 0 {
+        if self.missing != Missing::default() {
             let now = WallClock::from_system().since_epoch(Instant::now());
             // The last step: it would count twice if it were done again.
-            base.note_unbooked(now, self.unbooked).await?;
+            base.note_missing(now, self.missing).await?;
         }
-        Ok(())
+        Ok(done)
     }
 }

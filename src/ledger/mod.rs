@@ -40,6 +40,7 @@ mod pace;
 mod pen;
 mod pins;
 mod postgres;
+mod reread;
 mod ring;
 mod rollup;
 mod row;

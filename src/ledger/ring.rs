@@ -28,11 +28,19 @@ pub(super) struct Head {
     pub(super) start: u64,
 }
 
-/// The file, and its head where it has one.
-pub(super) type Taken = (Ring, Option<Head>);
+/// What stands where the head should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Front {
+    /// Nothing was ever written.
+    New,
+    /// A head. So many bytes at the end of the file are missing.
+    Known(Head, u64),
+    /// Something else: a damaged head, or a file of another form.
+    Unread,
+}
 
-/// The file as somebody sees it who does not hold it.
-pub(super) type Seen = (Ring, Head);
+/// The file, and how it begins.
+pub(super) type Taken = (Ring, Front);
 
 impl Ring {
     /// Takes the file, and what its head says: nothing, where it is new. One that is missing, or empty, is made if
@@ -40,7 +48,7 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// Returns what the system said, or that it is a file of another form.
+    /// Returns what the system said.
     pub(super) fn take(path: &Path, size: Option<u64>) -> io::Result<Option<Taken>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(size.is_some()).truncate(false);
@@ -55,28 +63,19 @@ impl Ring {
         let identity = identity(path);
         let mut ring =
             Self { file, path: path.to_owned(), identity, size: size.unwrap_or_default() };
-        let mut head = Vec::new();
-        (&ring.file).take(HEAD).read_to_end(&mut head)?;
-        match Head::parse(&head) {
-            Some(head) => {
-                ring.size = head.size;
-                // What was cut off was not stored, but its room is to be there.
-                ring.fill()?;
-                Ok(Some((ring, Some(head))))
-            }
-            // Nothing was ever written, or the making of it was cut short.
-            None if head.iter().all(|byte| *byte == 0) => {
-                if size.is_none() {
-                    return Ok(None);
-                }
+        match ring.front()? {
+            Front::New if size.is_none() => Ok(None),
+            Front::New => {
                 ring.file.set_len(0)?;
                 ring.fill()?;
-                Ok(Some((ring, None)))
+                Ok(Some((ring, Front::New)))
             }
-            None => {
-                let what = format!("{} is no file of this version's", path.display());
-                Err(io::Error::new(io::ErrorKind::InvalidData, what))
+            Front::Known(head, missing) => {
+                // What was cut off was not stored, but its room is to be there.
+                ring.fill()?;
+                Ok(Some((ring, Front::Known(head, missing))))
             }
+            Front::Unread => Ok(Some((ring, Front::Unread))),
         }
     }
 
@@ -85,16 +84,34 @@ impl Ring {
     /// # Errors
     ///
     /// Returns what the system said.
-    pub(super) fn look(path: &Path) -> io::Result<Option<Seen>> {
-        let mut file = match File::open(path) {
+    pub(super) fn look(path: &Path) -> io::Result<Option<Taken>> {
+        let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        let mut bytes = Vec::new();
-        (&mut file).take(HEAD).read_to_end(&mut bytes)?;
-        let Some(head) = Head::parse(&bytes) else { return Ok(None) };
-        let identity = identity(path);
-        Ok(Some((Self { file, path: path.to_owned(), identity, size: head.size }, head)))
+        let mut ring = Self { file, path: path.to_owned(), identity: identity(path), size: 0 };
+        let front = ring.front()?;
+        Ok((front != Front::New).then_some((ring, front)))
+    }
+
+    /// Reads how the file begins, and takes its size from there; of one whose head cannot be read, from the file.
+    pub(super) fn front(&mut self) -> io::Result<Front> {
+        let mut head = Vec::new();
+        self.file.seek(SeekFrom::Start(0))?;
+        (&self.file).take(HEAD).read_to_end(&mut head)?;
+        let length = self.file.metadata()?.len();
+        Ok(match Head::parse(&head) {
+            Some(head) => {
+                self.size = head.size;
+                Front::Known(head, head.size.saturating_sub(length))
+            }
+            // Nothing was ever written, or the making of it was cut short.
+            None if head.iter().all(|byte| *byte == 0) && self.is_empty()? => Front::New,
+            None => {
+                self.size = length;
+                Front::Unread
+            }
+        })
     }
 
     /// Returns where the file is.
@@ -136,17 +153,31 @@ impl Ring {
         (here, HEAD + place)
     }
 
-    /// Reads from a place on.
+    /// Reads from a place on. What was cut off is zeros.
     pub(super) fn read_at(&mut self, at: u64, into: &mut [u8]) -> io::Result<()> {
         let (here, place) = self.before_end(at, into.len());
         let (front, back) = into.split_at_mut(here);
-        self.file.seek(SeekFrom::Start(place))?;
-        self.file.read_exact(front)?;
+        self.read_all_at(front, place)?;
         if back.is_empty() {
             return Ok(());
         }
-        self.file.seek(SeekFrom::Start(HEAD))?;
-        self.file.read_exact(back)
+        self.read_all_at(back, HEAD)
+    }
+
+    fn read_all_at(&mut self, mut into: &mut [u8], place: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(place))?;
+        while !into.is_empty() {
+            match self.file.read(into) {
+                Ok(0) => {
+                    into.fill(0);
+                    break;
+                }
+                Ok(some) => into = into.split_at_mut(some).1,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Writes from a place on.
@@ -170,6 +201,21 @@ impl Ring {
     fn write_all_at(&mut self, bytes: &[u8], place: u64) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(place))?;
         self.file.write_all(bytes)
+    }
+
+    /// Tells whether there is nothing but zeros in it.
+    fn is_empty(&mut self) -> io::Result<bool> {
+        let (mut chunk, zeros) = (vec![0; 16 << 10], [0; 16 << 10]);
+        self.file.seek(SeekFrom::Start(0))?;
+        loop {
+            let some = self.file.read(&mut chunk)?;
+            if some == 0 {
+                return Ok(true);
+            }
+            if !zeros.starts_with(chunk.get(..some).unwrap_or_default()) {
+                return Ok(false);
+            }
+        }
     }
 
     /// Takes the room on the disk that the file has not yet.
@@ -215,6 +261,11 @@ pub(super) fn checksum(at: u64, text: &[u8]) -> u64 {
     xxh3_64(text) ^ at.rotate_left(32)
 }
 
+/// Returns where a text stands that has this checksum.
+pub(super) fn place_of(sum: u64, text: &[u8]) -> u64 {
+    (sum ^ xxh3_64(text)).rotate_right(32)
+}
+
 /// Reads a number whose lowest byte comes first; zero where there are too few bytes.
 pub(super) fn le_number(bytes: &[u8], range: std::ops::Range<usize>) -> u64 {
     let bytes = bytes.get(range).unwrap_or_default();
@@ -223,4 +274,5 @@ pub(super) fn le_number(bytes: &[u8], range: std::ops::Range<usize>) -> u64 {
 
 /// How a file of this form begins; the last byte is the version of the form.
 const MAGIC: &[u8; 16] = b"sluicegate spil\x03";
-const HEAD: u64 = 64;
+/// So long it is.
+pub(super) const HEAD: u64 = 64;

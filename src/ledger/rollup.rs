@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::base::Sum;
 use super::row::{Kind, Row, Value};
 
 /// What one row is of: hours that it covers, the first of them since 1970-01-01T00Z, facet and ending.
@@ -55,6 +56,19 @@ impl Rollup {
                 *sum = sum.saturating_add(more);
             }
         }
+    }
+
+    /// Returns what its entries come to.
+    pub(super) fn sum(&self) -> Sum {
+        let mut sum = Sum::default();
+        for ((span, ..), figures) in &self.sums {
+            let [entries, _, input, _, _, output, ..] = *figures;
+            if *span == 1 {
+                let number = |figure: i64| u64::try_from(figure).unwrap_or_default();
+                sum.add(Sum { entries: number(entries), tokens: number(input) + number(output) });
+            }
+        }
+        sum
     }
 
     /// Returns the rows to be added, in order: so many at most with each statement.

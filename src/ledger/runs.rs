@@ -1,6 +1,7 @@
 //! Runs of which a copy of an entry may still lie beside the store, and the end of old entries: one of which a copy
 //! comes later would count once more, so it is kept until then.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::desk::Ledger;
@@ -21,6 +22,12 @@ impl Store {
         let sql =
             "INSERT INTO open_runs (run, begun_ms) VALUES ($1, $2) ON CONFLICT (run) DO NOTHING";
         self.write(vec![Statement::new(sql, [run.into(), millis(now).into()])]).await.map(drop)
+    }
+
+    /// Returns the runs of which copies may lie beside the store: none of their entries is deleted yet.
+    pub(super) async fn open_runs(&self) -> Result<HashSet<i64>, StoreError> {
+        let rows = self.fetch("SELECT run FROM open_runs", []).await?;
+        Ok(rows.iter().filter_map(|row| row.first()?.as_number()).collect())
     }
 
     /// Notes that these runs are over and that all their copies are stored.

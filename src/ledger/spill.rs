@@ -10,29 +10,37 @@
 //! # Invariants
 //!
 //! 1. What was written is read again in order, also after a crash, until it is [stored](Spill::stored_to).
-//! 2. A record that was not written whole ends the file: none is read behind it.
+//! 2. What is damaged hides nothing that is whole; how much it is is told ([`super::reread`]).
 //! 3. A file of another form is left as it is.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::ring::{Head, Ring, checksum, le_number};
+use super::reread::other_form;
+use super::ring::{Front, HEAD, Head, Ring, checksum};
 use super::row::{Common, ENTRY, FACET, Kind, Row, Value, write_list};
 use super::sqlite::make_folder;
 
 /// The file, held by this instance alone.
 #[derive(Debug)]
 pub(super) struct Spill {
-    ring: Ring,
+    pub(super) ring: Ring,
     /// Whose it is.
     run: i64,
     /// Where what the store has not begins, where the next record is read, and where the next is written.
-    start: u64,
-    read: u64,
-    tail: u64,
+    pub(super) start: u64,
+    pub(super) read: u64,
+    pub(super) tail: u64,
+    /// Where what is between is no record begins and ends.
+    pub(super) holes: BTreeMap<u64, u64>,
+    /// How many bytes beside those are missing, of which nobody knows where.
+    pub(super) lost: u64,
+    /// Whether nothing tells what of it is stored; and whose it was then.
+    pub(super) doubt: Option<Option<i64>>,
     /// Whether a record has to survive the machine.
     is_synced: bool,
 }
@@ -74,13 +82,19 @@ impl Spill {
         make_folder(folder)?;
         let mut others = 0;
         for slot in 0..SLOTS {
-            match Ring::take(&folder.join(name(slot)), Some(size)) {
-                Ok(Some((ring, head))) => {
-                    return Self::open(ring, head, run).map(|spill| (spill, others));
+            let path = folder.join(name(slot));
+            let taken = Ring::take(&path, Some(size)).and_then(|taken| match taken {
+                Some((_, Front::Unread)) => Err(other_form(&path)),
+                taken => Ok(taken),
+            });
+            match taken {
+                Ok(Some((ring, front))) => {
+                    return Self::open(ring, front, run).map(|spill| (spill, others));
                 }
                 Ok(None) => others += 1,
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    tracing::warn!(%error, "a file beside the store is left as it is");
+                Err(error) if is_passed_over(error.kind()) => {
+                    let path = path.display();
+                    tracing::warn!(%error, %path, "a file beside the store is left as it is");
                 }
                 Err(error) => return Err(error),
             }
@@ -91,58 +105,58 @@ impl Spill {
     /// Takes every file in `folder` that is there and that nobody holds, for `run`. What cannot be read is told and
     /// left as it is: it keeps none of the others.
     pub(super) fn take_left(folder: &Path, run: i64) -> Vec<Self> {
-        let take = |slot| {
-            let taken = Ring::take(&folder.join(name(slot)), None)?;
-            taken.map(|(ring, head)| Self::open(ring, head, run)).transpose()
+        let take = |path: &Path| match Ring::take(path, None)? {
+            Some((ring, Front::Unread)) => {
+                Self::recover(ring, run)?.map(Some).ok_or_else(|| other_form(path))
+            }
+            taken => taken.map(|(ring, front)| Self::open(ring, front, run)).transpose(),
         };
         let mut left = Vec::new();
         for slot in 0..SLOTS {
-            match take(slot) {
+            let path = folder.join(name(slot));
+            match take(&path) {
                 Ok(spill) => left.extend(spill),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    let (folder, file) = (folder.display(), name(slot));
-                    tracing::warn!(%error, %folder, file, "what was kept beside the store is not booked yet");
+                    let path = path.display();
+                    tracing::warn!(%error, %path, "what was kept beside the store is not booked yet");
                 }
             }
         }
         left
     }
 
-    /// Returns what lies in the files of `folder` that their instances have not stored yet, or had not when they ended:
-    /// they are only read, by whoever holds them.
-    ///
-    /// # Errors
-    ///
-    /// Returns what the system said; no error where there is no such file.
-    pub(super) fn look(folder: &Path) -> io::Result<Vec<Row>> {
-        let mut rows = Vec::new();
-        for slot in 0..SLOTS {
-            let Some((ring, Head { start, run, .. })) = Ring::look(&folder.join(name(slot)))?
-            else {
-                continue;
-            };
-            let mut spill = Self { ring, run, start, read: start, tail: start, is_synced: false };
-            spill.find_tail()?;
-            let (records, _) = spill.next(usize::MAX)?;
-            rows.extend(records.into_iter().filter_map(|record| match record {
-                Record::Entry(row) => Some(row),
-                Record::Over(_) => None,
-            }));
-        }
-        Ok(rows)
+    /// Returns the file from `start` on, before anything of it is known.
+    pub(super) fn of(ring: Ring, run: i64, start: u64) -> Self {
+        let (holes, read, tail) = (BTreeMap::new(), start, start);
+        Self { ring, run, start, read, tail, holes, lost: 0, doubt: None, is_synced: false }
     }
 
-    fn open(ring: Ring, head: Option<Head>, run: i64) -> io::Result<Self> {
-        let start = head.map_or(0, |head| head.start);
-        let mut spill = Self { ring, run, start, read: start, tail: start, is_synced: false };
-        if let Some(Head { run: last, .. }) = head {
-            spill.find_tail()?;
-            let mut frames = Frames::default();
-            spill.frame(&mut frames, |text| text.extend_from_slice(last.to_string().as_bytes()));
-            if spill.held() + frames.bytes.len() as u64 <= spill.ring.room() {
-                spill.write(&frames)?;
-            }
+    /// Returns the file, of which nothing tells what is stored, from `start` to `tail`; it was of the run `last`.
+    pub(super) fn doubted(mut self, last: Option<i64>, start: u64, tail: u64) -> Self {
+        (self.start, self.read, self.tail) = (start, start, tail);
+        (self.lost, self.doubt) = (HEAD, Some(last));
+        let path = self.ring.path().display();
+        tracing::warn!(%path, "the head of a file beside the store is damaged: what is whole in it is read");
+        self
+    }
+
+    fn open(ring: Ring, front: Front, run: i64) -> io::Result<Self> {
+        let Front::Known(Head { run: last, start, .. }, missing) = front else {
+            let mut spill = Self::of(ring, run, 0);
+            return spill.write_head().map(|()| spill);
+        };
+        let mut spill = Self::of(ring, run, start);
+        spill.find_tail()?;
+        spill.lost = missing.saturating_sub(spill.damaged());
+        let (damaged, path) = (spill.damaged(), spill.ring.path().display());
+        if damaged > 0 {
+            tracing::warn!(damaged, %path, "bytes beside the store cannot be read, and what they told is not booked");
+        }
+        let mut frames = Frames::default();
+        spill.frame(&mut frames, |text| text.extend_from_slice(last.to_string().as_bytes()));
+        if spill.held() + frames.bytes.len() as u64 <= spill.ring.room() {
+            spill.write(&frames)?;
         }
         spill.write_head()?;
         Ok(spill)
@@ -216,30 +230,15 @@ impl Spill {
         Ok(())
     }
 
+    /// Returns how many of those bytes cannot be read.
+    pub(super) fn damaged(&self) -> u64 {
+        let holes: u64 = self.holes.iter().map(|(begin, end)| end - begin).sum();
+        holes + self.lost
+    }
+
     /// Counts all that is there as read: whoever wrote it has it still.
     pub(super) const fn skip(&mut self) {
         self.read = self.tail;
-    }
-
-    /// Returns the next records, at most `most` of them, and where the last of them ends.
-    ///
-    /// # Errors
-    ///
-    /// Returns what the system said; the same are next then.
-    pub(super) fn next(&mut self, most: usize) -> io::Result<Read> {
-        let mut records = Vec::new();
-        let mut at = self.read;
-        while at < self.tail && records.len() < most {
-            let Some((text, end)) = self.record_at(at)? else { break };
-            // What has the right checksum is what was written.
-            records.extend(Record::from_json(&text));
-            at = end;
-        }
-        if records.is_empty() {
-            at = self.tail;
-        }
-        self.read = at;
-        Ok((records, at))
     }
 
     /// Reads again from where what the store has not begins.
@@ -260,6 +259,8 @@ impl Spill {
         }
         let before = self.start;
         self.start = end;
+        (self.lost, self.doubt) = (0, None);
+        self.holes = self.holes.split_off(&end);
         if self.start == self.tail {
             // An empty one begins at its beginning: little of it is touched where little is written.
             let lap = self.start.div_ceil(self.ring.room()) * self.ring.room();
@@ -272,29 +273,9 @@ impl Spill {
         })
     }
 
-    fn find_tail(&mut self) -> io::Result<()> {
-        while let Some((_, end)) = self.record_at(self.tail)? {
-            self.tail = end;
-        }
-        Ok(())
-    }
-
-    /// Returns the text of the record at `at` and where it ends; `None` where there is none.
-    fn record_at(&mut self, at: u64) -> io::Result<Option<Found>> {
-        let free = self.ring.room().saturating_sub(at - self.start);
-        if free < RECORD_HEAD {
-            return Ok(None);
-        }
-        let mut head = [0; 16];
-        self.ring.read_at(at, &mut head)?;
-        let number = |range| le_number(&head, range);
-        let (length, place, sum) = (number(0..4), number(4..8), number(8..16));
-        if length == 0 || place != at & LOW || RECORD_HEAD + length > free {
-            return Ok(None);
-        }
-        let mut text = vec![0; usize::try_from(length).unwrap_or_default()];
-        self.ring.read_at(at + RECORD_HEAD, &mut text)?;
-        Ok((checksum(at, &text) == sum).then_some((text, at + RECORD_HEAD + length)))
+    /// Returns how many bytes from `at` on may be of records that are not stored.
+    pub(super) const fn free_at(&self, at: u64) -> u64 {
+        self.ring.room().saturating_sub(at.saturating_sub(self.start))
     }
 
     fn write_head(&mut self) -> io::Result<()> {
@@ -317,18 +298,28 @@ impl Spill {
     }
 }
 
-fn name(slot: usize) -> String {
+pub(super) fn name(slot: usize) -> String {
     format!("sluicegate-{slot}.spill")
 }
 
-/// What was read, and where that ends.
-pub(super) type Read = (Vec<Record>, u64);
-
-/// The text of a record, and where it ends.
-type Found = (Vec<u8>, u64);
-
 impl Record {
-    fn from_json(text: &[u8]) -> Option<Self> {
+    /// Returns whose it is.
+    pub(super) fn run(&self) -> Option<i64> {
+        match self {
+            Self::Entry(row) => row.key().0,
+            Self::Over(run) => Some(*run),
+        }
+    }
+
+    /// Returns the entry, if it is one.
+    pub(super) fn row(self) -> Option<Row> {
+        match self {
+            Self::Entry(row) => Some(row),
+            Self::Over(_) => None,
+        }
+    }
+
+    pub(super) fn from_json(text: &[u8]) -> Option<Self> {
         match serde_json::from_slice(text).ok()? {
             Json::Array(parts) => {
                 let part = |at: usize| parts.get(at)?.as_array();
@@ -364,15 +355,21 @@ fn from_json(values: &[Json], columns: &[(&str, Kind)]) -> Option<Vec<Value>> {
     (values.len() == columns.len()).then(|| values.iter().zip(columns).map(value).collect())
 }
 
+/// Tells whether another file may serve where this one cannot.
+const fn is_passed_over(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, PermissionDenied};
+    matches!(kind, InvalidData | IsADirectory | PermissionDenied)
+}
+
 /// Length, place and checksum.
-const RECORD_HEAD: u64 = HEAD_LENGTH as u64;
+pub(super) const RECORD_HEAD: u64 = HEAD_LENGTH as u64;
 const HEAD_LENGTH: usize = 16;
 /// What is written of a place.
-const LOW: u64 = 0xffff_ffff;
+pub(super) const LOW: u64 = 0xffff_ffff;
 /// Room that entries leave to the ends of some hundred runs.
-const SPARE: u64 = 16 * 1024;
+pub(super) const SPARE: u64 = 16 * 1024;
 /// So many instances may share a folder.
-const SLOTS: usize = 16;
+pub(super) const SLOTS: usize = 16;
 
 /// The usual size of a file that is made, in bytes.
 pub const SPILL_BYTES: u64 = 16 << 20;

@@ -1,5 +1,6 @@
 mod apps;
 mod booking;
+mod damage;
 mod home;
 mod leftover;
 mod pins;

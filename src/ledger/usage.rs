@@ -19,8 +19,11 @@ pub struct Reading {
     store: Store,
     /// Where all that is asked is asked of one moment.
     pub(super) snapshot: Option<Snapshot>,
-    /// What is booked and not in the store at that moment.
+    /// What is booked, or under way, and not in the store so at that moment.
     pub(super) beside: Vec<Row>,
+    /// How many bytes beside the store cannot be read, and which files.
+    pub(super) damaged: u64,
+    pub(super) unread: Vec<String>,
     pub(super) facets: HashMap<i64, Arc<Facet>>,
     /// See [`Remarks`](crate::report::Remarks).
     whole_hours: u64,
@@ -29,8 +32,8 @@ pub struct Reading {
 impl Reading {
     /// Begins to read `store`.
     pub fn of(store: Store) -> Self {
-        let (facets, beside) = (HashMap::new(), Vec::new());
-        Self { store, snapshot: None, beside, facets, whole_hours: 0 }
+        let (facets, beside, unread) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { store, snapshot: None, beside, damaged: 0, unread, facets, whole_hours: 0 }
     }
 
     /// Returns the time in which anything is booked, in whole hours; `None` if nothing is.
@@ -89,19 +92,22 @@ impl Reading {
         self.whole_hours
     }
 
-    /// Returns how many answers went out in `range` that are booked nowhere; its ends count by whole hours.
+    /// Returns how many answers went out in `range` that are booked nowhere, and how many bytes that told of entries
+    /// could not be read, those that lie beside the store now included; its ends count by whole hours.
     ///
     /// # Errors
     ///
     /// Returns a [`StoreError`] where the store cannot be read.
-    pub async fn unbooked(&mut self, range: Range) -> Result<u64, StoreError> {
-        let sql = "SELECT CAST(COALESCE(SUM(answers), 0) AS BIGINT) FROM unbooked \
+    pub async fn missing(&mut self, range: Range) -> Result<(u64, u64), StoreError> {
+        let sql = "SELECT CAST(COALESCE(SUM(answers), 0) AS BIGINT), \
+                   CAST(COALESCE(SUM(damaged_bytes), 0) AS BIGINT) FROM unbooked \
                    WHERE hour >= $1 AND hour < $2";
         let hour = |at: Duration| signed(at.as_secs() / 3_600);
         let ends = [hour(range.begin).into(), (hour(range.end) + 1).into()];
         let rows = self.fetch(sql, ends).await?;
-        let count = rows.first().and_then(|row| row.first()?.as_number());
-        Ok(count.map(unsigned).unwrap_or_default())
+        let count =
+            |at: usize| rows.first().and_then(|row| row.get(at)?.as_number()).map_or(0, unsigned);
+        Ok((count(0), count(1).saturating_add(self.damaged)))
     }
 
     /// Returns what the attempts are expected to cost that were sent from `begin` to before `end` and are not

@@ -37,6 +37,7 @@ impl Report {
             lost: Lost { attempts: self.lost.0, tokens: self.lost.1.count() },
             attempts_in_several_rows: self.repeated,
             unbooked_answers: remarks.unbooked,
+            damaged_bytes: remarks.damaged_bytes,
             hours_told_whole: remarks.whole_hours,
         };
         // Numbers and texts cannot fail to be written.
@@ -61,6 +62,7 @@ struct Page<'a> {
     attempts_in_several_rows: u64,
     /// What went out while nothing could be booked.
     unbooked_answers: u64,
+    damaged_bytes: u64,
     /// Hours that lie across the ends of days and count where they begin.
     hours_told_whole: u64,
 }

@@ -47,6 +47,8 @@ pub struct Remarks {
     pub zone: Arc<str>,
     /// Answers that went out while nothing could be booked.
     pub unbooked: u64,
+    /// Bytes that told of entries and could not be read.
+    pub damaged_bytes: u64,
     /// Hours at the ends of days that count as a whole where they begin, as their entries are gone.
     pub whole_hours: u64,
 }

@@ -80,6 +80,13 @@ impl Report {
                 grouped(remarks.unbooked)
             ));
         }
+        if remarks.damaged_bytes > 0 {
+            note(format!(
+                "{} bytes of the file beside the database were damaged: what they told of is in no figure above, or counts \
+                 as what was expected at most",
+                grouped(remarks.damaged_bytes)
+            ));
+        }
         if remarks.whole_hours > 0 {
             note(format!(
                 "{} hours of UTC lie across the ends of days of {} and are no more kept entry by entry: each counts \

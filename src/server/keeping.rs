@@ -32,6 +32,8 @@ pub(super) struct Past {
     apps: KeptApps,
     /// Where entries lie that the store does not take.
     spill_dir: PathBuf,
+    /// How many bytes there could not be read.
+    damaged: u64,
 }
 
 /// What lanes of an upstream learned, and what was sent through them.
@@ -99,11 +101,11 @@ impl Past {
             None => Store::place(folder)?,
         };
         let spill_dir = settings.spill_dir.clone().unwrap_or_else(|| folder.to_owned());
-        let (mut memories, mut apps) = (HashMap::new(), KeptApps::default());
+        let (mut memories, mut apps, mut damaged) = (HashMap::new(), KeptApps::default(), 0);
         // Making a database takes ten times longer than reading one: later.
         if !store.is_new() {
             store.update().await?;
-            catch_up(&store, &spill_dir, settings.durability).await;
+            damaged = catch_up(&store, &spill_dir, settings.durability).await;
             apps = store.apps().await?;
             let now = date();
             for upstream in upstreams {
@@ -117,7 +119,7 @@ impl Past {
                 memories.insert(upstream, (known, sent));
             }
         }
-        Ok(Self { store, memories, apps, spill_dir })
+        Ok(Self { store, memories, apps, spill_dir, damaged })
     }
 
     /// Returns the apps that are kept.
@@ -157,6 +159,7 @@ impl Past {
             spill_dir: self.spill_dir.clone(),
             spill_bytes: SPILL_BYTES,
         };
+        ledger.note_damage(self.damaged);
         let clerk = Clerk::keep(ledger, self.store.clone(), terms);
         if !self.store.is_new() {
             pins.look_into(self.store.clone());

@@ -10,6 +10,7 @@ use crate::clock::WallClock;
 use crate::config::{Durability, WhenFull};
 use crate::count::{Demand, Method};
 use crate::ledger::pen::Pen;
+use crate::ledger::reread::Looked;
 use crate::ledger::spill::Spill;
 use crate::ledger::{Clerk, Closing, Fate, Ledger, Opened, Opening, SPILL_BYTES, Terms, catch_up};
 use crate::units::{AppName, Choice, Party, PicoUsd, Requests, Served, Tokens, Usage};
@@ -117,7 +118,7 @@ async fn with_the_receipt_the_entry_is_in_the_store_or_beside_it() {
         attempt.close(closing(n)).await;
         let request = format!("sg_{n:02}");
         // In this order: it goes from here to there.
-        let beside = Spill::look(home.path()).expect("readable");
+        let beside = Looked::at(home.path()).rows;
         let is_beside =
             beside.iter().any(|row| row.is_booked() && row.entry[2].as_text() == Some(&request));
         let all = entries(&home).await;
@@ -129,7 +130,7 @@ async fn with_the_receipt_the_entry_is_in_the_store_or_beside_it() {
     let all = entries(&home).await;
     let whole: Vec<_> = (0..40).map(|n| complete(&format!("sg_{n:02}"), n)).collect();
     assert_eq!(all, whole);
-    assert_eq!(Spill::look(home.path()).expect("readable"), []);
+    assert_eq!(Looked::at(home.path()).rows, []);
 }
 
 #[tokio::test]

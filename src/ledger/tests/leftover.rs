@@ -1,5 +1,6 @@
 //! What lies beside the store when a run is over.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -147,4 +148,62 @@ async fn a_run_that_never_came_back_is_not_waited_for_for_ever() {
     book(&ledger, 1..2).await;
     clerk.finish().await;
     assert_eq!(delete(1, &ledger).await, 1, "of its own it knows");
+}
+
+/// Leaves four entries beside the store, as a program does that is killed while the store is locked.
+async fn leave_four(home: &Home, store: &Store) -> PathBuf {
+    let ledger = Ledger::default();
+    let path = home.path().join("sluicegate-0.spill");
+    let clerk = Clerk::keep(&ledger, store.clone(), terms(home.path()));
+    store.begin_run(&ledger, now()).await.expect("writable");
+    let thief = home.lock().await;
+    book(&ledger, 0..4).await;
+    let copies = std::fs::read(&path).expect("it is there");
+    clerk.finish().await;
+    thief.leave().await;
+    std::fs::write(&path, copies).expect("written");
+    path
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_damaged_file_all_that_is_whole_is_booked_and_the_rest_is_told_for_ever() {
+    let home = Home::new().await;
+    let store = home.open().await;
+    let path = leave_four(&home, &store).await;
+    let mut file = std::fs::read(&path).expect("there");
+    let second = file.windows(4).position(|some| some == b"sg_1").expect("it is there");
+    file[second..second + 4].copy_from_slice(b"????");
+    std::fs::write(&path, file).expect("written");
+    let missing = async || {
+        let mut reading = Reading::whole(store.clone(), home.path()).await.expect("readable");
+        reading.missing(Range::ALL).await.expect("readable")
+    };
+    let (_, damaged) = missing().await;
+    assert!(damaged > 100, "{damaged}");
+    assert_eq!(told(&home, &store).await, 3);
+    assert_eq!(catch_up(&store, home.path(), Durability::Strict).await, damaged);
+    assert_eq!(entries(&home).await.iter().filter(|line| line.1.is_some()).count(), 3);
+    assert_eq!(missing().await, (0, damaged), "also when the file is whole again");
+    assert_eq!(catch_up(&store, home.path(), Durability::Strict).await, 0);
+    assert_eq!(missing().await, (0, damaged), "once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_whose_head_is_damaged_is_booked_but_for_what_may_be_deleted_by_now() {
+    let home = Home::new().await;
+    let store = home.open().await;
+    let path = leave_four(&home, &store).await;
+    let mut file = std::fs::read(&path).expect("there");
+    file[20] = !file[20];
+    std::fs::write(&path, &file).expect("written");
+    assert_eq!(told(&home, &store).await, 4);
+    assert!(catch_up(&store, home.path(), Durability::Strict).await > 0, "it is told");
+    assert_eq!(entries(&home).await.iter().filter(|line| line.1.is_some()).count(), 4);
+    let later = now() + Duration::from_secs(60);
+    let deleted = store.forget_entries(later, 100, &Ledger::default()).await;
+    assert_eq!(deleted.expect("writable"), 4, "its run is over");
+    std::fs::write(&path, &file).expect("written");
+    assert_eq!(told(&home, &store).await, 4, "none counts twice");
+    catch_up(&store, home.path(), Durability::Strict).await;
+    assert_eq!(told(&home, &store).await, 4, "none counts twice");
 }

@@ -91,9 +91,15 @@ fn rows(attempts: &[Attempt], some: &[prop::sample::Index], is_booked: bool) -> 
 
 async fn happens(base: &mut Base, store: &Store, attempts: &[Attempt], event: &Event) {
     match event {
-        Event::Send(some) => base.write(&rows(attempts, some, false)).await.expect("written"),
-        Event::Book(some) => base.write(&rows(attempts, some, true)).await.expect("written"),
-        Event::Lose => base.book_lost(RUN).await.expect("written"),
+        Event::Send(some) => {
+            base.write(&rows(attempts, some, false)).await.expect("written");
+        }
+        Event::Book(some) => {
+            base.write(&rows(attempts, some, true)).await.expect("written");
+        }
+        Event::Lose => {
+            base.book_lost(RUN).await.expect("written");
+        }
         Event::Die(some, steps) => {
             let rows = rows(attempts, some, true);
             let mut dying = std::mem::replace(base, Base::new(store.clone(), Durability::Strict));
