@@ -50,6 +50,7 @@ impl Proxy {
                 None => Ok(()),
             };
         }
+        self.lead_by_words(visit);
         visit.listing = Listing::of(visit, wished.as_ref(), self.sites().count());
         if visit.listing.is_some() {
             return Ok(());

@@ -251,15 +251,15 @@ impl Proxy {
             (Packing::Plain, Some(reader)) if named.is_none() => {
                 Errand::Form(Box::new(self.read_form(endpoint, reader, body).await?))
             }
-            (Packing::Plain, None) => Errand::Metered(Box::new(
-                Call::parse_named(endpoint, self.collect(body).await?, named)?.at(path),
-            )),
+            (Packing::Plain, None) => {
+                let bytes = self.collect(body).await?;
+                Errand::Metered(Box::new(self.parse(endpoint, bytes, named).await?.at(path)))
+            }
             (Packing::Packed(coding), None) => {
                 let bytes = self.collect(body).await?;
                 let plain = self.unpack(coding, bytes.clone()).await?;
-                Errand::Metered(Box::new(
-                    Call::parse_named(endpoint, plain, named)?.at(path).sent_as(bytes),
-                ))
+                let call = self.parse(endpoint, plain, named).await?;
+                Errand::Metered(Box::new(call.at(path).sent_as(bytes)))
             }
             // The provider says whether it takes it. A form whose path names the model need not name it.
             (Packing::Unknown | Packing::Packed(_), _) | (Packing::Plain, Some(_)) => {

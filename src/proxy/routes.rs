@@ -8,8 +8,8 @@ use http::uri::PathAndQuery;
 use super::visit::Visit;
 use super::{Proxy, ProxyError, Site};
 use crate::admit::Allotments;
-use crate::config::{Plan, Settings};
-use crate::units::{ModelName, UpstreamName};
+use crate::config::{Dialect, Plan, Settings};
+use crate::units::{ModelName, UpstreamName, below_base};
 use crate::upstream::{Client, NetworkEnvironment};
 
 /// All upstreams; at least one.
@@ -64,6 +64,28 @@ impl Proxy {
         parts.path_and_query = Some(path);
         head.uri = http::Uri::from_parts(parts).unwrap_or_default();
         Some(site)
+    }
+
+    /// Leads who asks for models in Anthropic's words to the first upstream that speaks them: others have none that it
+    /// would know.
+    pub(super) fn lead_by_words(&self, visit: &mut Visit) {
+        let path = below_base(visit.head.uri.path());
+        let asks = path == "/models" || path.starts_with("/models/");
+        let speaks = |site: &&Arc<Site>| site.address.dialect() == Dialect::Anthropic;
+        if !asks
+            || visit.is_led
+            || !visit.head.headers.contains_key("anthropic-version")
+            || speaks(&&visit.site)
+        {
+            return;
+        }
+        let terms = self.terms();
+        let has_keys =
+            |site: &&Arc<Site>| terms.upstream(site).is_some_and(|it| !it.accounts.is_empty());
+        if let Some(site) = self.inner.sites.iter().filter(speaks).find(has_keys) {
+            visit.site = Arc::clone(site);
+            visit.plan = Plan::only(site.name.clone(), ModelName::new(""));
+        }
     }
 
     /// Returns where a request for `model` goes.

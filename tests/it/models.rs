@@ -1,5 +1,8 @@
 //! The list of models of several upstreams.
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use serde_json::Value;
 use sluicegate::simulate::engine::Limits;
 use sluicegate::simulate::{Config, Dialect, Provider};
@@ -75,10 +78,19 @@ async fn models_of_anthropic_are_told_in_openais_words() {
     );
     let route = "[[routes]]\nmodels = \"claude-*\"\nupstream = \"claude\"\n";
     let proxy = proxy(&format!("{}{claude}{route}", upstream("a", &a.base_url()))).await;
-    let answer = App::new(proxy.listen(), "notebook").get("/v1/models").await;
+    let app = App::new(proxy.listen(), "notebook");
+    let answer = app.get("/v1/models").await;
     let all = ids(&answer);
     assert!(all.contains(&("gpt-4o".to_owned(), "a".to_owned())), "{all:?}");
     let claude = all.iter().find(|(id, _)| id.starts_with("claude-")).expect("Anthropic's");
     assert_eq!(claude.1, "claude");
     assert!(answer.text().contains("\"created\":1747180800"), "{}", answer.text());
+
+    let request = Request::get(format!("http://{}/v1/models?limit=1000", proxy.listen()))
+        .header("x-api-key", "notebook")
+        .header("anthropic-version", "2023-06-01");
+    let told = app.send(request.body(Full::<Bytes>::default()).expect("a request")).await.json();
+    let first = told.pointer("/data/0").expect("models in its own words");
+    assert_eq!(first.get("type"), Some(&Value::from("model")), "{told}");
+    assert!(first.get("id").is_some_and(|id| id.to_string().contains("claude")), "{told}");
 }

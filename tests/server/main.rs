@@ -154,6 +154,10 @@ async fn a_client_that_hangs_up_stops_the_server_and_is_settled_by_what_it_saw()
     assert!(written < u64::from(FAR_TOO_MANY), "{written} tokens for nobody");
 }
 
+/// What a request of [`more_clients_than_the_server_has_slots_wait_in_line`] is expected to use: its prompt as we count it, and
+/// its bound.
+const BEGUN: u64 = 103;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_clients_than_the_server_has_slots_wait_in_line() {
     const CLIENTS: usize = 8;
@@ -185,7 +189,9 @@ async fn more_clients_than_the_server_has_slots_wait_in_line() {
     assert!(waited > 0, "nobody waited");
     // Half of them are streams, and as long as the others.
     assert_eq!(used.len(), CLIENTS / 2);
-    assert_eq!(settled(&proxy), 2 * used.iter().sum::<u64>());
+    // What the server may have begun when a connection broke keeps its estimate, and is tried again.
+    let more = settled(&proxy).checked_sub(2 * used.iter().sum::<u64>());
+    assert!(more.is_some_and(|more| more % BEGUN == 0), "{more:?} tokens more, {used:?}");
 }
 
 /// Returns the sum of a usage object of any endpoint; what came from a cache is a part of the input
