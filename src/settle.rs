@@ -247,6 +247,7 @@ impl Unsettled {
     ) -> (Settlement, Booked) {
         let now = Instant::now();
         let usage = self.record.completed(receipt.usage);
+        self.note_break(ending);
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.settle(&usage, now);
         }
@@ -283,11 +284,18 @@ impl Unsettled {
 
     /// Closes what is still in flight at its estimate; nothing where it was closed before.
     fn keep_estimate(&mut self, ending: Ending) -> Booked {
+        self.note_break(ending);
         let Some(settlement) = self.book_estimate() else { return Booked::there() };
         let (known, now) = ((&settlement, Method::Assumed), Instant::now());
         let booked = self.enter(known, ending.fate(), now);
         self.close(known, ending, now);
         booked
+    }
+
+    fn note_break(&mut self, ending: Ending) {
+        if let Some(in_flight) = self.in_flight.as_mut().filter(|_| ending.is_from_here()) {
+            in_flight.break_off();
+        }
     }
 
     /// Books the estimate as used, once; the debit keeps it.

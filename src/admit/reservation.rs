@@ -128,6 +128,14 @@ impl InFlight {
         Some(Self { open: Open { shared, grant: Some(Box::new(grant)), unsent: false } })
     }
 
+    /// Notes that the request is broken off from here, before it is closed: its slot at the provider is taken for a
+    /// moment more.
+    pub fn break_off(&mut self) {
+        if let Some(grant) = &mut self.open.grant {
+            grant.debit.break_off();
+        }
+    }
+
     /// Closes the request as never sent: the connection failed before the provider saw it.
     pub fn unsent(mut self) {
         self.open.unsent = true;

@@ -43,6 +43,8 @@ pub struct Debit {
     pub(super) opens: Option<NonZeroU64>,
     /// Whether it relies on the likeliest belief alone.
     pub(super) dares: bool,
+    /// Whether it is broken off from here.
+    pub(super) broken_off: bool,
     pub(super) stage: Stage,
     /// Whether the answer told the provider's counters.
     pub(super) told: bool,
@@ -52,6 +54,14 @@ pub struct Debit {
     pub(super) sent: Option<Box<Sent>>,
     /// What a refusal said.
     pub(super) refusal: Option<Box<Refused>>,
+}
+
+impl Debit {
+    /// Notes that its request is broken off from here: the provider hears of that later than of its end, so its slot
+    /// is taken for a moment more.
+    pub const fn break_off(&mut self) {
+        self.broken_off = true;
+    }
 }
 
 /// What is noted when a request is sent.

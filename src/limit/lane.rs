@@ -129,7 +129,7 @@ impl Lane {
         {
             return Err(Shortfall::TooLarge { quota, limit, wanted });
         }
-        self.fits_slots()?;
+        self.fits_slots(now)?;
         let mut latest = self.first_contact(&offer, now).max(self.absent_turn(&offer, now));
         latest = latest.max(self.restrained(&offer.charge, now)).max(self.unopened(now));
         latest = latest.max(self.hold.and_then(|hold| hold.wait(now))).max(self.out_of_reach(now));
@@ -190,6 +190,7 @@ impl Lane {
             tries,
             opens,
             dares: false,
+            broken_off: false,
             stage: Stage::Reserved,
             told: false,
             left_behind: 0,
@@ -309,6 +310,9 @@ impl Lane {
         self.open.remove(debit);
         self.opening.ended();
         self.slots.give_back(debit.at);
+        if debit.broken_off {
+            self.slots.break_off(self.time.latest().plus(self.refusal_takes()));
+        }
     }
 
     /// Creates the beliefs about a quota of `kind`.
@@ -322,11 +326,15 @@ impl Lane {
         Bank::new(kind, quota, &self.settings, first, now)
     }
 
-    fn fits_slots(&self) -> Result<(), Shortfall> {
+    fn fits_slots(&mut self, now: Moment) -> Result<(), Shortfall> {
         let quota = QuotaKind::Concurrency;
+        let next = self.slots.next_free(now);
         match (self.slots.most, self.slots.free()) {
             (Some(0), _) => Err(Shortfall::TooLarge { quota, limit: 0, wanted: 1 }),
-            (_, Some(0)) => Err(Shortfall::AfterAnswer { quota }),
+            (_, Some(0)) => Err(match next {
+                Some(at) => Shortfall::Later { quota, at: self.time.instant(at) },
+                None => Shortfall::AfterAnswer { quota },
+            }),
             _ => Ok(()),
         }
     }

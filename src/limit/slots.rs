@@ -4,20 +4,25 @@
 //!
 //! [`Slots`]: how many requests hold one, how long on the average they have held it so far, and how
 //! long those did that were answered lately. From that follow the time that a queue takes, and what a
-//! request takes of the lane.
+//! request takes of the lane. A slot whose request was broken off from here counts as taken for a moment more: the
+//! provider hears of that later than of the next request, which comes by another connection.
 //!
 //! # What this module does not do
 //!
 //! It does not follow single requests: sums tell enough.
 
+use std::collections::VecDeque;
+
 use super::meter::float;
 use super::moment::Moment;
 
 /// The slots of a lane; as many as one likes where `most` is none.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Slots {
     pub(super) most: Option<u64>,
     taken: u64,
+    /// Until when those count that were broken off; none where there is no end of slots.
+    broken: VecDeque<Moment>,
     /// When one was taken last.
     latest: Moment,
     /// The sum of the moments at which they were taken.
@@ -28,9 +33,17 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub(super) const fn new(most: Option<u64>) -> Self {
+    pub(super) fn new(most: Option<u64>) -> Self {
         let latest = Moment(0);
-        Self { most, taken: 0, latest, begins: 0, held: GUESS, answered: 0 }
+        Self {
+            most,
+            taken: 0,
+            broken: VecDeque::new(),
+            latest,
+            begins: 0,
+            held: GUESS,
+            answered: 0,
+        }
     }
 
     /// Notes that a request takes a slot.
@@ -44,6 +57,19 @@ impl Slots {
     pub(super) fn give_back(&mut self, since: Moment) {
         self.taken = self.taken.saturating_sub(1);
         self.begins = self.begins.saturating_sub(u128::from(since.0));
+    }
+
+    /// Notes that the request that gives its slot back was broken off from here; the slot is free from `at` on.
+    pub(super) fn break_off(&mut self, at: Moment) {
+        if self.most.is_some() {
+            self.broken.push_back(at);
+        }
+    }
+
+    /// Returns when the next of those is free that were broken off and are not yet.
+    pub(super) fn next_free(&mut self, now: Moment) -> Option<Moment> {
+        while self.broken.pop_front_if(|at| *at <= now).is_some() {}
+        self.broken.front().copied()
     }
 
     /// Learns from a request that was answered after having held one since `since`.
@@ -64,7 +90,8 @@ impl Slots {
 
     /// Returns how many are free.
     pub(super) fn free(&self) -> Option<u64> {
-        self.most.map(|most| most.saturating_sub(self.taken))
+        self.most
+            .map(|most| most.saturating_sub(self.taken).saturating_sub(self.broken.len() as u64))
     }
 
     /// Returns the part of a window that `requests` take of all slots together; nothing where there is
@@ -162,6 +189,15 @@ mod tests {
             slots.give_back(now.minus(age * SECOND));
         }
         assert_eq!((slots.free(), slots.begins), (Some(4), 0));
+    }
+
+    #[test]
+    fn who_is_broken_off_holds_its_slot_for_a_moment_more() {
+        let (mut slots, now) = slots(&[1, 2, 3, 4]);
+        slots.give_back(now.minus(SECOND));
+        slots.break_off(now.plus(9));
+        assert_eq!((slots.next_free(now), slots.free()), (Some(now.plus(9)), Some(0)));
+        assert_eq!((slots.next_free(now.plus(9)), slots.free()), (None, Some(1)));
     }
 
     #[test]

@@ -44,6 +44,11 @@ impl Ending {
         }
     }
 
+    /// Tells whether the request was broken off from here while the provider was at it.
+    pub(super) const fn is_from_here(self) -> bool {
+        matches!(self, Self::ClientGone | Self::TimedOut | Self::Stopped | Self::Lost)
+    }
+
     /// Returns how the ledger calls it.
     pub(super) const fn fate(self) -> Fate {
         match self {
