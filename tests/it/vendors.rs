@@ -208,7 +208,8 @@ async fn failures_inside_of_the_simulated_answers_fail_nobody() {
 }
 
 /// Issue 4, point 7: with a concurrency limit only, the first refusal tells how many slots there are. Who was let go
-/// before its answer came may be refused, too: one, as one at a time tries whether there is another slot.
+/// before its answer came may be refused, too: one, as one at a time tries whether there is another slot. A client that
+/// hangs up leaves its slot to nobody who gets there before the provider has heard of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_only_takes_so_many_at_a_time_refuses_nobody_after_the_first() {
     const SLOTS: u64 = 10;
@@ -230,7 +231,13 @@ async fn a_provider_that_only_takes_so_many_at_a_time_refuses_nobody_after_the_f
         let asked = (0..200).map(|number| {
             let app = app.clone();
             let body = chat(json!({"max_tokens": 20, "stream": number % 2 == 1}));
-            async move { app.post(CHAT, &body).await.status() }
+            async move {
+                match number % 10 {
+                    // It hangs up as soon as the answer begins.
+                    7 => app.open(CHAT, &body).await.status(),
+                    _ => app.post(CHAT, &body).await.status(),
+                }
+            }
         });
         let statuses = futures_util::future::join_all(asked).await;
         assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
