@@ -32,7 +32,7 @@ pub use self::digest::KeyDigest;
 pub use self::name::{
     AccountName, AppName, KeyLabel, ModelName, Name, RequestId, TierName, UpstreamName, kind,
 };
-pub use self::path::{DEPLOYMENTS, below_base, deployment, unversioned};
+pub use self::path::{DEPLOYMENTS, below_base, deployment, is_straight, unversioned};
 pub use self::quantity::{PicoUsd, Requests, Tokens};
 pub use self::secret::Secret;
 pub use self::usage::{Receipt, Served, Usage};

@@ -98,8 +98,8 @@ pub enum Failure {
     Unaffordable(#[from] Unaffordable),
     /// The provider does not accept the key of ours that it was sent with.
     #[error(
-        "sluicegate's own key `{key}` for the account `{account}` of the upstream `{upstream}` was refused by the \
-         provider{}; the key of the client is not meant",
+        "sluicegate's own key `{key}` for the account `{account}` of the upstream `{upstream}`, and not the client's, \
+         was refused by the provider{}",
         said_phrase(said)
     )]
     KeyRefused {

@@ -6,16 +6,20 @@ use super::errand::Errand;
 use super::visit::Visit;
 use super::{Failure, Proxy};
 use crate::auth::{AuthError, Client};
-use crate::units::Party;
+use crate::units::{Party, is_straight};
+use crate::upstream::RequestError;
 
 impl Proxy {
     /// Returns who asks, and notes it for log and books.
     ///
     /// # Errors
     ///
-    /// Returns [`Failure::Auth`] for whom it does not know, and [`Failure::Forbidden`] for a path that is not its
-    /// app's; of the body nothing is read then.
+    /// Returns [`Failure::Auth`] for whom it does not know, [`Failure::Forbidden`] for a path that is not its
+    /// app's, and [`Failure::Request`] for one that can be read in two ways; of the body nothing is read then.
     pub(super) fn let_in(&self, visit: &mut Visit, peer: SocketAddr) -> Result<Client, Failure> {
+        if !is_straight(visit.record.uri.path()) {
+            return Err(RequestError::Winding.into());
+        }
         let now = self.inner.clock.since_epoch(visit.arrived);
         let client = self.terms().gate.authenticate(&visit.head.headers, peer.ip(), now)?;
         visit.record.party = Party::usual(client.app.clone());

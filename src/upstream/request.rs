@@ -35,6 +35,9 @@ pub enum RequestError {
     /// Its path and the base URL do not make a URL together.
     #[error("the path does not make a URL with the configured base")]
     Path,
+    /// Servers may read its path in two ways.
+    #[error("a path with `.` or `..`, or with letters or digits written as %XX, is not passed on")]
+    Winding,
 }
 
 /// Makes the request that goes to `target` from the head of a client's, with a key in the header that is

@@ -44,8 +44,8 @@ async fn a_refused_key_of_ours_is_told_as_ours_to_the_client_and_to_monitors() {
         assert_eq!(error["code"], "upstream_key_refused");
         assert_eq!(
             error["message"],
-            "sluicegate's own key `first` for the account `main` of the upstream `openai` was refused by the \
-             provider: Incorrect API key provided: ***. Or ***.; the key of the client is not meant"
+            "sluicegate's own key `first` for the account `main` of the upstream `openai`, and not the client's, \
+             was refused by the provider: Incorrect API key provided: ***. Or ***."
         );
     }
     let [account, key] = states(&admin).await;

@@ -82,6 +82,13 @@ async fn an_apps_endpoints_are_known_behind_azures_paths_and_routes() {
     for path in ["/v1/embeddings", "/openai/deployments/mine/embeddings", "/az2/v1/files"] {
         assert_eq!(one.post(path, HELLO).await.status(), 403, "{path}");
     }
+    let sent = recorder.seen().len();
+    for path in ["/v1/files/../chat/completions", "/v1/chat/%63ompletions", "/az2/%2e%2e/v1/files"]
+    {
+        let refused = one.post(path, HELLO).await;
+        assert_eq!(refused.status(), 400, "{path}: {}", refused.text());
+    }
+    assert_eq!(recorder.seen().len(), sent, "one of them was sent");
 }
 
 #[tokio::test]
