@@ -20,7 +20,7 @@ use super::exit::{CliError, Exit};
 use super::{outside, print};
 use crate::auth::KEY_PREFIX;
 use crate::clock::WallClock;
-use crate::config::{DataDir, Flags, Settings, UtcTime};
+use crate::config::{DataDir, Flags, Keys, Settings, UtcTime};
 use crate::ledger::{AppTerms, KeptApp, KeptApps, Store, StoreError};
 use crate::units::{AppName, KeyDigest};
 
@@ -150,6 +150,7 @@ pub(super) async fn run(args: &AppsArgs) -> Result<Exit, CliError> {
         config: args.config.clone(),
         data_dir: args.data_dir.clone(),
         admin: args.admin.clone(),
+        keys: Keys::Unused,
         ..Flags::default()
     };
     let settings = outside::load(&flags)?.settings;

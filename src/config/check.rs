@@ -9,6 +9,7 @@ use super::apps::{apps, rules};
 use super::budgets::budgets;
 use super::clients::AppSettings;
 use super::dialect::Dialect;
+use super::environment::Keys;
 use super::ledger::ledger;
 use super::prices::prices;
 use super::problem::{Origin, Problem, Warning};
@@ -50,9 +51,9 @@ pub(super) fn settings(mut root: Section, check: &mut Check<'_>) -> Option<Setti
     for upstream in &upstreams {
         check_target(&upstream.url, &server.listen, check);
         check_version(&upstream.url, upstream.settings.dialect, check);
-        if let (true, true, Some(app)) =
-            (upstream.settings.accounts.is_empty(), !apps.is_empty(), apps.first())
-        {
+        // Who only reads the books may lack the environment that has the key.
+        let lacks_account = upstream.settings.accounts.is_empty() && check.keys == Keys::Needed;
+        if let (true, Some(app)) = (lacks_account, apps.first()) {
             check.problem(Problem::Missing {
                 origin: app.origin.clone(),
                 key: "upstreams.accounts".to_owned(),

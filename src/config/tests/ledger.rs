@@ -49,4 +49,8 @@ fn who_only_reads_the_books_needs_no_keys() {
     let flags = Flags { keys: Keys::Unused, ..Flags::default() };
     let loaded = machine.load(&flags).expect("it is valid without them");
     assert_eq!(loaded.settings.upstreams[0].accounts[0].keys.len(), 2);
+    let machine = Machine::with_file("[[apps]]\nname = \"desk\"\nenv = \"NOT_SET\"\n");
+    assert!(machine.error().contains("NOT_SET"), "else it must be there");
+    let loaded = machine.load(&flags).expect("it is valid without the key of the environment");
+    assert_eq!(loaded.settings.apps.len(), 1);
 }
