@@ -39,12 +39,12 @@ use crate::ledger::{Booked, Closing, Fate, Ledger, Opened};
 use crate::limit::{Hint, QuotaLevel};
 use crate::telemetry::{Metrics, Series};
 use crate::units::{Choice, ModelName, PicoUsd, Receipt, Usage};
-use crate::upstream::{Change, Finding, Trouble};
+use crate::upstream::{Change, Departure, Finding, Trouble};
 
 /// A request under way whose true cost is not yet known.
 ///
-/// Dropping it keeps the estimate debited, and logs that the client has gone or, once its answer has
-/// begun, the ending `lost`.
+/// Dropping it keeps the estimate debited, unless the provider cannot have seen it, and logs that the client has
+/// gone or, once its answer has begun, the ending `lost`.
 #[derive(Debug)]
 #[must_use = "an unsettled request stays debited at its estimate"]
 pub struct Unsettled {
@@ -63,6 +63,8 @@ pub struct Unsettled {
     answered: (Option<Instant>, Option<HeaderValue>),
     /// Whether the client has not got the head of its answer.
     head_waits: bool,
+    /// Whether it has got a connection; empty where that is not asked.
+    departure: Option<Departure>,
 }
 
 /// Where settled requests are counted.
@@ -95,6 +97,7 @@ impl Unsettled {
             expected,
             answered: (None, None),
             head_waits: true,
+            departure: None,
         }
     }
 
@@ -125,6 +128,16 @@ impl Unsettled {
         let mut also = Self::new(in_flight, Box::new(record), books, now);
         also.head_leaves();
         Some(also)
+    }
+
+    /// Watches whether the request gets a connection.
+    pub fn watch(&mut self, departure: Departure) {
+        self.departure = Some(departure);
+    }
+
+    /// Tells whether the provider cannot have seen the request.
+    pub fn is_unsent(&self) -> bool {
+        self.departure.as_ref().is_some_and(|departure| !departure.has_begun())
     }
 
     /// Returns what the request was expected to cost.
@@ -225,10 +238,15 @@ impl Unsettled {
     /// (`unsent`) costs nothing, else the estimate stays debited and booked.
     pub fn unanswered(mut self, status: u16, ending: Ending, unsent: bool) {
         self.record.status = status;
-        if !unsent {
+        if unsent {
+            self.take_back(ending);
+        } else {
             let _booked = self.keep_estimate(ending);
-            return;
         }
+    }
+
+    /// Closes what the provider cannot have seen; nothing where it was closed before.
+    fn take_back(&mut self, ending: Ending) {
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.unsent();
             let now = Instant::now();
@@ -360,8 +378,12 @@ impl Unsettled {
 impl Drop for Unsettled {
     fn drop(&mut self) {
         // Before the head is there, only a client that hangs up makes its request be dropped.
-        let _booked =
-            self.keep_estimate(if self.head_waits { Ending::ClientGone } else { Ending::Lost });
+        let ending = if self.head_waits { Ending::ClientGone } else { Ending::Lost };
+        if self.is_unsent() {
+            self.take_back(ending);
+        } else {
+            let _booked = self.keep_estimate(ending);
+        }
     }
 }
 

@@ -122,7 +122,7 @@ pub(super) fn unanswered(
         SendError::NoAnswer(_) => errand.is_repeatable() && errand.is_harmless_twice(),
         SendError::TimedOut | SendError::Upload => false,
     };
-    let unsent = error.is_never_sent();
+    let unsent = error.is_never_sent() || unsettled.is_unsent();
     let after = may_repeat.then(|| backoff.after_failure(rand::random())).flatten();
     if after.is_some() || may_repeat && visit.has_others() {
         tracing::debug!(%error, "trying again");

@@ -26,7 +26,7 @@ use crate::relay::{
 use crate::settle::Unsettled;
 use crate::units::Choice;
 use crate::upstream::{
-    self, AccountId, Answer, Came, Finding, Reading, Verdict, hint, outgoing, returning,
+    self, AccountId, Answer, Came, Departure, Finding, Reading, Verdict, hint, outgoing, returning,
 };
 
 /// What became of a try.
@@ -139,7 +139,8 @@ impl Proxy {
         };
         let books = self.books(&record);
         let at = Instant::now();
-        let unsettled = Unsettled::new(reservation.commit(at), record, books, at);
+        let mut unsettled = Unsettled::new(reservation.commit(at), record, books, at);
+        unsettled.watch(Departure::of(&mut request));
         let site = Arc::clone(&visit.site);
         Ok((Sent { site, at, unsettled, place, account, reading }, request))
     }

@@ -30,6 +30,7 @@ mod classify;
 mod client;
 mod connect;
 mod credential;
+mod departure;
 mod dialect;
 mod duration;
 mod environment;
@@ -56,6 +57,7 @@ pub use self::body::{Body, BodyError};
 pub use self::classify::{Finding, Verdict, classify};
 pub use self::client::{Client, ClientError, SendError};
 pub use self::credential::{Authorization, ClientKey, Credential};
+pub use self::departure::Departure;
 pub use self::environment::NetworkEnvironment;
 pub use self::fingerprint::share_one;
 pub use self::fleet::{

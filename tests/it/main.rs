@@ -45,6 +45,7 @@ mod spree;
 mod stores;
 mod threads;
 mod told;
+mod unsent;
 mod upstream;
 mod usage;
 mod vendors;
