@@ -104,6 +104,9 @@ fn kept(running: &server::Running) -> String {
 pub(super) struct Stop {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    /// Would end the program where a file may not grow any more (`ulimit -f`); listened to, it leaves that an error.
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    _too_large: tokio::signal::unix::Signal,
 }
 
 impl Stop {
@@ -112,6 +115,8 @@ impl Stop {
         Ok(Self {
             #[cfg(unix)]
             terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
+            #[cfg(any(target_os = "linux", target_os = "macos"))]
+            _too_large: tokio::signal::unix::signal(TOO_LARGE)?,
         })
     }
 
@@ -136,3 +141,8 @@ pub(super) fn warn(loaded: &Loaded) {
         eprintln!("warning: {warning}");
     }
 }
+
+/// What the system says to who writes more into a file than it may, SIGXFSZ: 25 on Linux but for MIPS and the like
+/// (<https://man7.org/linux/man-pages/man7/signal.7.html>, read 2026-11-23) and on macOS.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+const TOO_LARGE: tokio::signal::unix::SignalKind = tokio::signal::unix::SignalKind::from_raw(25);

@@ -61,11 +61,8 @@ async fn on_a_full_disk_requests_are_refused_and_what_was_sent_is_booked_when_th
     let file = books.path().join("test.toml");
     let settings = books.settings() + &one_account(&provider.base_url(), "sk-1", "");
     std::fs::write(&file, settings).expect("written");
-    // Who ignores the signal is told by an error, as of a full disk.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_sluicegate")]);
     let args = ["--config", file.to_str().expect("a plain path")];
-    let program = Serving::start_by(shell, &args, &books.home);
+    let program = Serving::start(&args, &books.home);
     let app = App::new(program.listen.parse().expect("an address"), "notebook");
     let admin = App::new(program.admin.parse().expect("an address"), "");
     let mut served = vec![id(&app.post(CHAT, HELLO).await)];
