@@ -218,18 +218,25 @@ impl Ring {
         }
     }
 
-    /// Takes the room on the disk that the file has not yet.
+    /// Takes the room on the disk that the file has not yet. Where there is less, none is taken: the store needs it.
     fn fill(&mut self) -> io::Result<()> {
-        let zeros = [0; 16 << 10];
         let length = self.file.seek(SeekFrom::End(0))?;
-        let mut left = self.size.saturating_sub(length);
+        let left = self.size.saturating_sub(length);
         if left == 0 {
             return Ok(());
         }
+        self.append_zeros(left).inspect_err(|_| {
+            // What comes of it changes nothing about the error.
+            drop(self.file.set_len(length));
+        })
+    }
+
+    fn append_zeros(&self, mut left: u64) -> io::Result<()> {
+        let zeros = [0; 16 << 10];
         while left > 0 {
             let some = left.min(zeros.len() as u64);
             let some = usize::try_from(some).unwrap_or(zeros.len());
-            self.file.write_all(zeros.get(..some).unwrap_or(&zeros))?;
+            (&self.file).write_all(zeros.get(..some).unwrap_or(&zeros))?;
             left -= some as u64;
         }
         self.file.sync_data()

@@ -89,6 +89,31 @@ async fn on_a_full_disk_requests_are_refused_and_what_was_sent_is_booked_when_th
     program.kill();
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_beside_the_store_that_has_no_room_leaves_the_room_to_the_store() {
+    let provider = Recorder::start(|_, _| Reply::Json(200, SAID)).await;
+    let books = Books::in_a_file();
+    let file = books.path().join("test.toml");
+    let settings = books.settings() + &one_account(&provider.base_url(), "sk-1", "");
+    std::fs::write(&file, settings).expect("written");
+    // Blocks of 512 bytes: less than that file, more than the database.
+    let mut shell = Command::new("sh");
+    let run = "trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\"";
+    shell.args(["-c", run, env!("CARGO_BIN_EXE_sluicegate")]);
+    let args = ["--config", file.to_str().expect("a plain path")];
+    let program = Serving::start_by(shell, &args, &books.home);
+    let app = App::new(program.listen.parse().expect("an address"), "notebook");
+    let served = id(&app.post(CHAT, HELLO).await);
+    assert_eq!(complete(&books).await, [served], "the store alone will do");
+    let folder = std::fs::read_dir(books.path()).expect("a folder");
+    let files = folder.map(|file| file.expect("readable"));
+    let beside = files.filter(|file| file.file_name().to_string_lossy().ends_with(".spill"));
+    let sizes = beside.map(|file| file.metadata().expect("readable").len());
+    assert_eq!(sizes.collect::<Vec<_>>(), [0], "nothing of what could not be had is kept");
+    program.kill();
+}
+
 #[test]
 fn a_place_that_cannot_be_written_is_told_at_the_start() {
     let home: TempDir = home();
