@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 use crate::books::Books;
 use crate::cli::{code, expect, home, home_with, sluicegate, text};
 use crate::house::{App, one_account, proxy};
+use crate::ledger::until_stored;
 use crate::path::{CHAT, HELLO, SAID};
 use crate::recorder::{Recorder, Reply};
 
@@ -58,6 +59,7 @@ async fn three_requests(books: &Books) -> (sluicegate::server::Running, String) 
     let id = first.header("x-sluicegate-request-id").expect("an id").to_owned();
     assert_eq!(app.post(CHAT, HELLO).await.status(), 200);
     assert_eq!(App::new(proxy.listen(), "other").post(CHAT, DREAM).await.status(), 200);
+    until_stored(&App::new(proxy.admin(), "")).await;
     (proxy, id)
 }
 
@@ -81,6 +83,7 @@ async fn an_endpoint_has_one_name_behind_routes_and_in_azures_paths() {
         assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
     }
     assert_eq!(app.post("/az2/v1/files/file-1/content", "").await.status(), 200);
+    until_stored(&App::new(proxy.admin(), "")).await;
     let told = json(&books, &["--by", "endpoint"]).await;
     let rows = told.pointer("/rows").and_then(Value::as_array).expect("rows");
     let mut named: Vec<_> = rows
