@@ -9,7 +9,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// A relay of connections. Dropping it cuts them.
 #[derive(Debug)]
@@ -26,7 +26,16 @@ impl Network {
         let relaying = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             let mut ways = ways.into_iter().cycle();
-            while let Ok((near, _)) = listener.accept().await {
+            loop {
+                let near = match listener.accept().await {
+                    Ok((near, _)) => near,
+                    // One connection that cannot be taken now must not end all that come later.
+                    Err(error) => {
+                        eprintln!("the network takes no connection for now: {error}");
+                        sleep(PAUSE).await;
+                        continue;
+                    }
+                };
                 let (there, back) = (ways.next().expect("one"), ways.next().expect("another"));
                 connections.spawn(relay(near, provider, (there, back)));
                 while connections.try_join_next().is_some() {}
@@ -47,8 +56,14 @@ impl Drop for Network {
     }
 }
 
+/// What goes by before a connection is taken again after one could not be.
+const PAUSE: Duration = Duration::from_millis(10);
+
 async fn relay(near: TcpStream, provider: SocketAddr, (there, back): (Duration, Duration)) {
-    let Ok(far) = TcpStream::connect(provider).await else { return };
+    let far = match TcpStream::connect(provider).await {
+        Ok(far) => far,
+        Err(error) => return eprintln!("the network cannot reach the provider: {error}"),
+    };
     for stream in [&near, &far] {
         drop(stream.set_nodelay(true));
     }
