@@ -79,6 +79,7 @@ impl Clerk {
             busy: None,
             pen: Pen::default(),
             written: Vec::new(),
+            closed: 0,
             frames: Frames::default(),
             opened: HashMap::new(),
             opened_at: None,
@@ -147,6 +148,8 @@ pub(super) struct Work {
     pub(super) pen: Pen,
     /// What others wrote beside the store, in its order.
     pub(super) written: Vec<Queued>,
+    /// So many were closed by notes, and are still told as open.
+    pub(super) closed: usize,
     /// Where they put it together.
     pub(super) frames: Frames,
     /// What was sent and is neither closed nor written.
@@ -214,6 +217,7 @@ impl Work {
                 }
                 Note::Closed(seq, opening, closing, told) => {
                     self.opened.remove(&seq);
+                    self.closed += 1;
                     let at = (self.kept.run, seq);
                     let row = self.pen.row(at, &opening, Some(&closing), clock);
                     closed.push(Queued { row, told, since: now, beside: None });
@@ -349,7 +353,7 @@ impl Work {
         }
     }
 
-    pub(super) fn tell_state(&self) {
+    pub(super) fn tell_state(&mut self) {
         let waiting = self.queue.len() - self.safe()
             + match &self.busy {
                 Some(Busy { what: Doing::Entries(entries), since: Some(_), .. }) => entries.len(),
@@ -358,6 +362,8 @@ impl Work {
         self.shared.waiting.store(waiting, Ordering::Relaxed);
         let (room, held) = self.spill.as_ref().map_or((0, 0), |it| (it.left(), it.held()));
         self.shared.tell_beside(if self.spill_fails { 0 } else { room }, held);
+        // Whoever looks finds an attempt open, waiting or there.
+        self.shared.open.fetch_sub(std::mem::take(&mut self.closed), Ordering::Release);
     }
 }
 

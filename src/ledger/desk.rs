@@ -33,7 +33,7 @@ pub(super) struct Shared {
     kept: OnceLock<Kept>,
     seq: AtomicI64,
     /// How many attempts are under way.
-    open: AtomicUsize,
+    pub(super) open: AtomicUsize,
     /// Whether the store takes nothing for now.
     pub(super) is_stuck: AtomicBool,
     /// Whether so much lies beside the store that it cannot be keeping up.
@@ -117,6 +117,8 @@ impl Ledger {
     /// Returns how it fares; `None` where nothing is booked.
     pub fn state(&self) -> Option<State> {
         self.shared.kept.get()?;
+        // First: what is open no more by now is told by the others.
+        let open = self.shared.open.load(Ordering::Acquire);
         let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Some(State {
             trouble,
@@ -124,7 +126,7 @@ impl Ledger {
             spilled_bytes: self.shared.spilled.load(Ordering::Relaxed),
             unbooked: self.shared.unbooked.load(Ordering::Relaxed),
             damaged_bytes: self.shared.damaged.load(Ordering::Relaxed),
-            open: self.shared.open.load(Ordering::Relaxed),
+            open,
             refuses: !self.may_open(),
         })
     }
@@ -161,10 +163,11 @@ impl Opened {
     pub fn close(self, closing: Closing) -> Booked {
         let Self { ledger: Ledger { shared }, seq, opening } = self;
         let Some(kept) = shared.kept.get() else { return Booked::there() };
-        shared.open.fetch_sub(1, Ordering::Relaxed);
-        if let Some(wrote) = shared.journal.write(seq, &opening, &closing) {
-            shared.tell_beside(wrote.room, wrote.held);
-            if wrote.rings {
+        let tell = |room, held| shared.tell_beside(room, held);
+        if let Some(rings) = shared.journal.write(seq, (&opening, &closing), tell) {
+            // Whoever looks finds it open or there.
+            shared.open.fetch_sub(1, Ordering::Release);
+            if rings {
                 shared.bell.notify_one();
             }
             return Booked::there();

@@ -44,17 +44,6 @@ pub(super) struct Lent {
     pub(super) frames: Frames,
 }
 
-/// What became of the file when an entry was written there.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wrote {
-    /// For how many bytes of entries it has room.
-    pub(super) room: u64,
-    /// How many bytes of records are in it.
-    pub(super) held: u64,
-    /// Whether the clerk is to be rung for.
-    pub(super) rings: bool,
-}
-
 impl Journal {
     /// Lets others write until it is [taken back](Self::try_take).
     pub(super) fn lend(&self, lent: Lent) {
@@ -70,8 +59,14 @@ impl Journal {
         Ok(self.hold().ok_or(InUse)?.take())
     }
 
-    /// Writes down the attempt `seq`, which is over. Returns nothing where that is left to the clerk.
-    pub(super) fn write(&self, seq: i64, opening: &Opening, closing: &Closing) -> Option<Wrote> {
+    /// Writes down the attempt `seq`, which is over, and tells for how many bytes of entries there is room then, and how
+    /// many bytes of records lie there. Returns whether the clerk is to be rung for; nothing where all is left to it.
+    pub(super) fn write(
+        &self,
+        seq: i64,
+        (opening, closing): (&Opening, &Closing),
+        tell: impl FnOnce(u64, u64),
+    ) -> Option<bool> {
         let mut held = self.hold()?;
         let lent =
             held.as_mut().filter(|lent| !lent.is_slow && lent.written.len() < MOST_WRITTEN)?;
@@ -86,10 +81,12 @@ impl Journal {
         written.ok()?;
         lent.spill.skip();
         lent.written.push(Queued { row, told: None, since: now, beside: Some(end) });
+        // As long as it is held: what the clerk tells then is newer.
+        tell(lent.spill.left(), lent.spill.held());
         let rings = !std::mem::replace(&mut lent.is_awaited, true)
             || lent.is_slow
             || lent.written.len() == MOST_WRITTEN;
-        Some(Wrote { room: lent.spill.left(), held: lent.spill.held(), rings })
+        Some(rings)
     }
 
     fn hold(&self) -> Option<MutexGuard<'_, Option<Lent>>> {

@@ -37,7 +37,8 @@ impl Lane {
             self.hold = self.hold.filter(|hold| !debit.tries.is_some_and(|of| hold.is_of(of)));
         }
         self.dared(debit, refused, now);
-        if refused {
+        // Some refuse without a word of when or why, and yet show what is left.
+        if refused || hint.is_error {
             debit.refusal = Some(Box::new(Refused {
                 arithmetic: hint.refusal,
                 by: hint.refused_by,

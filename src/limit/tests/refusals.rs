@@ -6,16 +6,16 @@ const OF_TOKENS: QuotaKind = QuotaKind::TokensPerMinute;
 
 /// Refuses a request although both windows have room, and says for which limit.
 fn refuse_with_room(lane: &mut Lane, by: QuotaKind, now: Instant) {
+    let said = Hint { retry_after: Some(SECOND), refused_by: Some(by), ..Hint::default() };
+    refuse_saying(lane, said, now);
+}
+
+/// Refuses a request although both windows have room.
+fn refuse_saying(lane: &mut Lane, said: Hint, now: Instant) {
     let mut debit = lane.reserve_anyway(&demand(10, Some(10)), now);
     lane.sent(&mut debit, now);
     let (requests, tokens) = (told_quota(600, 550, SECOND), told_quota(60_000, 59_000, SECOND));
-    let hint = Hint {
-        requests: Some(requests),
-        tokens: Some(tokens),
-        retry_after: Some(SECOND),
-        refused_by: Some(by),
-        ..Hint::default()
-    };
+    let hint = Hint { requests: Some(requests), tokens: Some(tokens), is_error: true, ..said };
     lane.observe(&mut debit, &hint, now);
     lane.refused(debit, now);
 }
@@ -49,6 +49,15 @@ fn a_refusal_in_spite_of_room_shows_that_slices_are_limited() {
         refuse_with_room(&mut lane, by, now);
         assert_eq!(limit_of(&lane, slice, now), Some(part), "a sixtieth of {by:?}");
     }
+}
+
+/// Mistral's say neither for which limit nor when to come back: all who were refused came back together each time.
+#[test]
+fn a_refusal_without_a_word_in_spite_of_room_shows_that_requests_are_limited_by_the_second() {
+    let (mut lane, now) = sliced();
+    refuse_saying(&mut lane, Hint::default(), now);
+    assert_eq!(limit_of(&lane, QuotaKind::RequestsPerSecond, now), Some(10));
+    assert_eq!(limit_of(&lane, QuotaKind::TokensPerSecond, now), None);
 }
 
 #[test]
