@@ -335,7 +335,8 @@ fn check_online_without_a_key_tells_whether_the_provider_is_there() {
 #[test]
 fn a_named_data_folder_must_work_and_the_usual_one_may_not() {
     let home = home_with("file", "");
-    let output = sluicegate(&["--listen", "127.0.0.1:0", "--data-dir", "file"], &[], &home);
+    let args = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", "file"];
+    let output = sluicegate(&args, &[], &home);
     assert_eq!(code(&output), expect(Exit::Config));
     let told = text(&output.stderr);
     assert!(told.contains("what is learned and booked cannot be kept"), "{told}");
