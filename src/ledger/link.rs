@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{
-    Arguments as _, Column as _, Connection as _, Postgres, Row as _, SqlSafeStr as _, SqlStr,
-    Sqlite, TypeInfo as _, ValueRef as _,
+    Arguments as _, Column as _, Connection as _, Database, Encode, Postgres, Row as _,
+    SqlSafeStr as _, SqlStr, Sqlite, Type, TypeInfo as _, ValueRef as _,
 };
 
 use super::row::Value;
@@ -91,12 +91,12 @@ impl Link<'_> {
         let Statement { sql, values } = statement;
         match self {
             Self::Sqlite(connection) => {
-                let query = sqlx::query_with(sql, sqlite_arguments(values)?);
+                let query = sqlx::query_with(sql, arguments::<Sqlite>(values)?);
                 let done = Box::pin(query.execute(&mut **connection)).await?;
                 Ok(done.rows_affected())
             }
             Self::Postgres(connection) => {
-                let query = sqlx::query_with(sql, postgres_arguments(values)?);
+                let query = sqlx::query_with(sql, arguments::<Postgres>(values)?);
                 let done = Box::pin(query.execute(&mut **connection)).await?;
                 Ok(done.rows_affected())
             }
@@ -108,12 +108,12 @@ impl Link<'_> {
         let Statement { sql, values } = statement;
         match self {
             Self::Sqlite(connection) => {
-                let query = sqlx::query_with(sql, sqlite_arguments(values)?);
+                let query = sqlx::query_with(sql, arguments::<Sqlite>(values)?);
                 let rows = Box::pin(query.fetch_all(&mut **connection)).await?;
                 rows.iter().map(read_sqlite).collect()
             }
             Self::Postgres(connection) => {
-                let query = sqlx::query_with(sql, postgres_arguments(values)?);
+                let query = sqlx::query_with(sql, arguments::<Postgres>(values)?);
                 let rows = Box::pin(query.fetch_all(&mut **connection)).await?;
                 rows.iter().map(read_postgres).collect()
             }
@@ -146,21 +146,12 @@ impl Link<'_> {
     }
 }
 
-fn sqlite_arguments(values: Vec<Value>) -> Result<SqliteArguments, sqlx::Error> {
-    let mut arguments = SqliteArguments::default();
-    arguments.reserve(values.len(), 0);
-    for value in values {
-        let added = match value {
-            Value::Number(number) => arguments.add(number),
-            Value::Text(text) => arguments.add(text),
-        };
-        added.map_err(sqlx::Error::Encode)?;
-    }
-    Ok(arguments)
-}
-
-fn postgres_arguments(values: Vec<Value>) -> Result<PgArguments, sqlx::Error> {
-    let mut arguments = PgArguments::default();
+fn arguments<D: Database>(values: Vec<Value>) -> Result<D::Arguments, sqlx::Error>
+where
+    Option<i64>: for<'e> Encode<'e, D> + Type<D>,
+    Option<Arc<str>>: for<'e> Encode<'e, D> + Type<D>,
+{
+    let mut arguments = D::Arguments::default();
     arguments.reserve(values.len(), values.len() * size_of::<i64>());
     for value in values {
         let added = match value {

@@ -63,7 +63,7 @@ pub struct News {
 pub struct Condition {
     /// The account.
     pub account: AccountName,
-    /// What is wrong with the account as a whole.
+    /// What keeps the account from serving.
     pub trouble: Option<Trouble>,
     /// Its keys, and what is wrong with each.
     pub keys: Vec<KeyCondition>,
@@ -177,7 +177,7 @@ impl Fleet {
         };
         let conditions = self.accounts.iter().map(|account| Condition {
             account: account.name.clone(),
-            trouble: account.trouble().cloned(),
+            trouble: self.trouble(account.id),
             keys: keys(account.id),
         });
         conditions.collect()

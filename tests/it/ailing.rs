@@ -49,7 +49,7 @@ async fn a_refused_key_of_ours_is_told_as_ours_to_the_client_and_to_monitors() {
         );
     }
     let [account, key] = states(&admin).await;
-    assert_eq!(account.0, "ready");
+    assert_eq!(account, key, "it has no other key");
     assert_eq!(key, ("key_refused".into(), "Incorrect API key provided: ***. Or ***.".into()));
     let readiness = admin.get("/readyz").await;
     assert_eq!(readiness.status(), 503);
